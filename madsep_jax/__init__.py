@@ -1,0 +1,30 @@
+"""Masker-Denoiser singing-voice separation: recurrent and depthwise-separable, in JAX and Flax Linen."""
+
+from madsep_jax.config import (
+    DwsMaskerConfig,
+    GruMaskerConfig,
+    LossConfig,
+    ModelConfig,
+    RunConfig,
+    SequenceConfig,
+    SignalConfig,
+    TrainingConfig,
+)
+from madsep_jax.errors import InputError
+from madsep_jax.models import Separation, build_model
+from madsep_jax.separation import separate
+
+__all__ = [
+    "DwsMaskerConfig",
+    "GruMaskerConfig",
+    "InputError",
+    "LossConfig",
+    "ModelConfig",
+    "RunConfig",
+    "Separation",
+    "SequenceConfig",
+    "SignalConfig",
+    "TrainingConfig",
+    "build_model",
+    "separate",
+]

@@ -1,0 +1,225 @@
+"""Every setting of a run, as frozen dataclasses: the one place where a default lives.
+
+The defaults are the DWS paper's [1], those of the preset `paper`. Presets (`madsep_jax.presets`) are differences from them.
+
+[1] Pyykkönen, Mimilakis, Drossos, Virtanen: Depthwise Separable Convolutions Versus Recurrent Neural Networks for
+Monaural Singing Voice Separation, 2020 (arXiv:2007.02683).
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from madsep_jax.errors import InputError
+
+
+def _require(condition: bool, owner: object, name: str, expected: str) -> None:
+    if not condition:
+        found = getattr(owner, name)
+        raise InputError(f"{type(owner).__name__}.{name}: found {found!r}, expected {expected}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignalConfig:
+    """The short-time Fourier transform ([1] sec. III-A). Lengths in samples, the rate in Hz."""
+
+    sample_rate: int = 44100
+    window_length: int = 2049
+    hop_length: int = 384
+    fft_length: int = 4096
+
+    def __post_init__(self) -> None:
+        _require(self.sample_rate > 0, self, "sample_rate", "a positive number of Hz")
+        _require(self.hop_length > 0, self, "hop_length", "a positive number of samples")
+        _require(
+            3 * self.hop_length < self.window_length <= 6 * self.hop_length,
+            self,
+            "window_length",
+            f"more than 3 and at most 6 hops of {self.hop_length}, so that frames cover every sample",
+        )
+        _require(
+            self.fft_length >= self.window_length and self.fft_length % 2 == 0,
+            self,
+            "fft_length",
+            f"an even number of at least window_length ({self.window_length})",
+        )
+
+    @property
+    def bins(self) -> int:
+        """F, the frequency bins of a real signal's spectrum."""
+        return self.fft_length // 2 + 1
+
+    @property
+    def frames_per_second(self) -> float:
+        """Frames in one second of audio."""
+        return self.sample_rate / self.hop_length
+
+
+@dataclass(frozen=True, kw_only=True)
+class SequenceConfig:
+    """How a song's frames are cut into sequences for training ([1] sec. III-A)."""
+
+    frames: int = 60
+    """S, the frames that go into the model."""
+    context: int = 10
+    """L, the frames on each side that only give context; T = S - 2L frames come out."""
+    tail: Literal["pad", "drop"] = "pad"
+    """`pad`: every frame is a target once, the last sequence is filled with silence. `drop`: the released code's
+    cut, which starts at the first frame (so that the first L are never a target) and leaves out the sequences
+    that do not fill a batch."""
+
+    def __post_init__(self) -> None:
+        _require(self.context >= 0, self, "context", "0 or more frames")
+        _require(
+            self.frames > 2 * self.context, self, "frames", f"more than twice the context ({self.context})"
+        )
+        _require(self.tail in ("pad", "drop"), self, "tail", "'pad' or 'drop'")
+
+    @property
+    def target_frames(self) -> int:
+        """T, the frames that come out of the model, and the step from one sequence to the next."""
+        return self.frames - 2 * self.context
+
+
+@dataclass(frozen=True, kw_only=True)
+class GruMaskerConfig:
+    """MaD's masker: bidirectional GRU encoder, GRU decoder ([1] sec. II-A)."""
+
+    kind: Literal["gru"] = "gru"
+    reduced_bins: int = 744
+    """R, the lowest bins that the encoder reads."""
+    residual_flip: Literal["time", "time_and_frequency"] = "time"
+    """Axes in which the backward half of the encoder's residual is flipped: eq. 3 says time, the released code both."""
+
+    def __post_init__(self) -> None:
+        _require(self.reduced_bins > 0, self, "reduced_bins", "a positive number of bins")
+        _require(
+            self.residual_flip in ("time", "time_and_frequency"),
+            self,
+            "residual_flip",
+            "'time' or 'time_and_frequency'",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DwsMaskerConfig:
+    """The depthwise-separable convolutional masker ([1] sec. II-B)."""
+
+    kind: Literal["dws"] = "dws"
+    layers: int = 7
+    """L_enc, the blocks after the first one."""
+    channels: int = 256
+    """C_o, the channels of every block."""
+    kernel: int = 5
+    """Side of the square depthwise kernel."""
+    dropout: float = 0.1
+    """Probability that a block's output channel is dropped in training."""
+    input_frames: Literal["all", "middle"] = "all"
+    """`all`: the CNN reads the context frames too, as the paper says. `middle`: only the T target frames, as in the
+    released code."""
+    residual: bool = False
+    """Add a block's input to its output in the L_enc blocks, as in the released residual variant."""
+
+    def __post_init__(self) -> None:
+        _require(self.layers >= 0, self, "layers", "0 or more blocks")
+        _require(self.channels > 0, self, "channels", "a positive number")
+        _require(self.kernel > 0 and self.kernel % 2 == 1, self, "kernel", "a positive odd number")
+        _require(0 <= self.dropout < 1, self, "dropout", "a probability of at least 0 and below 1")
+        _require(self.input_frames in ("all", "middle"), self, "input_frames", "'all' or 'middle'")
+
+
+MaskerConfig = GruMaskerConfig | DwsMaskerConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """A whole separator: masker and denoiser, for spectra of `bins` bins."""
+
+    bins: int = 2049
+    """F."""
+    context_frames: int = 10
+    """L, the frames that are dropped at each end of the input."""
+    masker: MaskerConfig = field(default_factory=GruMaskerConfig)
+
+    def __post_init__(self) -> None:
+        _require(self.bins > 1, self, "bins", "at least 2")
+        _require(self.context_frames >= 0, self, "context_frames", "0 or more frames")
+        if isinstance(self.masker, GruMaskerConfig) and self.masker.reduced_bins > self.bins:
+            raise InputError(
+                f"GruMaskerConfig.reduced_bins: found {self.masker.reduced_bins}, expected at most the {self.bins} bins"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossConfig:
+    """The training objective ([1] eq. 11)."""
+
+    target: Literal["magnitude", "ratio_mask"] = "magnitude"
+    """`magnitude`: |STFT(voice)|. `ratio_mask`: the released code's clip(2·m·v/(v+m), 0, 1), learnt from a mixture
+    magnitude that is clipped to 0…1 as well."""
+    masker_diagonal_l1: float = 1e-2
+    """λ₁, the weight of the L1 norm of the mask layer's diagonal."""
+    denoiser_l2: float = 1e-4
+    """λ₂, the weight of the squared L2 norm of the denoiser's output layer."""
+
+    def __post_init__(self) -> None:
+        _require(self.target in ("magnitude", "ratio_mask"), self, "target", "'magnitude' or 'ratio_mask'")
+        _require(self.masker_diagonal_l1 >= 0, self, "masker_diagonal_l1", "0 or more")
+        _require(self.denoiser_l2 >= 0, self, "denoiser_l2", "0 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """How the parameters are found ([1] sec. III-B)."""
+
+    batch_size: int = 4
+    epochs: int = 100
+    steps: int | None = None
+    """Stop after so many steps; `epochs` is then ignored."""
+    learning_rate: float = 1e-4
+    adam_b1: float = 0.9
+    adam_b2: float = 0.999
+    adam_epsilon: float = 1e-8
+    gradient_clip: float = 0.5
+    """Largest global L2 norm of the gradient."""
+    seed: int = 0
+    """Of the initial parameters, the dropout and the order of the sequences."""
+    order: Literal["global", "passes"] = "global"
+    """`global`: one shuffle of all sequences an epoch. `passes`: the released code's, which shuffles within passes of
+    `songs_per_pass` songs in file order."""
+    songs_per_pass: int = 16
+
+    def __post_init__(self) -> None:
+        _require(self.batch_size > 0, self, "batch_size", "a positive number of sequences")
+        _require(self.epochs > 0, self, "epochs", "a positive number")
+        _require(self.steps is None or self.steps > 0, self, "steps", "a positive number")
+        _require(self.learning_rate > 0, self, "learning_rate", "a positive number")
+        _require(0 <= self.adam_b1 < 1, self, "adam_b1", "at least 0 and below 1")
+        _require(0 <= self.adam_b2 < 1, self, "adam_b2", "at least 0 and below 1")
+        _require(self.adam_epsilon > 0, self, "adam_epsilon", "a positive number")
+        _require(self.gradient_clip > 0, self, "gradient_clip", "a positive number")
+        _require(0 <= self.seed < 2**31, self, "seed", "0 or more, below 2**31")
+        _require(self.order in ("global", "passes"), self, "order", "'global' or 'passes'")
+        _require(self.songs_per_pass > 0, self, "songs_per_pass", "a positive number of songs")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """Everything that decides the outcome of one training run, but the songs."""
+
+    preset: str = "paper"
+    """The named base that the other fields started from."""
+    signal: SignalConfig = field(default_factory=SignalConfig)
+    sequences: SequenceConfig = field(default_factory=SequenceConfig)
+    masker: MaskerConfig = field(default_factory=GruMaskerConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+    def __post_init__(self) -> None:
+        _ = self.model  # checks that masker and signal fit together
+
+    @property
+    def model(self) -> ModelConfig:
+        """The separator that these settings describe."""
+        return ModelConfig(
+            bins=self.signal.bins, context_frames=self.sequences.context, masker=self.masker
+        )

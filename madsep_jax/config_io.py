@@ -1,0 +1,95 @@
+"""Configs to and from JSON, and one-field overrides by dotted name."""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from madsep_jax.errors import InputError
+from madsep_jax.nearest import did_you_mean
+
+Config = TypeVar("Config")
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """Return a config as nested dictionaries of JSON values."""
+    return dataclasses.asdict(config)
+
+
+def from_dict(config_type: type[Config], values: Mapping[str, Any], where: str = "") -> Config:
+    """Build a config from nested dictionaries, for instance read from JSON. Absent fields take their default.
+
+    Raises:
+        InputError: on an unknown field (the nearest valid name is given), a value of the wrong type, or a value that
+            the config itself refuses.
+    """
+    where = where or config_type.__name__
+    if not isinstance(values, Mapping):
+        raise InputError(f"{where}: found {values!r}, expected an object with named fields")
+    hints = typing.get_type_hints(config_type)
+    unknown = [name for name in values if name not in hints]
+    if unknown:
+        raise InputError(f"{where}: unknown field {unknown[0]!r}, {did_you_mean(unknown[0], hints)}")
+    return config_type(**{name: _convert(hints[name], value, f"{where}.{name}") for name, value in values.items()})
+
+
+def override(config: Config, changes: Mapping[str, Any]) -> Config:
+    """Return the config with some fields replaced, each named by its dotted path, as in `training.batch_size`.
+
+    Raises:
+        InputError: on an unknown field (the nearest valid name is given) or a value that the config refuses.
+    """
+    for path, value in changes.items():
+        config = _replace(config, path.split("."), value)
+    return config
+
+
+def differences(base: Any, other: Any, prefix: str = "") -> dict[str, tuple[Any, Any]]:
+    """Return the leaf fields in which two configs differ: dotted path to (value in base, value in other)."""
+    if dataclasses.is_dataclass(base) and type(base) is type(other):
+        found: dict[str, tuple[Any, Any]] = {}
+        for field in dataclasses.fields(base):
+            path = f"{prefix}.{field.name}" if prefix else field.name
+            found |= differences(getattr(base, field.name), getattr(other, field.name), path)
+        return found
+    return {} if base == other else {prefix: (base, other)}
+
+
+def _replace(config: Any, path: list[str], value: Any) -> Any:
+    names = [field.name for field in dataclasses.fields(config)]
+    if path[0] not in names:
+        raise InputError(f"{type(config).__name__}: unknown field {path[0]!r}, {did_you_mean(path[0], names)}")
+    if len(path) > 1:
+        value = _replace(getattr(config, path[0]), path[1:], value)
+    return dataclasses.replace(config, **{path[0]: value})
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        return from_dict(typing.cast(type, hint), value, where)
+    if typing.get_origin(hint) in (types.UnionType, typing.Union):
+        return _convert_union(typing.get_args(hint), value, where)
+    if typing.get_origin(hint) is typing.Literal:
+        if value in typing.get_args(hint):
+            return value
+        choices = [str(choice) for choice in typing.get_args(hint)]
+        raise InputError(f"{where}: found {value!r}, {did_you_mean(str(value), choices)}")
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
+        raise InputError(f"{where}: found {value!r}, expected {hint.__name__}")
+    return value
+
+
+def _convert_union(options: tuple[Any, ...], value: Any, where: str) -> Any:
+    """A config union is told apart by its `kind` field; any other by the first type that fits."""
+    configs = {option.__dataclass_fields__["kind"].default: option for option in options if dataclasses.is_dataclass(option)}
+    if configs:
+        kind = value.get("kind") if isinstance(value, Mapping) else None
+        if kind not in configs:
+            raise InputError(f"{where}.kind: found {kind!r}, {did_you_mean(str(kind), configs)}")
+        return from_dict(configs[kind], value, where)
+    if value is None and type(None) in options:
+        return None
+    return _convert(next(option for option in options if option is not type(None)), value, where)

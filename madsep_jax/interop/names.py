@@ -1,0 +1,97 @@
+"""Which published parameter is which of ours, and how its axes lie."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from madsep_jax.config import DwsMaskerConfig, GruMaskerConfig, ModelConfig
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One array under both names."""
+
+    published: str
+    path: tuple[str, ...]
+    """Collection (`params` or `batch_stats`), modules, name."""
+    to_ours: Callable[[np.ndarray], np.ndarray] = lambda array: array
+    to_published: Callable[[np.ndarray], np.ndarray] = lambda array: array
+
+
+def parameters(config: ModelConfig) -> list[Parameter]:
+    """Return every array of the model, in the published order."""
+    match config.masker:
+        case GruMaskerConfig():
+            masker = _gru_masker()
+        case DwsMaskerConfig():
+            masker = _dws_masker(config.masker)
+    return [*masker, *_linear("denoiser.fnn_enc", "denoiser", "encoder"), *_linear("denoiser.fnn_dec", "denoiser", "decoder")]
+
+
+def _gru_masker() -> Iterator[Parameter]:
+    yield from _gru("masker.rnn_enc.gru_enc", "l0", "masker", "encoder_forward")
+    yield from _gru("masker.rnn_enc.gru_enc", "l0_reverse", "masker", "encoder_backward")
+    yield from _gru("masker.rnn_dec.gru_dec", "l0", "masker", "decoder")
+    yield from _linear("masker.fnn.linear_layer", "masker", "mask_layer")
+
+
+def _dws_masker(masker: DwsMaskerConfig) -> Iterator[Parameter]:
+    yield from _block("masker.cnn_enc", "encoder_in")
+    inner = ".layer" if masker.residual else ""
+    for layer in range(masker.layers):
+        yield from _block(f"masker.latent_conv.{layer}{inner}", f"encoder_{layer}")
+    yield Parameter(
+        "masker.upsamp.weight",
+        ("params", "masker", "upsample", "kernel"),
+        lambda kernel_IO1P: kernel_IO1P[:, :, 0].transpose(0, 2, 1),
+        lambda kernel_IPO: kernel_IPO.transpose(0, 2, 1)[:, :, None],
+    )
+    yield Parameter("masker.upsamp.bias", ("params", "masker", "upsample", "bias"))
+    yield from _block("masker.cnn_dec", "decoder_0")
+    yield from _block("masker.cnn_dec2", "decoder_1")
+    yield _pointwise("masker.channel_reduce", "channel_reduce")
+    yield from _linear("masker.fnn.linear_layer", "masker", "mask_layer")
+
+
+def _block(published: str, name: str) -> Iterator[Parameter]:
+    conv = f"{published}.layer_1.0"
+    yield Parameter(
+        f"{conv}.depth_wise_conv.weight",
+        ("params", "masker", name, "depthwise_kernel"),
+        lambda kernel_C1KK: kernel_C1KK[:, 0].transpose(1, 2, 0),
+        lambda kernel_KKC: kernel_KKC.transpose(2, 0, 1)[:, None],
+    )
+    yield Parameter(f"{conv}.depth_wise_conv.bias", ("params", "masker", name, "depthwise_bias"))
+    yield from _norm(f"{conv}.batch_norm", name, "depthwise_norm")
+    yield _pointwise(f"{conv}.point_wise", name, "pointwise")
+    yield Parameter(f"{conv}.point_wise.bias", ("params", "masker", name, "pointwise", "bias"))
+    yield from _norm(f"{published}.layer_1.2", name, "pointwise_norm")
+
+
+def _norm(published: str, *modules: str) -> Iterator[Parameter]:
+    yield Parameter(f"{published}.weight", ("params", "masker", *modules, "scale"))
+    yield Parameter(f"{published}.bias", ("params", "masker", *modules, "bias"))
+    yield Parameter(f"{published}.running_mean", ("batch_stats", "masker", *modules, "mean"))
+    yield Parameter(f"{published}.running_var", ("batch_stats", "masker", *modules, "var"))
+
+
+def _pointwise(published: str, *modules: str) -> Parameter:
+    return Parameter(
+        f"{published}.weight",
+        ("params", "masker", *modules, "kernel"),
+        lambda kernel_OI11: kernel_OI11[:, :, 0, 0].T,
+        lambda kernel_IO: kernel_IO.T[:, :, None, None],
+    )
+
+
+def _linear(published: str, *modules: str) -> Iterator[Parameter]:
+    yield Parameter(f"{published}.weight", ("params", *modules, "kernel"), np.transpose, np.transpose)
+    yield Parameter(f"{published}.bias", ("params", *modules, "bias"))
+
+
+def _gru(published: str, suffix: str, *modules: str) -> Iterator[Parameter]:
+    yield Parameter(f"{published}.weight_ih_{suffix}", ("params", *modules, "input_kernel"), np.transpose, np.transpose)
+    yield Parameter(f"{published}.weight_hh_{suffix}", ("params", *modules, "recurrent_kernel"), np.transpose, np.transpose)
+    yield Parameter(f"{published}.bias_ih_{suffix}", ("params", *modules, "input_bias"))
+    yield Parameter(f"{published}.bias_hh_{suffix}", ("params", *modules, "recurrent_bias"))

@@ -1,0 +1,60 @@
+"""The depthwise-separable convolutional masker (sec. II-B of the DWS paper)."""
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from madsep_jax.config import DwsMaskerConfig
+from madsep_jax.models.denoiser import dense
+from madsep_jax.models.depthwise import DwsBlock, torch_dense, uniform_by_fan_in
+
+_POOL = 5
+_REDUCED_CHANNELS = 8
+
+
+class DwsMasker(nn.Module):
+    """Encoder of 1 + L_enc blocks, upsampling, two decoder blocks, channel reduction, mask layer."""
+
+    config: DwsMaskerConfig
+    context_frames: int
+
+    @nn.compact
+    def __call__(self, mag_BSF: jax.Array, train: bool = False) -> jax.Array:
+        """Return the mask (batch, T, F) for the middle frames of mag_BSF."""
+        middle = slice(self.context_frames, mag_BSF.shape[1] - self.context_frames)
+        whole_input = self.config.input_frames == "all"
+        x_BTWC = (mag_BSF if whole_input else mag_BSF[:, middle])[..., None]
+        h_BTWC = self.block("encoder_in", pool=_POOL)(x_BTWC, train)
+        for layer in range(self.config.layers):
+            out_BTWC = self.block(f"encoder_{layer}")(h_BTWC, train)
+            h_BTWC = h_BTWC + out_BTWC if self.config.residual else out_BTWC
+        h_BTWC = Upsample(name="upsample")(h_BTWC)
+        h_BTWC = self.block("decoder_0", pool=_POOL)(h_BTWC, train)
+        h_BTWC = self.block("decoder_1", pool=_POOL)(h_BTWC, train)
+        h_BTWC = torch_dense(self.config.channels, _REDUCED_CHANNELS, "channel_reduce", use_bias=False)(h_BTWC)
+        if whole_input:
+            h_BTWC = h_BTWC[:, middle]
+        features_BTD = jnp.swapaxes(h_BTWC, 2, 3).reshape(*h_BTWC.shape[:2], -1)  # channel, then frequency
+        return nn.relu(dense(mag_BSF.shape[-1], "mask_layer")(features_BTD))
+
+    def block(self, name: str, pool: int = 1) -> DwsBlock:
+        """Return one block of this masker."""
+        return DwsBlock(self.config.channels, self.config.kernel, pool, self.config.dropout, name=name)
+
+
+class Upsample(nn.Module):
+    """Transposed convolution over frequency, kernel 2, stride 2, padding 2: W → 2W - 4, channels kept.
+
+    Kernel and stride are equal, so each input position alone makes two outputs: one matrix product. The padding of the
+    transposed convolution cuts two outputs at each end, those of the first and last position.
+    """
+
+    @nn.compact
+    def __call__(self, x_BTWC: jax.Array) -> jax.Array:
+        """Map (batch, T, W, C) to (batch, T, 2W - 4, C)."""
+        channels = x_BTWC.shape[-1]
+        uniform = uniform_by_fan_in(2 * channels)
+        kernel_C2C = self.param("kernel", uniform, (channels, 2, channels))
+        bias_C = self.param("bias", uniform, (channels,))
+        up_BTW2C = jnp.einsum("btwc,cpd->btwpd", x_BTWC[:, :, 1:-1], kernel_C2C) + bias_C
+        return up_BTW2C.reshape(*x_BTWC.shape[:2], -1, channels)

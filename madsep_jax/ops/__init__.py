@@ -1,0 +1,1 @@
+"""How the array operations of the models are carried out."""
