@@ -3,12 +3,12 @@
 Needs the `audio` extra; this module imports without it, and says what to install where a function needs it.
 """
 
+import importlib
 import io
-import math
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -20,10 +20,9 @@ import numpy as np
 from madsep_jax.errors import InputError
 from madsep_jax.nearest import did_you_mean
 
-#: The bits of each integer subtype that `write_audio` rounds and saturates itself.
+#: The bits of the integer subtypes, which `write_audio` rounds and saturates itself.
 PCM_BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
-#: The subtypes whose samples are written as they are.
-FLOAT_SUBTYPES = ("FLOAT", "DOUBLE")
+FLOAT_SUBTYPES = ("FLOAT", "DOUBLE")  # written as they are
 #: libsndfile states such a length (12 days at 1 MHz) where the header has none.
 _UNKNOWN_FRAMES = 2**40
 _EXPECTED = "expected an audio file (wav, flac, ogg, mp3)"
@@ -38,11 +37,6 @@ class AudioInfo:
     frames: int
     format: str
     subtype: str
-
-    @property
-    def duration_s(self) -> float:
-        """Seconds."""
-        return self.frames / self.sample_rate
 
 
 @dataclass(frozen=True)
@@ -89,13 +83,8 @@ def read_audio(path: str | os.PathLike[str], *, start: int = 0, frames: int = -1
         if start >= info.frames:
             raise InputError(f"{name}: {info.frames} samples, expected more than {start}")
         wanted = info.frames - start if frames == -1 else min(frames, info.frames - start)
-        try:
-            file.seek(start)
-            samples_NC = file.read(wanted, dtype="float32", always_2d=True)
-        except MemoryError as e:
-            raise InputError(
-                f"{name}: its header states {info.frames} samples, expected no more than memory holds"
-            ) from e
+        file.seek(start)
+        samples_NC = file.read(wanted, dtype="float32", always_2d=True)
     end = start + len(samples_NC)
     if len(samples_NC) < wanted:
         raise InputError(f"{name}: ends after {end} samples, expected {info.frames} as its header states")
@@ -129,7 +118,7 @@ def write_audio(
         ValueError: samples that are not floating point (N > 0, C > 0) or not finite, or a rate that is not a
             positive integer.
     """
-    soundfile, path = _soundfile(), Path(path)
+    soundfile, path = _package("soundfile"), Path(path)
     name, samples_NC = shown(path), _check_samples(samples_NC)
     if not (samples_NC.size and np.isfinite(samples_NC).all()):
         raise ValueError(f"samples of shape {samples_NC.shape}: expected at least one, all finite")
@@ -145,11 +134,9 @@ def write_audio(
     encoded = io.BytesIO()
     try:
         soundfile.write(encoded, _quantised(samples_NC, subtype), sample_rate, subtype, format=format)
-    except (soundfile.SoundFileError, AssertionError) as e:
-        raise InputError(
-            f"{name}: {samples_NC.shape[1]} channels at {sample_rate} Hz, expected what {format} {subtype} "
-            f"can hold ({_reason(e)})"
-        ) from e
+    except soundfile.SoundFileError as e:
+        found = f"{samples_NC.shape[1]} channels at {sample_rate} Hz"
+        raise InputError(f"{name}: {found}, expected what {format} can hold ({_reason(e)})") from e
     _replace(path, encoded)
 
 
@@ -166,30 +153,26 @@ def resample(samples_NC: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray
     from_rate, to_rate = _check_rate("from_rate", from_rate), _check_rate("to_rate", to_rate)
     if from_rate == to_rate:
         return samples_NC
-    try:
-        import soxr
-    except ImportError as e:
-        raise InputError('resampling needs the package soxr: pip install "madsep-jax[audio]"') from e
+    soxr = _package("soxr")
     n = round(Fraction(len(samples_NC) * to_rate, from_rate))
     out_NC = soxr.resample(samples_NC, from_rate, to_rate, quality="VHQ")
-    if abs(n - len(out_NC)) > max(2, math.ceil(to_rate / from_rate)):
+    if abs(n - len(out_NC)) > 2 + to_rate // from_rate:
         raise RuntimeError(f"soxr returned {len(out_NC)} samples, expected {n}")
     return np.pad(out_NC[:n], ((0, max(0, n - len(out_NC))), (0, 0)))
 
 
-def _soundfile() -> ModuleType:
+def _package(name: str) -> ModuleType:
     try:
-        import soundfile
-    except (ImportError, OSError) as e:  # OSError: the package is there, libsndfile is not
-        raise InputError('audio files need the package soundfile: pip install "madsep-jax[audio]"') from e
-    return soundfile
+        return importlib.import_module(name)
+    except (ImportError, OSError) as e:  # OSError: soundfile is there, libsndfile is not
+        raise InputError(f'sound needs the package {name}: pip install "madsep-jax[audio]"') from e
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[Any, AudioInfo]]:
     """Open a sound file that has samples; libsndfile's errors in here or in the body become InputErrors."""
-    soundfile = _soundfile()
     _check_file(path)
+    soundfile = _package("soundfile")
     try:
         with soundfile.SoundFile(path) as f:
             info = AudioInfo(f.samplerate, f.channels, f.frames, f.format, f.subtype)
@@ -198,7 +181,7 @@ def _opened(path: Path) -> Iterator[tuple[Any, AudioInfo]]:
             if info.frames >= _UNKNOWN_FRAMES:
                 raise InputError(f"{shown(path)}: its header states no length, expected a number of samples")
             yield f, info
-    except (soundfile.SoundFileError, TypeError) as e:  # TypeError: a .raw file, which has no header
+    except (soundfile.SoundFileError, MemoryError) as e:  # MemoryError: for the length in a damaged header
         raise InputError(f"{shown(path)}: cannot be read as audio ({_reason(e)}), {_EXPECTED}") from e
 
 
@@ -214,6 +197,8 @@ def _check_file(path: Path) -> None:
             found = "is not a regular file"
         elif path.stat().st_size == 0:
             found = "is empty (0 bytes)"
+        elif path.suffix.lower() == ".raw":  # libsndfile would ask for its rate and channels
+            found = "has no header"
         else:
             path.open("rb").close()
     except OSError as e:
@@ -223,9 +208,8 @@ def _check_file(path: Path) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """Return libsndfile's own words, without the path and without the full stop."""
-    text = getattr(error, "error_string", None) or str(error) or "the encoder failed"
-    return " ".join(text.removeprefix("Error : ").rstrip(".").split())
+    """Return libsndfile's own words, without the path and the full stop."""
+    return getattr(error, "error_string", str(error)).removeprefix("Error : ").rstrip(".")
 
 
 def _quantised(samples_NC: np.ndarray, subtype: str) -> np.ndarray:
@@ -235,33 +219,27 @@ def _quantised(samples_NC: np.ndarray, subtype: str) -> np.ndarray:
     if subtype not in PCM_BITS:
         return np.clip(samples_NC, -1.0, 1.0)
     full_scale = 2 ** (PCM_BITS[subtype] - 1)
-    code_NC = np.rint(samples_NC.astype(np.float64) * full_scale)
-    code_NC = np.clip(code_NC, -full_scale, full_scale - 1)
+    code_NC = np.rint(samples_NC.astype(np.float64) * full_scale).clip(-full_scale, full_scale - 1)
     return (code_NC.astype(np.int64) * (2**31 // full_scale)).astype(np.int32)
 
 
 def _replace(path: Path, content: io.BytesIO) -> None:
-    """Write aside, then rename."""
     aside = path.parent / f".{uuid.uuid4().hex}.part"
     try:
-        try:
-            with aside.open("xb") as f:
-                f.write(content.getbuffer())
-            aside.replace(path)
-        except BaseException:
-            aside.unlink(missing_ok=True)
-            raise
+        with aside.open("xb") as f:
+            f.write(content.getbuffer())
+        aside.replace(path)
     except OSError as e:
-        raise InputError(
-            f"{shown(path)}: cannot be written ({e.strerror}), expected a writable folder with room"
-        ) from e
+        raise InputError(f"{shown(path)}: cannot be written ({e.strerror}), expected room for it") from e
+    finally:
+        with suppress(OSError):
+            aside.unlink()
 
 
 def _check_samples(samples_NC: np.ndarray) -> np.ndarray:
     samples_NC = np.asarray(samples_NC)
     if samples_NC.ndim != 2 or samples_NC.shape[1] == 0 or samples_NC.dtype not in (np.float32, np.float64):
-        found = f"{samples_NC.dtype} samples of shape {samples_NC.shape}"
-        raise ValueError(f"{found}: expected float32 or float64 (samples, channels)")
+        raise ValueError(f"{samples_NC.dtype} {samples_NC.shape}: expected float (samples N, channels C)")
     return samples_NC
 
 

@@ -1,6 +1,6 @@
 """Every setting of a run, as frozen dataclasses: the one place where a default lives.
 
-The defaults are the DWS paper's [1], those of the preset `paper`. Presets (`madsep_jax.presets`) are differences from them.
+The defaults are the DWS paper's [1]. Presets (`madsep_jax.presets`) are differences from them.
 
 [1] Pyykkönen, Mimilakis, Drossos, Virtanen: Depthwise Separable Convolutions Versus Recurrent Neural Networks for
 Monaural Singing Voice Separation, 2020 (arXiv:2007.02683).
@@ -69,9 +69,7 @@ class SequenceConfig:
 
     def __post_init__(self) -> None:
         _require(self.context >= 0, self, "context", "0 or more frames")
-        _require(
-            self.frames > 2 * self.context, self, "frames", f"more than twice the context ({self.context})"
-        )
+        _require(self.frames > 2 * self.context, self, "frames", f"more than twice the context ({self.context})")
         _require(self.tail in ("pad", "drop"), self, "tail", "'pad' or 'drop'")
 
     @property
@@ -220,6 +218,4 @@ class RunConfig:
     @property
     def model(self) -> ModelConfig:
         """The separator that these settings describe."""
-        return ModelConfig(
-            bins=self.signal.bins, context_frames=self.sequences.context, masker=self.masker
-        )
+        return ModelConfig(bins=self.signal.bins, context_frames=self.sequences.context, masker=self.masker)

@@ -40,9 +40,20 @@ def override(config: Config, changes: Mapping[str, Any]) -> Config:
     Raises:
         InputError: on an unknown field (the nearest valid name is given) or a value that the config refuses.
     """
+    values: dict[str, Any] = {}
+    inner: dict[str, dict[str, Any]] = {}
+    names = [field.name for field in dataclasses.fields(config)]  # type: ignore[arg-type]
     for path, value in changes.items():
-        config = _replace(config, path.split("."), value)
-    return config
+        name, _, rest = path.partition(".")
+        if name not in names or (rest and not dataclasses.is_dataclass(getattr(config, name))):
+            raise InputError(f"{type(config).__name__}: unknown field {path!r}, {did_you_mean(name, names)}")
+        if rest:
+            inner.setdefault(name, {})[rest] = value
+        else:
+            values[name] = value
+    # All fields of one config change at once: one alone may not fit the others' old values.
+    values |= {name: override(values.get(name, getattr(config, name)), parts) for name, parts in inner.items()}
+    return dataclasses.replace(config, **values)  # type: ignore[type-var]
 
 
 def differences(base: Any, other: Any, prefix: str = "") -> dict[str, tuple[Any, Any]]:
@@ -54,15 +65,6 @@ def differences(base: Any, other: Any, prefix: str = "") -> dict[str, tuple[Any,
             found |= differences(getattr(base, field.name), getattr(other, field.name), path)
         return found
     return {} if base == other else {prefix: (base, other)}
-
-
-def _replace(config: Any, path: list[str], value: Any) -> Any:
-    names = [field.name for field in dataclasses.fields(config)]
-    if path[0] not in names:
-        raise InputError(f"{type(config).__name__}: unknown field {path[0]!r}, {did_you_mean(path[0], names)}")
-    if len(path) > 1:
-        value = _replace(getattr(config, path[0]), path[1:], value)
-    return dataclasses.replace(config, **{path[0]: value})
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:
@@ -84,7 +86,9 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
 
 def _convert_union(options: tuple[Any, ...], value: Any, where: str) -> Any:
     """A config union is told apart by its `kind` field; any other by the first type that fits."""
-    configs = {option.__dataclass_fields__["kind"].default: option for option in options if dataclasses.is_dataclass(option)}
+    configs: dict[Any, Any] = {
+        option.__dataclass_fields__["kind"].default: option for option in options if dataclasses.is_dataclass(option)
+    }
     if configs:
         kind = value.get("kind") if isinstance(value, Mapping) else None
         if kind not in configs:

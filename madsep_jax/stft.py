@@ -58,7 +58,7 @@ def stft(samples: jax.Array, config: SignalConfig | None = None) -> jax.Array:
     edge = _EDGE_HOPS * config.hop_length
     full = full_frame_count(length, config)
     padded = jnp.pad(samples, [(0, 0)] * (samples.ndim - 1) + [(edge, edge)])
-    frames = _cut_frames(padded, full, config)
+    frames = cut_frames(padded, full, config)
     spectrum = analyse_frames(frames, config)
     empty = frame_count(length, config) - full
     return jnp.pad(spectrum, [(0, 0)] * (samples.ndim - 1) + [(0, empty), (0, 0)])
@@ -132,8 +132,8 @@ def overlap_add(frames: jax.Array, hop_length: int) -> jax.Array:
     return total.reshape(*lead, -1)[..., : (count - 1) * hop_length + width]
 
 
-def _cut_frames(padded: jax.Array, count: int, config: SignalConfig) -> jax.Array:
-    """Cut overlapping frames (..., count, window_length) by stacking shifted hop-sized blocks, which needs no gather."""
+def cut_frames(padded: jax.Array, count: int, config: SignalConfig) -> jax.Array:
+    """Cut overlapping frames (..., count, window_length) by stacking shifted blocks of a hop, without a gather."""
     hop = config.hop_length
     hops = -(-config.window_length // hop)
     needed = (count + hops - 1) * hop

@@ -26,7 +26,11 @@ def parameters(config: ModelConfig) -> list[Parameter]:
             masker = _gru_masker()
         case DwsMaskerConfig():
             masker = _dws_masker(config.masker)
-    return [*masker, *_linear("denoiser.fnn_enc", "denoiser", "encoder"), *_linear("denoiser.fnn_dec", "denoiser", "decoder")]
+    return [
+        *masker,
+        *_linear("denoiser.fnn_enc", "denoiser", "encoder"),
+        *_linear("denoiser.fnn_dec", "denoiser", "decoder"),
+    ]
 
 
 def _gru_masker() -> Iterator[Parameter]:
@@ -92,6 +96,11 @@ def _linear(published: str, *modules: str) -> Iterator[Parameter]:
 
 def _gru(published: str, suffix: str, *modules: str) -> Iterator[Parameter]:
     yield Parameter(f"{published}.weight_ih_{suffix}", ("params", *modules, "input_kernel"), np.transpose, np.transpose)
-    yield Parameter(f"{published}.weight_hh_{suffix}", ("params", *modules, "recurrent_kernel"), np.transpose, np.transpose)
+    yield Parameter(
+        f"{published}.weight_hh_{suffix}",
+        ("params", *modules, "recurrent_kernel"),
+        np.transpose,
+        np.transpose,
+    )
     yield Parameter(f"{published}.bias_ih_{suffix}", ("params", *modules, "input_bias"))
     yield Parameter(f"{published}.bias_hh_{suffix}", ("params", *modules, "recurrent_bias"))

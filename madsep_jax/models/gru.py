@@ -1,9 +1,9 @@
 """The gated recurrent unit with both bias vectors, scanned over time, as in cuDNN and PyTorch.
 
-    r_t = σ(W_r x_t + b_r + U_r h_{t-1} + c_r)
-    z_t = σ(W_z x_t + b_z + U_z h_{t-1} + c_z)
-    n_t = tanh(W_n x_t + b_n + r_t ⊙ (U_n h_{t-1} + c_n))
-    h_t = (1 - z_t) ⊙ n_t + z_t ⊙ h_{t-1},   h_0 = 0
+r_t = σ(W_r x_t + b_r + U_r h_{t-1} + c_r)
+z_t = σ(W_z x_t + b_z + U_z h_{t-1} + c_z)
+n_t = tanh(W_n x_t + b_n + r_t ⊙ (U_n h_{t-1} + c_n))
+h_t = (1 - z_t) ⊙ n_t + z_t ⊙ h_{t-1},   h_0 = 0
 """
 
 import jax
@@ -39,9 +39,7 @@ def gru_scan(
 
     def step(h_BH: jax.Array, gates_BG: jax.Array) -> tuple[jax.Array, jax.Array]:
         recurrent_BG = h_BH @ recurrent_kernel_HG + recurrent_bias_G
-        r_BH, z_BH = jnp.split(
-            nn.sigmoid(gates_BG[:, : 2 * hidden] + recurrent_BG[:, : 2 * hidden]), 2, axis=-1
-        )
+        r_BH, z_BH = jnp.split(nn.sigmoid(gates_BG[:, : 2 * hidden] + recurrent_BG[:, : 2 * hidden]), 2, axis=-1)
         n_BH = jnp.tanh(gates_BG[:, 2 * hidden :] + r_BH * recurrent_BG[:, 2 * hidden :])
         h_BH = (1 - z_BH) * n_BH + z_BH * h_BH
         return h_BH, h_BH

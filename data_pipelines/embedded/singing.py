@@ -1,0 +1,142 @@
+"""How a singer sings a melody: the curves of pitch, level, formants and noise over time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from data_pipelines.embedded.curves import CONTROL_HZ, Point, control_times, glide, hertz
+from data_pipelines.embedded.melody import Phrase, Syllable
+from data_pipelines.embedded.phones import BANDWIDTHS, CONSONANTS, NOISE_BANDS, UPPER_FORMANTS, VOWELS
+from data_pipelines.embedded.streams import Draws
+
+#: Middle of the singer's range (MIDI note) and vocal tract scale of the formants, for four kinds of voice.
+VOICES = ((52, 0.97), (57, 1.03), (61, 1.13), (65, 1.18))
+
+
+@dataclass(frozen=True)
+class Singer:
+    """What stays the same through a song. Times in s, rates in Hz, depth and scoop in semitones."""
+
+    centre_midi: float
+    tract_scale: float
+    source_slope: float
+    breathiness: float
+    portamento_s: float
+    scoop: float
+    vibrato_hz: float
+    vibrato_depth: float
+    vibrato_delay_s: float
+
+
+@dataclass(frozen=True)
+class Singing:
+    """Control curves: pitch in Hz, level of the voice, formants in Hz, level of the noise in each band."""
+
+    pitch_J: np.ndarray
+    voicing_J: np.ndarray
+    formants_JR: np.ndarray
+    noise_JQ: np.ndarray
+
+
+def draw_singer(draws: Draws) -> Singer:
+    """A singer of one of the four kinds of voice."""
+    centre_midi, tract_scale = draws.pick(VOICES)
+    return Singer(
+        centre_midi=centre_midi + draws.uniform(-1.5, 1.5),
+        tract_scale=tract_scale * draws.uniform(0.96, 1.04),
+        source_slope=draws.uniform(0.6, 1.0),
+        breathiness=draws.uniform(0.01, 0.04),
+        portamento_s=draws.uniform(0.06, 0.13),
+        scoop=draws.uniform(0.5, 2.0),
+        vibrato_hz=draws.uniform(5.0, 6.5),
+        vibrato_depth=draws.uniform(0.25, 0.7),
+        vibrato_delay_s=draws.uniform(0.2, 0.4),
+    )
+
+
+def sing(draws: Draws, singer: Singer, phrases: list[Phrase], seconds: float) -> Singing:
+    """The control curves of a melody."""
+    times_J = control_times(seconds)
+    syllables = [syllable for phrase in phrases for syllable in phrase]
+    pitch_J = _pitch(draws, singer, phrases, times_J)
+    voicing_J = glide(times_J, 0, [point for phrase in phrases for point in _voicing(phrase)])
+    shimmer_J = 1 + 0.06 * _wander(draws, times_J, 0.02)
+    formants_JR = np.stack(_formants(singer, syllables, times_J), axis=1)
+    # A singer raises the first formant to the pitch where the pitch would pass it.
+    formants_JR[:, 0] = (formants_JR[:, 0] ** 8 + pitch_J**8) ** (1 / 8)
+    noise_JQ = np.stack(
+        [glide(times_J, 0, _noise(phrases, band)) for band in range(len(NOISE_BANDS))], axis=1
+    )
+    noise_JQ += singer.breathiness * voicing_J[:, None]
+    return Singing(pitch_J, voicing_J * shimmer_J, formants_JR, noise_JQ)
+
+
+def _pitch(draws: Draws, singer: Singer, phrases: list[Phrase], times_J: np.ndarray) -> np.ndarray:
+    """Notes joined by portamento, a scoop into each phrase, delayed vibrato, slow drift and jitter; in Hz."""
+    notes, depths = [], []
+    for phrase in phrases:
+        first = phrase[0]
+        notes.append(Point(first.start_s - 0.2, first.midi - singer.scoop, 0.1))
+        for syllable in phrase:
+            notes.append(Point(syllable.start_s, syllable.midi, singer.portamento_s))
+            wide = singer.vibrato_depth * draws.uniform(0.6, 1.2)
+            if syllable.end_s - syllable.start_s > singer.vibrato_delay_s:
+                depths.append(Point(syllable.start_s + singer.vibrato_delay_s, wide, 0.25))
+                depths.append(Point(syllable.end_s, 0, 0.1))
+    rate_J = singer.vibrato_hz * (1 + 0.06 * _wander(draws, times_J, 0.3))
+    vibrato_J = np.sin(2 * np.pi * np.cumsum(rate_J) / CONTROL_HZ)
+    semitones_J = glide(times_J, singer.centre_midi, notes) + glide(times_J, 0, depths) * vibrato_J
+    return hertz(semitones_J + 0.12 * _wander(draws, times_J, 0.4) + 0.06 * _wander(draws, times_J, 0.012))
+
+
+def _voicing(phrase: Phrase) -> list[Point]:
+    """Level of the voice: down for the consonant, up for the vowel, a slow fall, off after the phrase."""
+    points = []
+    for place, syllable in enumerate(phrase):
+        consonant = CONSONANTS[syllable.consonant]
+        before = consonant.voicing if place else min(consonant.voicing, 0.3)
+        points.append(Point(syllable.start_s - consonant.length_s, before * syllable.level, 0.025))
+        points.append(Point(syllable.start_s + 0.015, syllable.level, 0.03))
+        length_s = syllable.end_s - syllable.start_s
+        points.append(Point(syllable.start_s + 0.3 * length_s, 0.85 * syllable.level, 0.5 * length_s))
+    points.append(Point(phrase[-1].end_s - 0.06, 0, 0.12))
+    return points
+
+
+def _formants(singer: Singer, syllables: Sequence[Syllable], times_J: np.ndarray) -> list[np.ndarray]:
+    """One curve a formant, moving from each consonant's place to its vowel's."""
+    curves = []
+    for number in range(len(BANDWIDTHS)):
+        if number >= 3:
+            curves.append(np.full(times_J.shape, singer.tract_scale * UPPER_FORMANTS[number - 3]))
+            continue
+        points = []
+        for syllable in syllables:
+            consonant, vowel = CONSONANTS[syllable.consonant], VOWELS[syllable.vowel]
+            through = (consonant.formants or vowel)[number]
+            points.append(Point(syllable.start_s - consonant.length_s, singer.tract_scale * through, 0.05))
+            points.append(Point(syllable.start_s + 0.02, singer.tract_scale * vowel[number], 0.06))
+        curves.append(glide(times_J, singer.tract_scale * (500, 1500, 2500)[number], points))
+    return curves
+
+
+def _noise(phrases: list[Phrase], band: int) -> list[Point]:
+    """Level of the noise in one band: a breath before each phrase, then the consonants' noise."""
+    points = []
+    for phrase in phrases:
+        points.append(Point(phrase[0].start_s - 0.36, 0.03, 0.1))
+        points.append(Point(phrase[0].start_s - 0.19, 0, 0.08))
+        for syllable in phrase:
+            consonant = CONSONANTS[syllable.consonant]
+            loud = 0.5 * consonant.noise[band] * syllable.level
+            from_s = syllable.start_s - consonant.length_s + consonant.closure_s
+            points.append(Point(from_s, loud, 0.006 if consonant.closure_s else 0.04))
+            points.append(Point(syllable.start_s + 0.01, 0, 0.025))
+    return points
+
+
+def _wander(draws: Draws, times_J: np.ndarray, every_s: float) -> np.ndarray:
+    """A random curve in ±1 that turns every so many seconds."""
+    knots = draws.uniforms(-1, 1, int(times_J[-1] / every_s) + 2)
+    return np.interp(times_J / every_s, np.arange(len(knots)), knots)

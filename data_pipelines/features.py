@@ -1,0 +1,93 @@
+"""Precomputed magnitude spectrograms of tracks, kept on disk once computed."""
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from data_pipelines.tracks import Track
+from madsep_jax.audio import resample
+from madsep_jax.config import SignalConfig
+from madsep_jax.errors import InputError
+from madsep_jax.spectrogram import mono_magnitudes
+
+#: Part of every cache key: to be raised when what is computed changes.
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class TrackFeatures:
+    """Magnitudes of one track, read from disk as they are used: float32 (frames, F)."""
+
+    name: str
+    mix_MF: np.ndarray
+    voice_MF: np.ndarray
+
+    @property
+    def frames(self) -> int:
+        """Frames of the track."""
+        return len(self.mix_MF)
+
+
+def default_cache() -> Path:
+    """Return the user's cache folder for this project."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "madsep_jax"
+
+
+def load_features(
+    tracks: Sequence[Track],
+    signal: SignalConfig,
+    cache: Path,
+    on_track: Callable[[Track], None] = lambda track: None,
+) -> list[TrackFeatures]:
+    """Return the magnitudes of mixture and voice of each track, both averaged to mono, computing what is not cached.
+
+    Args:
+        tracks: in the order wanted.
+        signal: rate and STFT. Tracks of another rate are resampled.
+        cache: folder of the cache; safe to share between processes.
+        on_track: called after each track.
+
+    Raises:
+        InputError: where a track cannot be used, or the cache cannot be written.
+    """
+    features = []
+    for track in tracks:
+        path = cache / "spectrograms" / f"{_key(track, signal)}.npy"
+        if not path.is_file():
+            _write(path, _compute(track, signal))
+        mix_MF, voice_MF = np.load(path, mmap_mode="r")
+        features.append(TrackFeatures(track.name, mix_MF, voice_MF))
+        on_track(track)
+    return features
+
+
+def _compute(track: Track, signal: SignalConfig) -> np.ndarray:
+    audio = track.read()
+    both = (audio.mixture_NC, audio.voice_NC)
+    return np.stack(
+        [mono_magnitudes(resample(samples, audio.sample_rate, signal.sample_rate), signal) for samples in both]
+    )
+
+
+def _key(track: Track, signal: SignalConfig) -> str:
+    content = {"version": _VERSION, "track": track.fingerprint(), "signal": dataclasses.asdict(signal)}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _write(path: Path, array: np.ndarray) -> None:
+    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with aside.open("wb") as file:
+            np.save(file, array)
+        aside.replace(path)
+    except OSError as error:
+        raise InputError(f"{path.parent}: the cache cannot be written: {error.strerror}") from None
+    finally:
+        aside.unlink(missing_ok=True)

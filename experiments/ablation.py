@@ -1,0 +1,122 @@
+"""Train, score, count and time separators on the same songs, and show them in one table.
+
+The rows are differences from one base, the preset: a row has its own masker and seed, and nothing else.
+"""
+
+import dataclasses
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+
+from cyclopts import App
+from rich.console import Console
+
+from data_pipelines.features import TrackFeatures, load_features
+from experiments.command import run
+from experiments.experiment_folder import ExperimentFolder
+from experiments.options import AblationOptions
+from experiments.plan import Plan, make_plan, plan_table
+from experiments.progress import Bar, make_console
+from experiments.report import show, write_report
+from experiments.rows import Row, RowResult
+from experiments.score_row import checkpoint_estimator, reference_estimator, score_tracks, scoring_pool
+from experiments.train_row import OnStep, checkpoint_folder, train_row
+from madsep_jax.config_io import to_dict
+from madsep_jax.cost import forward_gflop_per_second
+from madsep_jax.environment import describe_device
+from madsep_jax.models.shapes import parameter_counts
+from madsep_jax.train import NonFiniteLossError
+
+_DEFAULTS = AblationOptions()
+app = App(name="ablation", help=__doc__.split("\n\n")[0], version_flags=[])
+
+
+@app.default
+def ablation(options: AblationOptions = _DEFAULTS) -> None:
+    """Train, score, count and time separators on the same songs, and show them in one table.
+
+    Started again in the same folder, it skips the rows that are finished and continues the one that is not.
+    """
+    console = make_console()
+    console.print(describe_device())
+    plan = make_plan(options)
+    if options.dry_run:
+        console.print(plan_table(plan, options.processes))
+        return
+    folder = ExperimentFolder.open(plan.out, plan.base, plan.songs.fingerprint())
+    with Bar(console, "spectrograms", len(plan.songs.train)) as bar:
+        features = load_features(plan.songs.train, plan.base.signal, options.cache, bar.advance)
+    results: list[RowResult] = []
+    with scoring_pool(options.processes) as pool:
+        for row in plan.rows:
+            result = folder.finished(row)
+            if result is None:
+                result = run_row(row, plan, features, pool, options.processes, console)
+                folder.finish(row, result)
+            results.append(result)
+            write_report(plan, results)
+            show(console, plan, results)
+    console.print(f"Results: {plan.out}/ (table.md, results.csv, results.json, plots, a checkpoint for each row)")
+
+
+def run_row(
+    row: Row,
+    plan: Plan,
+    features: list[TrackFeatures],
+    pool: ProcessPoolExecutor,
+    processes: int,
+    console: Console,
+) -> RowResult:
+    """Train a row where it has a model, separate the test songs, and score them."""
+    folder = row.folder(plan.out)
+    if row.config is None:
+        result = RowResult(system=row.system, seed=None)
+        estimator = reference_estimator(row.system, plan.base.signal)
+    else:
+        counts = parameter_counts(row.config.model)
+        result = RowResult(
+            system=row.system,
+            seed=row.seed,
+            masker_parameters=counts["masker"],
+            total_parameters=sum(counts.values()),
+            gflop_per_audio_second=forward_gflop_per_second(row.config),
+            config=to_dict(row.config),
+        )
+        try:
+            with Bar(console, f"{row.folder_name}: training", plan.steps) as bar:
+                on_step = _step_reporter(bar, row.config.training.batch_size)
+                trained = train_row(row.config, features, folder, on_step)
+        except NonFiniteLossError as error:
+            console.print(f"{row.folder_name}: {error}")
+            return dataclasses.replace(result, status=f"failed: {error}")
+        estimator, real_time_factor = checkpoint_estimator(checkpoint_folder(folder))
+        result = dataclasses.replace(
+            result,
+            steps=trained.steps,
+            compile_s=trained.compile_s,
+            train_step_s=trained.step_s,
+            train_s=trained.total_s,
+            real_time_factor=real_time_factor(plan.songs.test[0].read()),
+        )
+    start = time.perf_counter()
+    with Bar(console, f"{row.folder_name}: scoring", len(plan.songs.test)) as bar:
+        aggregate = score_tracks(plan.songs.test, estimator, folder, pool, processes, bar.advance)
+    return dataclasses.replace(result.with_scores(aggregate), score_s=time.perf_counter() - start)
+
+
+def _step_reporter(bar: Bar, batch_size: int) -> OnStep:
+    def report(step: int, metrics: dict[str, float]) -> None:
+        parts = " ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+        bar.advance_to(step, f"{parts} | {bar.rate() * batch_size:.1f} sequences/s")
+
+    return report
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    return run(app, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,47 @@
+"""How long an experiment will take, roughly: from operation counts and a short measurement of this machine."""
+
+import time
+
+import jax
+import jax.numpy as jnp
+
+from experiments.rows import Row
+from madsep_jax.config import DwsMaskerConfig
+from madsep_jax.cost import forward_gflop_per_second
+
+#: A training step takes about three forward passes.
+_STEP_FORWARDS = 3
+#: Share of a matrix product's speed that a whole training step reaches on two CPU cores.
+_DWS_SHARE = 0.10
+_GRU_SHARE = 0.35
+#: Seconds of one core to score a second of stereo audio at 44.1 kHz (museval, 512-tap filters).
+_SCORE_S = 0.4
+_SONG_OVERHEAD_S = 3.0
+
+
+def device_gflop_per_s(size: int = 1024, seconds: float = 0.3) -> float:
+    """Measure the speed of a float32 matrix product on the device, GFLOP/s."""
+    product = jax.jit(jnp.matmul)
+    a = jnp.ones((size, size), jnp.float32)
+    product(a, a).block_until_ready()
+    runs, start = 0, time.perf_counter()
+    while time.perf_counter() - start < seconds:
+        product(a, a).block_until_ready()
+        runs += 1
+    return 2 * size**3 * runs / (time.perf_counter() - start) / 1e9
+
+
+def training_seconds(row: Row, steps: int, device_gflop: float) -> float:
+    """Estimate the time that a row's training steps take."""
+    if row.config is None:
+        return 0.0
+    sequences = row.config.sequences
+    audio_s = row.config.training.batch_size * sequences.target_frames / row.config.signal.frames_per_second
+    gflop = _STEP_FORWARDS * forward_gflop_per_second(row.config) * audio_s
+    share = _DWS_SHARE if isinstance(row.config.masker, DwsMaskerConfig) else _GRU_SHARE
+    return steps * gflop / (device_gflop * share)
+
+
+def scoring_seconds(songs: int, audio_s: float, sample_rate: int, processes: int) -> float:
+    """Estimate the time that scoring a row's test songs takes."""
+    return (songs * _SONG_OVERHEAD_S + audio_s * _SCORE_S * sample_rate / 44100) / min(processes, songs)

@@ -1,0 +1,62 @@
+"""The options of the ablation."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from data_pipelines.features import default_cache
+from experiments.songs import EMBEDDED
+from madsep_jax.environment import cpu_cores
+
+Many = Parameter(consume_multiple=True, negative=())
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class AblationOptions:
+    """What to compare, on what, and where to keep it."""
+
+    systems: Annotated[tuple[str, ...], Many] = ()
+    """Systems to compare: mad, dws-L-C (L layers, C channels), or dws for every combination of --layers and
+    --channels. Default: a small selection that suits the preset."""
+
+    layers: Annotated[tuple[int, ...], Many] = (5, 7, 9, 11, 13, 15)
+    """L_enc of the dws grid. Default: the paper's."""
+
+    channels: Annotated[tuple[int, ...], Many] = (64, 128, 256)
+    """C of the dws grid. Default: the paper's."""
+
+    seeds: int = 1
+    """Number of seeds for each system: 0, 1, …"""
+
+    data: str = EMBEDDED
+    """Songs: 'embedded' (made from a seed, nothing to download), or a folder in the layout of DSD100 or MUSDB18-HQ."""
+
+    preset: str = "quick"
+    """Recipe: quick (a quarter of the signal size, minutes), or paper (full size, as published)."""
+
+    epochs: int | None = None
+    """Train for so many epochs. Default: the preset's."""
+
+    steps: int | None = None
+    """Train for so many steps instead."""
+
+    batch: int | None = None
+    """Sequences in a batch. Default: the preset's."""
+
+    set: Annotated[tuple[str, ...], Many] = ()
+    """Any other field of the configuration, as NAME=VALUE: training.learning_rate=0.0003"""
+
+    out: Path | None = None
+    """Folder of the results; the same command in the same folder continues. Default: runs/PRESET-DATA."""
+
+    cache: Path = field(default_factory=default_cache)
+    """Folder of computed spectrograms, shared by all experiments."""
+
+    processes: int = field(default_factory=cpu_cores)
+    """Songs that are scored at a time."""
+
+    dry_run: Annotated[bool, Parameter(negative=())] = False
+    """Only print the plan: rows, parameters, and an estimate of the time."""

@@ -1,0 +1,119 @@
+"""From options to what is to be done."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from data_pipelines.order import TrainingOrder
+from experiments import estimate
+from experiments.options import AblationOptions
+from experiments.rows import REFERENCES, Row
+from experiments.songs import Songs, load_songs
+from experiments.systems import expand
+from madsep_jax.config import RunConfig
+from madsep_jax.config_io import from_dict, override, to_dict
+from madsep_jax.cost import forward_gflop_per_second
+from madsep_jax.errors import InputError
+from madsep_jax.models.shapes import parameter_counts
+from madsep_jax.presets import preset_config
+from madsep_jax.stft import frame_count
+
+#: What is compared where no systems are named.
+DEFAULT_SYSTEMS = {"quick": ("mad", "dws-3-16", "dws-5-32"), "paper": ("mad", "dws-5-64", "dws-7-256")}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an experiment consists of."""
+
+    base: RunConfig
+    rows: list[Row]
+    songs: Songs
+    steps: int
+    out: Path
+
+
+def make_plan(options: AblationOptions) -> Plan:
+    """Check the options and resolve them. Raises InputError where one cannot be used."""
+    _require_positive(options)
+    base = _base(options)
+    systems = expand(options.systems or DEFAULT_SYSTEMS[options.preset], options.layers, options.channels)
+    rows = [Row(name, None) for name in REFERENCES]
+    rows += [Row.of_system(system, seed, base) for system in systems for seed in range(options.seeds)]
+    songs = load_songs(options.data, base.signal.sample_rate)
+    frames = [_frames(track.duration_s, base) for track in songs.train]
+    steps = TrainingOrder.of_songs(frames, base.sequences, base.training).total_steps
+    out = options.out or Path("runs") / f"{options.preset}-{Path(options.data).name}"
+    return Plan(base, rows, songs, steps, out)
+
+
+def plan_table(plan: Plan, processes: int) -> Table:
+    """Return the plan for the terminal: each row's size, and a rough estimate of its time."""
+    speed = estimate.device_gflop_per_s()
+    scoring = estimate.scoring_seconds(
+        len(plan.songs.test), plan.songs.test_seconds, plan.songs.test[0].sample_rate, processes
+    )
+    table = Table(header_style="bold", caption=plan.songs.description, caption_justify="left")
+    for title in ("row", "masker params", "total params", "GFLOP / s audio", "steps", "about"):
+        table.add_column(title, justify="left" if title == "row" else "right")
+    total = 0.0
+    for row in plan.rows:
+        seconds = scoring + estimate.training_seconds(row, plan.steps, speed)
+        total += seconds
+        if row.config is None:
+            table.add_row(row.system, "–", "–", "–", "–", _duration(seconds))
+            continue
+        counts = parameter_counts(row.config.model)
+        gflop = forward_gflop_per_second(row.config)
+        cells = (f"{counts['masker']:,}", f"{sum(counts.values()):,}", f"{gflop:.2f}", f"{plan.steps:,}")
+        table.add_row(row.folder_name, *cells, _duration(seconds))
+    table.add_row("all rows", "", "", "", "", _duration(total), style="bold")
+    return table
+
+
+def _base(options: AblationOptions) -> RunConfig:
+    base = preset_config(options.preset)
+    changes: dict[str, Any] = {}
+    if options.epochs is not None and options.steps is not None:
+        raise InputError("--epochs and --steps: found both, expected one of them")
+    if options.epochs is not None:
+        changes |= {"training.epochs": options.epochs, "training.steps": None}
+    if options.steps is not None:
+        changes["training.steps"] = options.steps
+    if options.batch is not None:
+        changes["training.batch_size"] = options.batch
+    for assignment in options.set:
+        name, equals, value = assignment.partition("=")
+        if not equals:
+            raise InputError(f"--set {assignment}: expected NAME=VALUE, as in training.learning_rate=0.0003")
+        if name.startswith("masker") or name in ("training.seed", "preset"):
+            raise InputError(f"--set {assignment}: is decided by --systems, --seeds and --preset")
+        changes[name] = _json_or_text(value)
+    base = override(base, changes)
+    return from_dict(RunConfig, to_dict(base))  # checks the types of what was set
+
+
+def _json_or_text(value: str) -> Any:
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
+
+
+def _require_positive(options: AblationOptions) -> None:
+    for name in ("seeds", "processes"):
+        if getattr(options, name) < 1:
+            raise InputError(f"--{name}: found {getattr(options, name)}, expected at least 1")
+
+
+def _frames(duration_s: float, base: RunConfig) -> int:
+    return frame_count(round(duration_s * base.signal.sample_rate), base.signal)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

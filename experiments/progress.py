@@ -1,0 +1,61 @@
+"""Progress of long work: bars in a terminal, a line now and then elsewhere."""
+
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+_LINE_EVERY_S = 30.0
+
+
+def make_console() -> Console:
+    """Return the console of a command; where the output is no terminal it is wide enough for the table."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=170)
+
+
+class Bar:
+    """One piece of work with a known number of parts."""
+
+    def __init__(self, console: Console, title: str, total: int, first: int = 0) -> None:
+        """Show nothing yet; `first` parts are done already."""
+        self._console, self._title, self._total = console, title, total
+        self._first, self._done = first, first
+        self._start = self._last_line = time.monotonic()
+        columns = (TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn(), TimeRemainingColumn())
+        self._progress = Progress(
+            *columns,
+            TextColumn("{task.fields[text]}"),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task = self._progress.add_task(title, total=total, completed=first, text="")
+
+    def advance_to(self, done: int, text: str = "") -> None:
+        """Say that so many parts are done."""
+        self._done = done
+        self._progress.update(self._task, completed=done, text=text)
+        now = time.monotonic()
+        if not self._console.is_terminal and now - self._last_line > _LINE_EVERY_S:
+            self._last_line = now
+            left = (now - self._start) / max(done - self._first, 1) * (self._total - done)
+            self._console.print(f"{self._title} {done}/{self._total} {text} {left:.0f} s left")
+
+    def advance(self, *_: object) -> None:
+        """Say that one more part is done."""
+        self.advance_to(self._done + 1)
+
+    def rate(self) -> float:
+        """Return the parts done a second, so far."""
+        return (self._done - self._first) / max(time.monotonic() - self._start, 1e-9)
+
+    def __enter__(self) -> "Bar":
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()

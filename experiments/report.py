@@ -1,0 +1,68 @@
+"""Everything that an experiment writes for its reader, rewritten after each row."""
+
+import dataclasses
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from experiments.plan import Plan
+from experiments.plots import plot_quality
+from experiments.rows import RowResult
+from experiments.table import csv_table, markdown_table, terminal_table
+from madsep_jax.config import SignalConfig
+from madsep_jax.config_io import to_dict
+from madsep_jax.environment import environment
+from madsep_jax.files import write_json, write_text
+
+
+def caption(plan: Plan, results: Sequence[RowResult]) -> str:
+    """Return what a reader must know to read the numbers."""
+    base, full = plan.base, SignalConfig()
+    lines = [
+        f"Preset {base.preset}; {plan.songs.description}; {plan.steps:,} steps of {base.training.batch_size} sequences."
+    ]
+    if base.signal != full:
+        lines.append(
+            f"Scaled-down signal: {base.signal.sample_rate:,} Hz and {base.signal.bins} bins in place of "
+            f"{full.sample_rate:,} Hz and {full.bins}; not comparable with published scores."
+        )
+    lines.append(_protocol(results))
+    found = environment()
+    scoring = sum(result.score_s or 0 for result in results)
+    lines.append(
+        f"{found['device']}, {found['cpu_cores']} CPU cores, jax {found['versions']['jax']}. "
+        f"Train step: median, compilation apart. Real-time factor: seconds to separate a second of stereo audio. "
+        f"Scoring took {scoring:.0f} s in all."
+    )
+    return " ".join(lines)
+
+
+def write_report(plan: Plan, results: Sequence[RowResult]) -> None:
+    """Write results.json, results.csv, table.md and the plots into the experiment's folder."""
+    text = caption(plan, results)
+    content = {
+        "caption": text,
+        "protocol": "sisec18",
+        "base": to_dict(plan.base),
+        "songs": plan.songs.description,
+        "environment": environment(),
+        "rows": [dataclasses.asdict(result) for result in results],
+    }
+    write_json(plan.out / "results.json", content)
+    write_text(plan.out / "results.csv", csv_table(results))
+    write_text(plan.out / "table.md", markdown_table(results, text))
+    plot_quality(results, plan.out)
+
+
+def show(console: Console, plan: Plan, results: Sequence[RowResult]) -> None:
+    """Print the table as it is so far."""
+    console.print(terminal_table(results, caption(plan, results)))
+
+
+def _protocol(results: Sequence[RowResult]) -> str:
+    text = "Scores of the voice: museval BSSEval v4, 1 s windows, median over windows then songs (sisec18)"
+    voice = [result.scores["targets"]["vocals"] for result in results if result.scores]
+    if not voice:
+        return f"{text}."
+    windows, silent = voice[0]["windows"], max(target["nan_windows"] for target in voice)
+    return f"{text}; {windows} windows a row, of which up to {silent} have no score for a source that is silent there."

@@ -1,0 +1,81 @@
+"""One row of the comparison: a system and a seed, and what became of it."""
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from experiments.scoring.aggregate import Aggregate
+from experiments.systems import masker_of
+from madsep_jax.config import RunConfig
+from madsep_jax.config_io import override
+from madsep_jax.presets import fit_to_bins
+
+#: The two rows that need no training and give the scores a scale.
+MIXTURE = "mixture"
+IDEAL_RATIO_MASK = "ideal ratio mask"
+REFERENCES = (MIXTURE, IDEAL_RATIO_MASK)
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is to be done. A row differs from the base in its masker and its seed, and in nothing else."""
+
+    system: str
+    config: RunConfig | None
+    """None for the rows that need no training."""
+
+    @classmethod
+    def of_system(cls, system: str, seed: int, base: RunConfig) -> "Row":
+        """Return the row of a system, fitted to the base's signal."""
+        masker = fit_to_bins(masker_of(system), base.signal.bins)
+        return cls(system, override(base, {"masker": masker, "training.seed": seed}))
+
+    @property
+    def seed(self) -> int | None:
+        """Of the training."""
+        return self.config.training.seed if self.config else None
+
+    @property
+    def folder_name(self) -> str:
+        """Where it is kept within the experiment's folder."""
+        name = self.system.replace(" ", "-")
+        return f"{name}-seed{self.seed}" if self.config else name
+
+    def folder(self, experiment: Path) -> Path:
+        """Return the folder of this row."""
+        return experiment / "rows" / self.folder_name
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowResult:
+    """A finished row. Times are seconds; what does not apply is None."""
+
+    system: str
+    seed: int | None
+    status: str = "done"
+    """`done`, or `failed: ` and why."""
+    scores: dict | None = None
+    """An `Aggregate` as a dictionary: medians in dB by target and metric, and counts of windows."""
+    masker_parameters: int | None = None
+    total_parameters: int | None = None
+    gflop_per_audio_second: float | None = None
+    train_step_s: float | None = None
+    compile_s: float | None = None
+    real_time_factor: float | None = None
+    steps: int | None = None
+    train_s: float | None = None
+    score_s: float | None = None
+    config: dict | None = field(default=None, repr=False)
+
+    @property
+    def failed(self) -> bool:
+        """Whether there are no scores because something went wrong."""
+        return self.status != "done"
+
+    def median_db(self, metric: str, target: str = "vocals") -> float | None:
+        """Return the aggregate of one metric, None where there is none."""
+        return self.scores["targets"][target]["median_db"][metric] if self.scores else None
+
+    def with_scores(self, aggregate: Aggregate) -> "RowResult":
+        """Return this result with scores."""
+        return dataclasses.replace(self, scores=dataclasses.asdict(aggregate))

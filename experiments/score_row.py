@@ -1,0 +1,130 @@
+"""Separate and score the test songs for one row, several songs at a time."""
+
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from data_pipelines.names import safe_name
+from data_pipelines.tracks import Track, TrackAudio
+from experiments.rows import IDEAL_RATIO_MASK, MIXTURE
+from experiments.scoring import song_scores
+from experiments.scoring.aggregate import Aggregate, sisec18
+from experiments.scoring.references import Estimates, ideal_ratio_mask, mixture_as_voice
+from experiments.scoring.score_song import score_song
+from experiments.scoring.song_scores import SongScores
+from madsep_jax.checkpoint import load_model
+from madsep_jax.config import SignalConfig
+from madsep_jax.rate import process_at_rate
+from madsep_jax.separation import separate
+
+Estimator = Callable[[TrackAudio], Estimates]
+
+_TIMED_SECONDS = 3.0
+_TIMED_RUNS = 3
+
+
+@contextmanager
+def scoring_pool(processes: int) -> Iterator[ProcessPoolExecutor]:
+    """Processes that score songs, each with one thread, since museval's own threads gain little."""
+    variables = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "JAX_PLATFORMS": "cpu"}
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)  # read by the processes when they start, not by this one, which runs already
+    try:
+        with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
+            yield pool
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def reference_estimator(row: str, signal: SignalConfig) -> Estimator:
+    """Return what estimates the voice in a row without training."""
+    if row == MIXTURE:
+        return lambda audio: mixture_as_voice(audio.mixture_NC)
+    assert row == IDEAL_RATIO_MASK
+
+    def estimate(audio: TrackAudio) -> Estimates:
+        # at the models' own rate and transform, so that it bounds what they can reach
+        both_NC = np.concatenate([audio.mixture_NC, audio.voice_NC], axis=1)
+        voice_NC = process_at_rate(both_NC, audio.sample_rate, signal.sample_rate, separate_both)
+        return Estimates(voice_NC, audio.mixture_NC - voice_NC)
+
+    def separate_both(both_NC: np.ndarray) -> np.ndarray:
+        mixture_NC, voice_NC = np.split(both_NC, 2, axis=1)
+        return ideal_ratio_mask(mixture_NC, voice_NC, signal).voice_NC
+
+    return estimate
+
+
+def checkpoint_estimator(checkpoint: Path) -> tuple[Estimator, Callable[[TrackAudio], float]]:
+    """Return what separates by a trained model, and what measures its real-time factor on a song."""
+    config, variables = load_model(checkpoint)
+
+    def estimate(audio: TrackAudio) -> Estimates:
+        separated = separate(config, variables, audio.mixture_NC, audio.sample_rate)
+        return Estimates(separated.voice_NC, separated.accompaniment_NC)
+
+    def real_time_factor(audio: TrackAudio) -> float:
+        separate(config, variables, audio.mixture_NC[: audio.sample_rate], audio.sample_rate)  # compiles
+        seconds: list[float] = []
+        while len(seconds) < _TIMED_RUNS and sum(seconds) < _TIMED_SECONDS:
+            start = time.perf_counter()
+            estimate(audio)
+            seconds.append(time.perf_counter() - start)
+        return float(np.median(seconds)) * audio.sample_rate / len(audio.mixture_NC)
+
+    return estimate, real_time_factor
+
+
+def score_tracks(
+    tracks: list[Track],
+    estimator: Estimator,
+    folder: Path,
+    pool: ProcessPoolExecutor,
+    processes: int,
+    on_song: Callable[[Track], None],
+) -> Aggregate:
+    """Score every track and write its windows to `folder`/scores; tracks scored before are read from there."""
+    pending: dict[Future[None], Track] = {}
+    for track in tracks:
+        path = _scores_path(folder, track)
+        if path.is_file():
+            on_song(track)
+            continue
+        while len(pending) > processes:  # no more songs in memory than are worked on
+            _collect(pending, on_song)
+        audio = track.read()
+        pending[pool.submit(_score_and_write, path, track.name, audio, estimator(audio))] = track
+    while pending:
+        _collect(pending, on_song)
+    return sisec18([song_scores.read(_scores_path(folder, track)) for track in tracks])
+
+
+def _scores_path(folder: Path, track: Track) -> Path:
+    return folder / "scores" / f"{safe_name(track.name)}.json"
+
+
+def _collect(pending: dict[Future[None], Track], on_song: Callable[[Track], None]) -> None:
+    done, _ = wait(pending, return_when=FIRST_COMPLETED)
+    for future in done:
+        future.result()
+        on_song(pending.pop(future))
+
+
+def _score_and_write(path: Path, name: str, audio: TrackAudio, estimates: Estimates) -> None:
+    """Run in a process of the pool."""
+    scores: SongScores = score_song(
+        name,
+        audio.mixture_NC,
+        audio.voice_NC,
+        estimates.voice_NC,
+        audio.sample_rate,
+        accompaniment_estimate_NC=estimates.accompaniment_NC,
+    )
+    scores.write(path)

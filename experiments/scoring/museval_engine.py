@@ -1,0 +1,141 @@
+"""BSSEval v4 of one song by museval's own code, without museval's need for ffmpeg.
+
+`import museval` imports musdb and stempeg, which raise where ffmpeg is not on the PATH. The metrics themselves
+need NumPy and SciPy alone, so their module is loaded by its file and the package is never imported.
+"""
+
+import functools
+import importlib.metadata
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+
+from madsep_jax.errors import InputError
+
+#: The metrics of BSSEval v4, in the order in which museval returns them.
+METRICS = ("SDR", "ISR", "SIR", "SAR")
+
+_FILTER_TAPS = 512
+
+
+@dataclass(frozen=True, eq=False)
+class WindowScores:
+    """Scores in dB of S sources in W windows: float64 (S, W). NaN: no score. +inf: nothing was wrong."""
+
+    sdr_SW: np.ndarray
+    isr_SW: np.ndarray
+    sir_SW: np.ndarray
+    sar_SW: np.ndarray
+
+    def of_source(self, source: int) -> dict[str, np.ndarray]:
+        """Return one source's scores in dB by the name of the metric, each (W,)."""
+        scores = (self.sdr_SW, self.isr_SW, self.sir_SW, self.sar_SW)
+        return {metric: score_SW[source] for metric, score_SW in zip(METRICS, scores, strict=True)}
+
+
+def bss_eval_v4(
+    reference_SNC: np.ndarray,
+    estimate_SNC: np.ndarray,
+    sample_rate: int,
+    *,
+    window_s: float = 1.0,
+    hop_s: float = 1.0,
+) -> WindowScores:
+    """Score estimates by BSSEval v4: one set of 512-tap distortion filters for the song, no permutation.
+
+    A source is silent, to museval, where its channels **sum** to zero at every sample: all zeros, but also a
+    stereo source whose channels are opposite in sign. Then:
+
+    - a window in which any reference or any estimate is silent is NaN for every source and metric, as in museval;
+    - a song in which any reference or any estimate is silent throughout is NaN in every window, for every source
+      and metric, where museval raises ValueError.
+
+    Windows are museval's: W = floor((N - window) / hop) + 1, so that a rest shorter than a window is not scored.
+    A song shorter than a window is one window, the whole song.
+
+    Args:
+        reference_SNC: true sources, real samples; computed in float64.
+        estimate_SNC: estimates of the same shape, in the same order.
+        sample_rate: Hz.
+        window_s: length of a window in seconds, rounded down to samples.
+        hop_s: seconds from one window to the next, rounded down to samples.
+
+    Returns:
+        SDR, ISR, SIR and SAR in dB of every source and window. SDR is +inf where an estimate equals its
+        reference, -inf where a reference is so faint that its energy underflows. With a single source SIR
+        says nothing: nothing can interfere.
+
+    Raises:
+        ValueError: arrays not of one shape (S, N, C) without a zero in it, samples that are not finite, or a
+            window or hop shorter than a sample.
+        InputError: museval is not installed.
+
+    Source: Stöter, Liutkus and Ito, The 2018 Signal Separation Evaluation Campaign, 2018 (arXiv:1804.06267).
+    """
+    reference_SNC = np.asarray(reference_SNC, np.float64)
+    estimate_SNC = np.asarray(estimate_SNC, np.float64)
+    _check(reference_SNC, estimate_SNC)
+    window, hop = int(window_s * sample_rate), int(hop_s * sample_rate)
+    if min(window, hop) < 1:
+        raise ValueError(
+            f"window of {window_s} s and hop of {hop_s} s at {sample_rate} Hz: expected a sample or more of each"
+        )
+    metrics = museval_metrics()
+    if metrics._any_source_silent(reference_SNC) or metrics._any_source_silent(estimate_SNC):
+        sources, samples, _ = reference_SNC.shape
+        windows = metrics.Framing(window, hop, samples).nwin
+        return WindowScores(*np.full((len(METRICS), sources, windows), np.nan))
+    # museval guards its denominators, not its numerators: log10(0) is -inf here, without NumPy's warning.
+    with np.errstate(divide="ignore"):
+        *scores, _ = metrics.bss_eval(reference_SNC, estimate_SNC, window=window, hop=hop, filters_len=_FILTER_TAPS)
+    return WindowScores(*scores)
+
+
+@functools.cache
+def museval_metrics() -> ModuleType:
+    """Return museval's module of metrics. Raises InputError where museval is not installed."""
+    spec = importlib.util.find_spec("museval")
+    if spec is None or not spec.submodule_search_locations:
+        raise InputError('museval: not installed, expected for BSSEval; pip install "madsep-jax[scores]"')
+    file = Path(spec.submodule_search_locations[0]) / "metrics.py"
+    file_spec = importlib.util.spec_from_file_location("_madsep_museval_metrics", file)
+    if file_spec is None or file_spec.loader is None or not file.is_file():
+        raise InputError(f'{file}: not found, expected in museval; pip install "madsep-jax[scores]"')
+    metrics = importlib.util.module_from_spec(file_spec)
+    file_spec.loader.exec_module(metrics)
+    metrics.__dict__["np"] = _numpy_with_old_linalg()
+    return metrics
+
+
+def museval_version() -> str:
+    """Return the version of museval that is installed. Raises InputError where there is none."""
+    museval_metrics()
+    return importlib.metadata.version("museval")
+
+
+def _numpy_with_old_linalg() -> ModuleType:
+    """Return NumPy with the name `np.linalg.linalg`, for museval alone.
+
+    museval catches `np.linalg.linalg.LinAlgError` where its filters have no unique solution, then solves by
+    least squares. NumPy 2.0 deprecates that name and 2.4 lacks it: such a song would end in AttributeError.
+    """
+    numpy, linalg = ModuleType("numpy"), ModuleType("numpy.linalg")
+    numpy.__dict__.update(vars(np))
+    linalg.__dict__.update(vars(np.linalg))
+    linalg.__dict__["linalg"] = np.linalg
+    numpy.__dict__["linalg"] = linalg
+    return numpy
+
+
+def _check(reference_SNC: np.ndarray, estimate_SNC: np.ndarray) -> None:
+    if reference_SNC.ndim != 3 or 0 in reference_SNC.shape or reference_SNC.shape != estimate_SNC.shape:
+        raise ValueError(
+            f"references of shape {reference_SNC.shape} and estimates of shape {estimate_SNC.shape}: expected one "
+            "shape (sources, samples, channels) without a zero"
+        )
+    for name, array_SNC in (("references", reference_SNC), ("estimates", estimate_SNC)):
+        if not np.isfinite(array_SNC).all():
+            raise ValueError(f"{name}: found samples that are NaN or infinite, expected finite ones")

@@ -1,0 +1,146 @@
+"""The scores of one song, and the file that holds them: museval's JSON."""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments.scoring.museval_engine import METRICS
+from madsep_jax.errors import InputError
+from madsep_jax.files import read_json, write_text
+
+#: The two sources of a singing-voice separation, named as in MUSDB18 and museval.
+TARGETS = ("vocals", "accompaniment")
+
+_DECIMALS = 5
+
+
+@dataclass(frozen=True)
+class WindowCounts:
+    """How many windows there are, how many of them have a score (a finite SDR), and how many have none."""
+
+    windows: int
+    valid: int
+    nan: int
+
+
+@dataclass(frozen=True, eq=False)
+class SongScores:
+    """The scores of one song: `targets[target][metric]` is an array (W,) in dB.
+
+    The values are kept as museval's TrackStore keeps them, so that scores just computed and scores read from a
+    file give the same medians to the last digit: rounded to 5 decimals, NaN where not finite (a perfect
+    estimate's SDR of +inf is NaN too).
+
+    Raises ValueError where a target or a metric is missing or unknown, or the arrays are not of one length of 1 or
+    more.
+    """
+
+    track: str
+    window_s: float
+    hop_s: float
+    targets: dict[str, dict[str, np.ndarray]]
+    museval_version: str = ""
+
+    def __post_init__(self) -> None:
+        if set(self.targets) != set(TARGETS) or any(set(t) != set(METRICS) for t in self.targets.values()):
+            found = {target: list(metrics) for target, metrics in self.targets.items()}
+            raise ValueError(f"scores of {found}, expected {list(METRICS)} of each of {list(TARGETS)}")
+        rounded = {
+            target: {metric: _as_museval_keeps(self.targets[target][metric]) for metric in METRICS}
+            for target in TARGETS
+        }
+        shapes = {values_W.shape for metrics in rounded.values() for values_W in metrics.values()}
+        if len(shapes) != 1 or len(shape := shapes.pop()) != 1 or shape[0] == 0:
+            raise ValueError(f"scores of {self.track!r} are not arrays of one length of 1 or more")
+        object.__setattr__(self, "targets", rounded)
+
+    def counts(self, target: str) -> WindowCounts:
+        """Count the target's windows with and without a score."""
+        sdr_W = self.targets[target]["SDR"]
+        valid = int(np.isfinite(sdr_W).sum())
+        return WindowCounts(windows=sdr_W.size, valid=valid, nan=sdr_W.size - valid)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the scores in museval's schema, plus the track, window and hop, which the schema has no place for.
+
+        A window without a score holds NaN, which `json` writes as the bare word NaN, as museval does.
+        """
+        return {
+            "museval_version": self.museval_version,
+            "track": self.track,
+            "window_s": self.window_s,
+            "hop_s": self.hop_s,
+            "targets": [{"name": target, "frames": self._frames(target)} for target in TARGETS],
+        }
+
+    def _frames(self, target: str) -> list[dict[str, Any]]:
+        windows = self.counts(target).windows
+        values = {metric: values_W.tolist() for metric, values_W in self.targets[target].items()}
+        return [
+            {
+                "time": window * self.hop_s,
+                "duration": self.window_s,
+                "metrics": {metric: values[metric][window] for metric in METRICS},
+            }
+            for window in range(windows)
+        ]
+
+    def write(self, path: Path) -> None:
+        """Write the scores to a file, aside first and then renamed: no reader sees half of it."""
+        write_text(path, json.dumps(self.to_json(), indent=1, ensure_ascii=False) + "\n")
+
+
+def from_json(scores: dict[str, Any], track: str) -> SongScores:
+    """Return the scores in a parsed file of museval's schema; targets other than the two here are left out.
+
+    Args:
+        scores: as `SongScores.to_json` or museval's own TrackStore makes them.
+        track: the song's name where the file has none, as museval's files have none.
+
+    Raises:
+        KeyError, TypeError, ValueError: where the scores are not of that schema.
+    """
+    frames = {target["name"]: target["frames"] for target in scores["targets"] if target["name"] in TARGETS}
+    missing = [target for target in TARGETS if not frames.get(target)]
+    if missing:
+        raise ValueError(f"no windows of {missing[0]!r}")
+    first = frames[TARGETS[0]]
+    window_s = scores.get("window_s", first[0]["duration"])
+    hop_s = scores.get("hop_s", first[1]["time"] - first[0]["time"] if len(first) > 1 else window_s)
+    return SongScores(
+        track=str(scores.get("track", track)),
+        window_s=_number(window_s),
+        hop_s=_number(hop_s),
+        targets={
+            target: {metric: np.array([_number(f["metrics"][metric]) for f in rows]) for metric in METRICS}
+            for target, rows in frames.items()
+        },
+        museval_version=str(scores.get("museval_version", "")),
+    )
+
+
+def read(path: Path) -> SongScores:
+    """Read scores that `SongScores.write` or museval wrote. Raises InputError where the file is damaged or absent."""
+    scores = read_json(path)
+    try:
+        return from_json(scores, track=path.stem)
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
+        found = " ".join(f"{type(error).__name__}: {error}".split())
+        raise InputError(f"{path}: found {found}, expected scores in museval's JSON") from error
+
+
+def _as_museval_keeps(values_W: np.ndarray) -> np.ndarray:
+    # Python's round is exact, unlike NumPy's: it equals museval's Decimal(value).quantize(Decimal(".00001")).
+    values = np.asarray(values_W, np.float64)
+    rounded = [round(v, _DECIMALS) if math.isfinite(v) else math.nan for v in values.ravel().tolist()]
+    return np.array(rounded, np.float64).reshape(values.shape)
+
+
+def _number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{value!r} where a number belongs")
+    return float(value)

@@ -1,0 +1,84 @@
+"""The comparison as a table: in the terminal, in markdown, CSV and JSON."""
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from rich.table import Table
+from tabulate import tabulate
+
+from experiments.rows import RowResult
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the table."""
+
+    title: str
+    csv_name: str
+    value: Callable[[RowResult], object]
+    format: str = ""
+
+    def text(self, row: RowResult) -> str:
+        """Return the cell as it is shown."""
+        value = self.value(row)
+        return "–" if value is None else format(value, self.format)
+
+
+COLUMNS = (
+    Column("system", "system", lambda row: row.system),
+    Column("seed", "seed", lambda row: row.seed),
+    Column("SDR (dB)", "voice_sdr_db", lambda row: row.median_db("SDR"), ".2f"),
+    Column("SIR (dB)", "voice_sir_db", lambda row: row.median_db("SIR"), ".2f"),
+    Column("SAR (dB)", "voice_sar_db", lambda row: row.median_db("SAR"), ".2f"),
+    Column("ISR (dB)", "voice_isr_db", lambda row: row.median_db("ISR"), ".2f"),
+    Column("accomp. SDR (dB)", "accompaniment_sdr_db", lambda row: row.median_db("SDR", "accompaniment"), ".2f"),
+    Column("masker params", "masker_parameters", lambda row: row.masker_parameters, ",d"),
+    Column("total params", "total_parameters", lambda row: row.total_parameters, ",d"),
+    Column("GFLOP / s audio", "gflop_per_audio_second", lambda row: row.gflop_per_audio_second, ".2f"),
+    Column("train step (ms)", "train_step_ms", lambda row: _scaled(row.train_step_s, 1000), ".1f"),
+    Column("compile (s)", "compile_s", lambda row: row.compile_s, ".1f"),
+    Column("real-time factor", "real_time_factor", lambda row: row.real_time_factor, ".4f"),
+)
+STATUS = Column("status", "status", lambda row: row.status)
+
+
+def _scaled(value: float | None, factor: float) -> float | None:
+    return None if value is None else value * factor
+
+
+def shown_columns(rows: Sequence[RowResult]) -> tuple[Column, ...]:
+    """Return the columns to show; the status only where a row failed."""
+    return (*COLUMNS, STATUS) if any(row.failed for row in rows) else COLUMNS
+
+
+def terminal_table(rows: Sequence[RowResult], caption: str) -> Table:
+    """Return the table for a terminal."""
+    table = Table(caption=caption, caption_justify="left", header_style="bold")
+    for number, column in enumerate(shown_columns(rows)):
+        table.add_column(column.title, justify="left" if number == 0 else "right")
+    for row in rows:
+        table.add_row(*(column.text(row) for column in shown_columns(rows)), style="red" if row.failed else None)
+    return table
+
+
+def markdown_table(rows: Sequence[RowResult], caption: str) -> str:
+    """Return the table in markdown, its caption below."""
+    columns = shown_columns(rows)
+    body = [[column.text(row) for column in columns] for row in rows]
+    align = ["left"] + ["right"] * (len(columns) - 1)
+    table = tabulate(
+        body, [column.title for column in columns], tablefmt="github", colalign=align, disable_numparse=True
+    )
+    return f"{table}\n\n{caption}\n"
+
+
+def csv_table(rows: Sequence[RowResult]) -> str:
+    """Return the table as CSV at full precision."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    columns = (*COLUMNS, STATUS)
+    writer.writerow([column.csv_name for column in columns])
+    writer.writerows([["" if (value := column.value(row)) is None else value for column in columns] for row in rows])
+    return text.getvalue()

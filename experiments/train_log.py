@@ -1,0 +1,43 @@
+"""What a training leaves to look at: one JSON line a step, and the same for TensorBoard."""
+
+import json
+from pathlib import Path
+from types import TracebackType
+
+from tensorboardX import SummaryWriter
+
+
+class TrainLog:
+    """Writes `train.jsonl` and TensorBoard events into a folder. A resumed log has each step once."""
+
+    def __init__(self, folder: Path, first_step: int) -> None:
+        """Open the log of a training that goes on after `first_step` steps; later lines are dropped."""
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / "train.jsonl"
+        kept = [line for line in _whole_lines(path) if json.loads(line)["step"] <= first_step]
+        path.write_text("".join(kept), encoding="utf-8")
+        self._file = path.open("a", encoding="utf-8")
+        self._events = SummaryWriter(str(folder / "tensorboard"), purge_step=first_step + 1, flush_secs=10)
+
+    def write(self, step: int, values: dict[str, float]) -> None:
+        """Log one step."""
+        self._file.write(json.dumps({"step": step, **values}) + "\n")
+        self._file.flush()
+        for name, value in values.items():
+            self._events.add_scalar(f"train/{name}", value, step)
+
+    def __enter__(self) -> "TrainLog":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+        self._events.close()
+
+
+def _whole_lines(path: Path) -> list[str]:
+    """Lines of a log that may have been cut off while its last line was written."""
+    if not path.is_file():
+        return []
+    return [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]

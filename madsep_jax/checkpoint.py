@@ -1,0 +1,98 @@
+"""A checkpoint: one folder with `config.json` and the weights, which loads by itself; the training state beside them.
+
+This is the only module that knows Orbax.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+
+from madsep_jax.config import RunConfig
+from madsep_jax.config_io import from_dict, to_dict
+from madsep_jax.environment import environment
+from madsep_jax.errors import InputError
+from madsep_jax.files import read_json, write_json
+from madsep_jax.models.shapes import variable_shapes
+from madsep_jax.train import TrainState
+
+_CONFIG = "config.json"
+_WEIGHTS = "weights"
+_TRAINING = "training"
+_OPTIONS = ocp.CheckpointManagerOptions(max_to_keep=1, enable_async_checkpointing=False)
+
+
+def save_checkpoint(folder: Path, config: RunConfig, state: TrainState) -> None:
+    """Save config, weights and training state; a checkpoint already there is replaced once the new one is whole."""
+    write_json(folder / _CONFIG, {"config": to_dict(config), "environment": environment()})
+    with _manager(folder) as manager:
+        items = ocp.args.Composite(
+            **{
+                _WEIGHTS: ocp.args.StandardSave(state.variables),
+                _TRAINING: ocp.args.StandardSave(_training_items(state)),
+            }
+        )
+        manager.save(int(state.step), args=items, force=True)
+
+
+def load_model(folder: Path) -> tuple[RunConfig, dict[str, Any]]:
+    """Return the config of a checkpoint and its variables, for `build_model(config.model).apply`.
+
+    Raises:
+        InputError: where the folder holds no checkpoint, or a damaged one.
+    """
+    config = load_config(folder)
+    return config, _restore(folder, _WEIGHTS, variable_shapes(config.model))
+
+
+def load_config(folder: Path) -> RunConfig:
+    """Return the config of a checkpoint. Raises InputError where the folder holds none."""
+    if not (folder / _CONFIG).is_file():
+        raise InputError(f"{folder}: not a checkpoint, expected a folder with {_CONFIG} and weights")
+    return from_dict(RunConfig, read_json(folder / _CONFIG).get("config"), str(folder / _CONFIG))
+
+
+def restore_state(folder: Path, template: TrainState) -> TrainState | None:
+    """Return the saved training state, placed as the template is; None where nothing has been saved yet."""
+    if not folder.is_dir():
+        return None
+    with _manager(folder) as manager:
+        if manager.latest_step() is None:
+            return None
+    variables = _restore(folder, _WEIGHTS, template.variables)
+    training = _restore(folder, _TRAINING, _training_items(template))
+    return TrainState(
+        step=training["step"],
+        params=variables["params"],
+        batch_stats=variables.get("batch_stats", {}),
+        opt_state=training["opt_state"],
+        dropout_key=jax.random.wrap_key_data(training["dropout_key"]),
+    )
+
+
+def _training_items(state: TrainState) -> dict[str, Any]:
+    return {
+        "step": state.step,
+        "opt_state": state.opt_state,
+        "dropout_key": jax.random.key_data(state.dropout_key),
+    }
+
+
+def _manager(folder: Path) -> ocp.CheckpointManager:
+    return ocp.CheckpointManager(folder.absolute(), options=_OPTIONS, item_names=(_WEIGHTS, _TRAINING))
+
+
+def _restore(folder: Path, item: str, like: Any) -> Any:
+    """Restore one item onto this process's own device, whatever device it was saved from."""
+    here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    template = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here), like)
+    with _manager(folder) as manager:
+        step = manager.latest_step()
+        if step is None:
+            raise InputError(f"{folder}: no weights, expected a folder that training has saved")
+        try:
+            return manager.restore(step, args=ocp.args.Composite(**{item: ocp.args.StandardRestore(template)}))[item]
+        except (ValueError, KeyError, OSError) as error:
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise InputError(f"{folder}: the {item} of step {step} cannot be read: {reason}") from error
