@@ -48,12 +48,8 @@ class FolderTrack:
             try:
                 found = path.stat()
             except OSError as e:
-                raise InputError(
-                    f"{shown(path)}: {e.strerror}, expected the file that was there before"
-                ) from e
-            digest.update(
-                f"{path.name}\0{found.st_size}\0{found.st_mtime_ns}\0".encode(errors="surrogatepass")
-            )
+                raise InputError(f"{shown(path)}: {e.strerror}, expected the file that was there before") from e
+            digest.update(f"{path.name}\0{found.st_size}\0{found.st_mtime_ns}\0".encode(errors="surrogatepass"))
         return digest.hexdigest()[:16]
 
     def read(self) -> TrackAudio:
@@ -162,9 +158,7 @@ def _track(name: str, split: Split, mixture_folder: Path, stem_folder: Path) -> 
         for found, expected in pairs:
             if found != expected:
                 raise InputError(f"{shown(path)}: {found}, expected {expected} like its {mixture_path.name}")
-    return FolderTrack(
-        name, split, mixture.sample_rate, mixture.frames, mixture.channels, mixture_path, stem_paths
-    )
+    return FolderTrack(name, split, mixture.sample_rate, mixture.frames, mixture.channels, mixture_path, stem_paths)
 
 
 def _facts(sample_rate: int, frames: int, channels: int) -> tuple[str, str, str]:

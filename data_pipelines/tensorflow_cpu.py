@@ -5,7 +5,9 @@ The only module that imports TensorFlow.
 
 import os
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read once, when the library loads
+# Read once, when the library loads: no start-up notices, and no kernels that only its own models would use.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 try:
     import tensorflow as tf

@@ -55,8 +55,10 @@ def write_report(plan: Plan, results: Sequence[RowResult]) -> None:
 
 
 def show(console: Console, plan: Plan, results: Sequence[RowResult]) -> None:
-    """Print the table as it is so far."""
-    console.print(terminal_table(results, caption(plan, results)))
+    """Print the table as it is so far; once it is complete, with its caption."""
+    console.print(terminal_table(results))
+    if len(results) == len(plan.rows):
+        console.print(caption(plan, results))
 
 
 def _protocol(results: Sequence[RowResult]) -> str:

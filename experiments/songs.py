@@ -10,6 +10,7 @@ from data_pipelines.tracks import Track
 from madsep_jax.errors import InputError
 
 EMBEDDED = "embedded"
+_EMBEDDED_TRAIN_SONGS = 32
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def load_songs(data: str, sample_rate: int) -> Songs:
         InputError: where the folder cannot be used, or has no songs to train on or to score.
     """
     if data == EMBEDDED:
-        config = EmbeddedConfig(sample_rate=sample_rate)
+        config = EmbeddedConfig(sample_rate=sample_rate, train_songs=_EMBEDDED_TRAIN_SONGS)
         tracks: list[Track] = list(embedded_tracks(config))
         place = "the embedded corpus"
     else:

@@ -53,9 +53,9 @@ def shown_columns(rows: Sequence[RowResult]) -> tuple[Column, ...]:
     return (*COLUMNS, STATUS) if any(row.failed for row in rows) else COLUMNS
 
 
-def terminal_table(rows: Sequence[RowResult], caption: str) -> Table:
+def terminal_table(rows: Sequence[RowResult]) -> Table:
     """Return the table for a terminal."""
-    table = Table(caption=caption, caption_justify="left", header_style="bold")
+    table = Table(header_style="bold")
     for number, column in enumerate(shown_columns(rows)):
         table.add_column(column.title, justify="left" if number == 0 else "right")
     for row in rows:

@@ -1,0 +1,21 @@
+"""Use a trained separator: the command `madsep`, one sub-command a job."""
+
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App
+
+from experiments import separate_command
+from experiments.command import run
+
+app = App(name="madsep", help="Use a trained singing-voice separator.", version_flags=[])
+app.command(separate_command.separate, name="separate", usage=separate_command.USAGE)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    return run(app, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
