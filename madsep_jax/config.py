@@ -87,6 +87,12 @@ class GruMaskerConfig:
     """R, the lowest bins that the encoder reads."""
     residual_flip: Literal["time", "time_and_frequency"] = "time"
     """Axes in which the backward half of the encoder's residual is flipped: eq. 3 says time, the released code both."""
+    recurrent_iterations: int = 0
+    """`iter` of the recurrent inference: how often at most the decoder is applied to its own output; 0 for never."""
+    recurrent_tolerance: float = 0.0
+    """τ_term of the recurrent inference: it ends once the mean squared change of the decoder's output is below this."""
+    twin: bool = False
+    """Train with a second decoder that runs backwards (MaD TwinNet); inference is the same without it."""
 
     def __post_init__(self) -> None:
         _require(self.reduced_bins > 0, self, "reduced_bins", "a positive number of bins")
@@ -96,6 +102,8 @@ class GruMaskerConfig:
             "residual_flip",
             "'time' or 'time_and_frequency'",
         )
+        _require(self.recurrent_iterations >= 0, self, "recurrent_iterations", "0 or more")
+        _require(self.recurrent_tolerance >= 0, self, "recurrent_tolerance", "0 or more")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +124,10 @@ class DwsMaskerConfig:
     released code."""
     residual: bool = False
     """Add a block's input to its output in the L_enc blocks, as in the released residual variant."""
+    dilations: tuple[int, ...] = (1,)
+    """Steps in time between the taps of the depthwise kernels of the L_enc blocks, taken in turn; (1,) as published."""
+    pointwise_kernel: int = 1
+    """Side of the square channel-wise kernel of the L_enc blocks; 1 as published."""
 
     def __post_init__(self) -> None:
         _require(self.layers >= 0, self, "layers", "0 or more blocks")
@@ -123,9 +135,69 @@ class DwsMaskerConfig:
         _require(self.kernel > 0 and self.kernel % 2 == 1, self, "kernel", "a positive odd number")
         _require(0 <= self.dropout < 1, self, "dropout", "a probability of at least 0 and below 1")
         _require(self.input_frames in ("all", "middle"), self, "input_frames", "'all' or 'middle'")
+        _require(
+            len(self.dilations) > 0 and all(step > 0 for step in self.dilations),
+            self,
+            "dilations",
+            "one or more positive numbers of frames",
+        )
+        _require(
+            self.pointwise_kernel > 0 and self.pointwise_kernel % 2 == 1,
+            self,
+            "pointwise_kernel",
+            "a positive odd number",
+        )
 
 
-MaskerConfig = GruMaskerConfig | DwsMaskerConfig
+@dataclass(frozen=True, kw_only=True)
+class DilatedConfig:
+    """A stack of blocks of dilated convolutions over time and a dilated GRU (Dilated Convolution with Dilated GRU)."""
+
+    kind: Literal["dilated"] = "dilated"
+    role: Literal["masker", "system"] = "system"
+    """`masker`: in place of MaD's recurrent masker, the denoiser after it. `system`: a model of its own, which predicts
+    voice and accompaniment at once."""
+    blocks: int = 3
+    channels: int = 512
+    """Features of every layer inside the blocks."""
+    convolutions: int = 4
+    """Dilated convolutions in a block, with dilations 1, 2, 4, …"""
+    kernel: int = 3
+    """Taps of each convolution in time."""
+    groups: int = 4
+    """Groups of channels that the convolutions keep apart."""
+    gru_dilation: int = 4
+    """k: step t of the GRU reads step t - k."""
+    bidirectional: bool = True
+
+    def __post_init__(self) -> None:
+        _require(self.role in ("masker", "system"), self, "role", "'masker' or 'system'")
+        for name in ("blocks", "convolutions", "groups", "gru_dilation"):
+            _require(getattr(self, name) > 0, self, name, "a positive number")
+        _require(self.kernel > 0 and self.kernel % 2 == 1, self, "kernel", "a positive odd number")
+        _require(
+            self.channels > 0 and self.channels % (2 * self.groups) == 0,
+            self,
+            "channels",
+            f"a positive multiple of twice the groups ({self.groups})",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AutoencoderConfig:
+    """A denoising autoencoder on single frames (Examining the Mapping Functions of Denoising Autoencoders)."""
+
+    kind: Literal["autoencoder"] = "autoencoder"
+    hidden_layers: int = 1
+    """Layers before the output layer, each of F units: 1 for the DAE, 3 for the deep one."""
+    skip_filtering: bool = False
+    """The output is a mask for the input, in place of the estimate itself."""
+
+    def __post_init__(self) -> None:
+        _require(self.hidden_layers > 0, self, "hidden_layers", "a positive number of layers")
+
+
+MaskerConfig = GruMaskerConfig | DwsMaskerConfig | DilatedConfig | AutoencoderConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,6 +230,10 @@ class LossConfig:
     """λ₁, the weight of the L1 norm of the mask layer's diagonal."""
     denoiser_l2: float = 1e-4
     """λ₂, the weight of the squared L2 norm of the denoiser's output layer."""
+    twin_kl: float = 0.5
+    """Weight of the divergence of the twin's masker output (TwinNet only)."""
+    twin_l2: float = 1.0
+    """Weight of the distance between the decoder's states, mapped, and the twin's (TwinNet only)."""
 
     def __post_init__(self) -> None:
         _require(self.target in ("magnitude", "ratio_mask"), self, "target", "'magnitude' or 'ratio_mask'")

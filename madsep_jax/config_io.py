@@ -77,6 +77,8 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
             return value
         choices = [str(choice) for choice in typing.get_args(hint)]
         raise InputError(f"{where}: found {value!r}, {did_you_mean(str(value), choices)}")
+    if typing.get_origin(hint) is tuple and isinstance(value, list | tuple):
+        return tuple(_convert(typing.get_args(hint)[0], item, f"{where}[{i}]") for i, item in enumerate(value))
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
