@@ -26,10 +26,15 @@ class TrainingOrder:
     ) -> "TrainingOrder":
         """List the sequences of songs of so many frames.
 
+        In the order `passes`, songs that do not fill a pass are left out, as in the released code (the last two of
+        DSD100's 50); where there are fewer than one pass takes, all are used.
+
         Raises:
             InputError: where there are fewer sequences than a batch takes.
         """
         counts = [sequence_count(frames, sequences, training.batch_size) for frames in song_frames]
+        if training.order == "passes":
+            counts = counts[: len(counts) // training.songs_per_pass * training.songs_per_pass] or counts
         if sum(counts) < training.batch_size:
             raise InputError(
                 f"training songs: found {sum(counts)} sequences in {len(counts)} songs, expected at least one batch "

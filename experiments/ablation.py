@@ -1,6 +1,7 @@
 """Train, score, count and time separators on the same songs, and show them in one table.
 
-The rows are differences from one base, the preset: a row has its own masker and seed, and nothing else.
+The rows are differences from one base, the preset: a row has its own system (`experiments.systems`) and seed, and
+nothing else.
 """
 
 import dataclasses
@@ -78,13 +79,13 @@ def run_row(
         result = RowResult(
             system=row.system,
             seed=row.seed,
-            masker_parameters=counts["masker"],
+            masker_parameters=counts.get("masker"),
             total_parameters=sum(counts.values()),
             gflop_per_audio_second=forward_gflop_per_second(row.config),
             config=to_dict(row.config),
         )
         try:
-            with Bar(console, f"{row.folder_name}: training", plan.steps) as bar:
+            with Bar(console, f"{row.folder_name}: training", plan.steps_of(row.config)) as bar:
                 on_step = _step_reporter(bar, row.config.training.batch_size)
                 trained = train_row(row.config, features, folder, on_step)
         except NonFiniteLossError as error:

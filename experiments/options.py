@@ -19,8 +19,9 @@ class AblationOptions:
     """What to compare, on what, and where to keep it."""
 
     systems: Annotated[tuple[str, ...], Many] = ()
-    """Systems to compare: mad, dws-L-C (L layers, C channels), or dws for every combination of --layers and
-    --channels. Default: a small selection that suits the preset."""
+    """Systems to compare: mad, dws-L-C (L layers, C channels; -res, -dilated and -k3 may follow), or dws for every
+    combination of --layers and --channels; mad-ris-s, mad-ris-l (recurrent inference), mad-twinnet, mad-dilated,
+    dilated-gru, dae, dae-deep, skip-filtering. Default: a small selection that suits the preset."""
 
     layers: Annotated[tuple[int, ...], Many] = (5, 7, 9, 11, 13, 15)
     """L_enc of the dws grid. Default: the paper's."""
@@ -35,7 +36,8 @@ class AblationOptions:
     """Songs: 'embedded' (made from a seed, nothing to download), or a folder in the layout of DSD100 or MUSDB18-HQ."""
 
     preset: str = "quick"
-    """Recipe: quick (a quarter of the signal size, minutes), or paper (full size, as published)."""
+    """Recipe: quick (a quarter of the signal size, minutes), paper (full size, as published),
+    or released_code (as paper, but for what the published programs do otherwise)."""
 
     epochs: int | None = None
     """Train for so many epochs. Default: the preset's."""

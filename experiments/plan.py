@@ -22,7 +22,11 @@ from madsep_jax.presets import preset_config
 from madsep_jax.stft import frame_count
 
 #: What is compared where no systems are named.
-DEFAULT_SYSTEMS = {"quick": ("mad", "dws-3-16", "dws-5-32"), "paper": ("mad", "dws-5-64", "dws-7-256")}
+DEFAULT_SYSTEMS = {
+    "quick": ("mad", "dws-3-16", "dws-5-32"),
+    "paper": ("mad", "dws-5-64", "dws-7-256"),
+    "released_code": ("mad", "dws-5-64", "dws-7-256"),
+}
 
 
 @dataclass(frozen=True)
@@ -32,8 +36,12 @@ class Plan:
     base: RunConfig
     rows: list[Row]
     songs: Songs
-    steps: int
     out: Path
+
+    def steps_of(self, config: RunConfig) -> int:
+        """Return the training steps of a row, or of the base."""
+        frames = [_frames(track.duration_s, config) for track in self.songs.train]
+        return TrainingOrder.of_songs(frames, config.sequences, config.training).total_steps
 
 
 def make_plan(options: AblationOptions) -> Plan:
@@ -44,10 +52,11 @@ def make_plan(options: AblationOptions) -> Plan:
     rows = [Row(name, None) for name in REFERENCES]
     rows += [Row.of_system(system, seed, base) for system in systems for seed in range(options.seeds)]
     songs = load_songs(options.data, base.signal.sample_rate)
-    frames = [_frames(track.duration_s, base) for track in songs.train]
-    steps = TrainingOrder.of_songs(frames, base.sequences, base.training).total_steps
     out = options.out or Path("runs") / f"{options.preset}-{Path(options.data).name}"
-    return Plan(base, rows, songs, steps, out)
+    plan = Plan(base, rows, songs, out)
+    for config in (base, *(row.config for row in rows if row.config)):
+        plan.steps_of(config)  # raises where there are too few songs
+    return plan
 
 
 def plan_table(plan: Plan, processes: int) -> Table:
@@ -61,14 +70,17 @@ def plan_table(plan: Plan, processes: int) -> Table:
         table.add_column(title, justify="left" if title == "row" else "right")
     total = 0.0
     for row in plan.rows:
-        seconds = scoring + estimate.training_seconds(row, plan.steps, speed)
-        total += seconds
         if row.config is None:
-            table.add_row(row.system, "–", "–", "–", "–", _duration(seconds))
+            total += scoring
+            table.add_row(row.system, "–", "–", "–", "–", _duration(scoring))
             continue
+        steps = plan.steps_of(row.config)
+        seconds = scoring + estimate.training_seconds(row, steps, speed)
+        total += seconds
         counts = parameter_counts(row.config.model)
+        masker = f"{counts['masker']:,}" if "masker" in counts else "–"
         gflop = forward_gflop_per_second(row.config)
-        cells = (f"{counts['masker']:,}", f"{sum(counts.values()):,}", f"{gflop:.2f}", f"{plan.steps:,}")
+        cells = (masker, f"{sum(counts.values()):,}", f"{gflop:.2f}", f"{steps:,}")
         table.add_row(row.folder_name, *cells, _duration(seconds))
     table.add_row("all rows", "", "", "", "", _duration(total), style="bold")
     return table

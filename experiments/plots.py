@@ -6,6 +6,10 @@ from typing import Any
 
 from experiments.rows import RowResult
 
+#: Shape and colour of a system's point, by the first word of its name.
+_MARKERS = {"mad": ("o", "C0"), "dws": ("s", "C1"), "dilated": ("^", "C2"), "dae": ("D", "C3"), "skip": ("v", "C4")}
+_OTHER_MARKER = ("X", "C5")
+
 
 def plot_quality(rows: Sequence[RowResult], folder: Path) -> list[Path]:
     """Draw voice SDR against parameters and against GFLOP per second of audio; returns the files written.
@@ -35,11 +39,9 @@ def _draw(
 
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
     axes = figure.subplots()
-    for family, marker in (("mad", "o"), ("dws", "s")):
-        members = [row for row in models if row.system.startswith(family)]
-        if members:
-            axes.scatter([value(row) for row in members], [sdr(row) for row in members], marker=marker, s=50)
     for row in models:
+        marker, colour = _MARKERS.get(row.system.partition("-")[0], _OTHER_MARKER)
+        axes.scatter(value(row), sdr(row), marker=marker, color=colour, s=50)
         axes.annotate(row.system, (value(row), sdr(row)), textcoords="offset points", xytext=(7, 5), fontsize=9)
     for row in references:
         axes.axhline(sdr(row), color="grey", linestyle=":", linewidth=1)

@@ -19,8 +19,13 @@ def caption(plan: Plan, results: Sequence[RowResult]) -> str:
     """Return what a reader must know to read the numbers."""
     base, full = plan.base, SignalConfig()
     lines = [
-        f"Preset {base.preset}; {plan.songs.description}; {plan.steps:,} steps of {base.training.batch_size} sequences."
+        f"Preset {base.preset}; {plan.songs.description}; {plan.steps_of(base):,} steps of {base.training.batch_size} "
+        f"sequences."
     ]
+    others = {row.system: row.config for row in plan.rows if row.config and row.config.sequences != base.sequences}
+    for system, config in others.items():
+        length = "single frames" if config.sequences.frames == 1 else f"sequences of {config.sequences.frames} frames"
+        lines.append(f"{system}: {plan.steps_of(config):,} steps of {config.training.batch_size} {length}.")
     if base.signal != full:
         lines.append(
             f"Scaled-down signal: {base.signal.sample_rate:,} Hz and {base.signal.bins} bins in place of "

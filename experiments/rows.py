@@ -5,10 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from experiments.scoring.aggregate import Aggregate
-from experiments.systems import masker_of
+from experiments.systems import fields_of
 from madsep_jax.config import RunConfig
 from madsep_jax.config_io import override
-from madsep_jax.presets import fit_to_bins
 
 #: The two rows that need no training and give the scores a scale.
 MIXTURE = "mixture"
@@ -18,7 +17,7 @@ REFERENCES = (MIXTURE, IDEAL_RATIO_MASK)
 
 @dataclass(frozen=True)
 class Row:
-    """What is to be done. A row differs from the base in its masker and its seed, and in nothing else."""
+    """What is to be done. A row differs from the base in its system's fields and its seed, and in nothing else."""
 
     system: str
     config: RunConfig | None
@@ -27,8 +26,7 @@ class Row:
     @classmethod
     def of_system(cls, system: str, seed: int, base: RunConfig) -> "Row":
         """Return the row of a system, fitted to the base's signal."""
-        masker = fit_to_bins(masker_of(system), base.signal.bins)
-        return cls(system, override(base, {"masker": masker, "training.seed": seed}))
+        return cls(system, override(base, {**fields_of(system, base), "training.seed": seed}))
 
     @property
     def seed(self) -> int | None:

@@ -36,6 +36,22 @@ def save_checkpoint(folder: Path, config: RunConfig, state: TrainState) -> None:
         manager.save(int(state.step), args=items, force=True)
 
 
+def save_model(folder: Path, config: RunConfig, variables: Any) -> None:
+    """Save a model without a training state: a checkpoint that `load_model` takes, from which no training goes on.
+
+    Raises:
+        InputError: where the folder holds anything, or cannot be written.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder}: is there already, expected a new or an empty folder")
+    try:
+        write_json(folder / _CONFIG, {"config": to_dict(config), "environment": environment()})
+        with _manager(folder) as manager:
+            manager.save(0, args=ocp.args.Composite(**{_WEIGHTS: ocp.args.StandardSave(variables)}))
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written: {error.strerror or error}") from error
+
+
 def load_model(folder: Path) -> tuple[RunConfig, dict[str, Any]]:
     """Return the config of a checkpoint and its variables, for `build_model(config.model).apply`.
 

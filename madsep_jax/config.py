@@ -90,9 +90,13 @@ class GruMaskerConfig:
     recurrent_iterations: int = 0
     """`iter` of the recurrent inference: how often at most the decoder is applied to its own output; 0 for never."""
     recurrent_tolerance: float = 0.0
-    """τ_term of the recurrent inference: it ends once the mean squared change of the decoder's output is below this."""
+    """τ_term of the recurrent inference: it ends once the mean squared change of the decoder's output is below this;
+    0 for never."""
     twin: bool = False
     """Train with a second decoder that runs backwards (MaD TwinNet); inference is the same without it."""
+    twin_flip: Literal["time", "time_and_frequency"] = "time"
+    """Axes in which the twin's input is flipped, and its states back: time alone makes it a decoder that runs
+    backwards, the released code flips both."""
 
     def __post_init__(self) -> None:
         _require(self.reduced_bins > 0, self, "reduced_bins", "a positive number of bins")
@@ -102,6 +106,7 @@ class GruMaskerConfig:
             "residual_flip",
             "'time' or 'time_and_frequency'",
         )
+        _require(self.twin_flip in ("time", "time_and_frequency"), self, "twin_flip", "'time' or 'time_and_frequency'")
         _require(self.recurrent_iterations >= 0, self, "recurrent_iterations", "0 or more")
         _require(self.recurrent_tolerance >= 0, self, "recurrent_tolerance", "0 or more")
 
@@ -239,6 +244,8 @@ class LossConfig:
         _require(self.target in ("magnitude", "ratio_mask"), self, "target", "'magnitude' or 'ratio_mask'")
         _require(self.masker_diagonal_l1 >= 0, self, "masker_diagonal_l1", "0 or more")
         _require(self.denoiser_l2 >= 0, self, "denoiser_l2", "0 or more")
+        _require(self.twin_kl >= 0, self, "twin_kl", "0 or more")
+        _require(self.twin_l2 >= 0, self, "twin_l2", "0 or more")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ Config = TypeVar("Config")
 
 def to_dict(config: Any) -> dict[str, Any]:
     """Return a config as nested dictionaries of JSON values."""
-    return dataclasses.asdict(config)
+    return dataclasses.asdict(config, dict_factory=_json_object)
 
 
 def from_dict(config_type: type[Config], values: Mapping[str, Any], where: str = "") -> Config:
@@ -65,6 +65,10 @@ def differences(base: Any, other: Any, prefix: str = "") -> dict[str, tuple[Any,
             found |= differences(getattr(base, field.name), getattr(other, field.name), path)
         return found
     return {} if base == other else {prefix: (base, other)}
+
+
+def _json_object(fields: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in fields}
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:

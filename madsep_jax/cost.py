@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 from jax.extend import core as jex_core
 
-from madsep_jax.config import RunConfig
+from madsep_jax.config import GruMaskerConfig, RunConfig
+from madsep_jax.config_io import override
 from madsep_jax.models import build_model
 from madsep_jax.models.shapes import variable_shapes
 
@@ -25,15 +26,27 @@ def flops(function: Callable[..., Any], *args: Any) -> float:
 
 
 def forward_gflop_per_second(config: RunConfig) -> float:
-    """Return the GFLOP that the model's forward pass takes for one second of audio, the context frames included."""
+    """Return the GFLOP that the model's forward pass takes for one second of audio, the context frames included.
+
+    A recurrent inference is counted with all its iterations, the most that it takes.
+    """
+    forward = _forward_flops(config)
+    iterations = config.masker.recurrent_iterations if isinstance(config.masker, GruMaskerConfig) else 0
+    if iterations:
+        # `flops` counts a loop without a fixed end once, like one iteration.
+        without = _forward_flops(override(config, {"masker.recurrent_iterations": 0}))
+        forward = without + iterations * (forward - without)
+    seconds = config.sequences.target_frames / config.signal.frames_per_second
+    return forward / seconds / 1e9
+
+
+def _forward_flops(config: RunConfig) -> float:
     shape = (1, config.sequences.frames, config.signal.bins)
-    forward = flops(
+    return flops(
         lambda variables, mag_BSF: build_model(config.model).apply(variables, mag_BSF, train=False),
         variable_shapes(config.model),
         jax.ShapeDtypeStruct(shape, jnp.float32),
     )
-    seconds = config.sequences.target_frames / config.signal.frames_per_second
-    return forward / seconds / 1e9
 
 
 def _flops_of(program: jex_core.ClosedJaxpr) -> float:

@@ -14,6 +14,7 @@ import numpy as np
 from madsep_jax.config import RunConfig
 from madsep_jax.losses import clip_input
 from madsep_jax.models import build_model
+from madsep_jax.models.twin import without_training_parts
 from madsep_jax.rate import process_at_rate
 from madsep_jax.stft import (
     analyse_frames,
@@ -23,6 +24,8 @@ from madsep_jax.stft import (
     overlapped_squares,
     synthesise_frames,
 )
+
+_BLOCK_FRAMES = 320
 
 
 class Separated(NamedTuple):
@@ -38,7 +41,7 @@ def separate(
     mixture_NC: np.ndarray,
     sample_rate: int,
     *,
-    sequences_per_block: int = 8,
+    sequences_per_block: int | None = None,
 ) -> Separated:
     """Separate the singing voice from a song.
 
@@ -49,7 +52,8 @@ def separate(
         variables: the trained weights.
         mixture_NC: the song's samples (N, channels).
         sample_rate: of the song, Hz. Other rates than the model's are resampled for the model and back.
-        sequences_per_block: sequences that the model processes at once; decides the memory needed.
+        sequences_per_block: sequences that the model processes at once; decides the memory needed. None for as many as
+            hold 320 frames.
 
     Returns:
         Voice and accompaniment (= mixture - voice), of the shape and rate of the mixture.
@@ -57,6 +61,9 @@ def separate(
     Raises:
         ValueError: where the mixture is not a two-dimensional array of finite numbers.
     """
+    if sequences_per_block is None:
+        sequences_per_block = max(_BLOCK_FRAMES // config.sequences.target_frames, 1)
+    variables = without_training_parts(variables)
     mixture_NC = np.asarray(mixture_NC, np.float32)
     if mixture_NC.ndim != 2 or not np.isfinite(mixture_NC).all():
         raise ValueError(f"mixture_NC: found shape {mixture_NC.shape}, expected finite samples (N, channels)")

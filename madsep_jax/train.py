@@ -92,12 +92,12 @@ def make_train_step(config: RunConfig) -> TrainStep:
         def loss_of(params: Any) -> tuple[jax.Array, tuple[Metrics, Any]]:
             variables = dataclasses.replace(state, params=params).variables
             separation, updates = model.apply(variables, mix_BSF, train=True, mutable=["batch_stats"], rngs=rngs)
-            parts = loss_parts(separation, voice_BTF, params, config.loss)
+            parts = loss_parts(separation, voice_BTF, params, config.loss, mix_BSF)
             return sum(parts.values(), jnp.zeros(())), (parts, updates.get("batch_stats", {}))
 
         (loss, (parts, batch_stats)), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.params)
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
-        metrics = {"loss": loss, **parts, "gradient_norm": optax.global_norm(gradient)}
+        metrics = {"loss": loss, **parts, "gradient_norm": optax.tree.norm(gradient)}
         new_state = dataclasses.replace(
             state,
             step=state.step + 1,

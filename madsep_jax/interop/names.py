@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from madsep_jax.config import DwsMaskerConfig, GruMaskerConfig, ModelConfig
+from madsep_jax.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -20,24 +21,37 @@ class Parameter:
 
 
 def parameters(config: ModelConfig) -> list[Parameter]:
-    """Return every array of the model, in the published order."""
+    """Return every array of the model, in the published order.
+
+    Raises:
+        InputError: where the system has no published names.
+    """
     match config.masker:
-        case GruMaskerConfig():
-            masker = _gru_masker()
-        case DwsMaskerConfig():
-            masker = _dws_masker(config.masker)
-    return [
-        *masker,
-        *_linear("denoiser.fnn_enc", "denoiser", "encoder"),
-        *_linear("denoiser.fnn_dec", "denoiser", "decoder"),
-    ]
+        case GruMaskerConfig(twin=False):
+            return [*_gru_masker(""), *_denoiser("")]
+        case GruMaskerConfig(twin=True):
+            return [*_gru_masker("mad."), *_denoiser("mad."), *_twin()]
+        case DwsMaskerConfig(dilations=(1,), pointwise_kernel=1):
+            return [*_dws_masker(config.masker), *_denoiser("")]
+    raise InputError(f"{config.masker}: has no published names, expected MaD, MaD TwinNet or a DWS-CNN as published")
 
 
-def _gru_masker() -> Iterator[Parameter]:
-    yield from _gru("masker.rnn_enc.gru_enc", "l0", "masker", "encoder_forward")
-    yield from _gru("masker.rnn_enc.gru_enc", "l0_reverse", "masker", "encoder_backward")
-    yield from _gru("masker.rnn_dec.gru_dec", "l0", "masker", "decoder")
-    yield from _linear("masker.fnn.linear_layer", "masker", "mask_layer")
+def _gru_masker(prefix: str) -> Iterator[Parameter]:
+    yield from _gru(f"{prefix}masker.rnn_enc.gru_enc", "l0", "masker", "encoder_forward")
+    yield from _gru(f"{prefix}masker.rnn_enc.gru_enc", "l0_reverse", "masker", "encoder_backward")
+    yield from _gru(f"{prefix}masker.rnn_dec.gru_dec", "l0", "masker", "decoder")
+    yield from _linear(f"{prefix}masker.fnn.linear_layer", "masker", "mask_layer")
+
+
+def _twin() -> Iterator[Parameter]:
+    yield from _gru("twin_net.rnn_dec.gru_dec", "l0", "twin", "decoder")
+    yield from _linear("twin_net.fnn.linear_layer", "twin", "mask_layer")
+    yield from _linear("affine.linear_layer", "affine")
+
+
+def _denoiser(prefix: str) -> Iterator[Parameter]:
+    yield from _linear(f"{prefix}denoiser.fnn_enc", "denoiser", "encoder")
+    yield from _linear(f"{prefix}denoiser.fnn_dec", "denoiser", "decoder")
 
 
 def _dws_masker(masker: DwsMaskerConfig) -> Iterator[Parameter]:

@@ -13,6 +13,9 @@ from madsep_jax.interop.names import Parameter, parameters
 
 _GRU_KERNEL = "masker.rnn_enc.gru_enc.weight_ih_l0"
 _DWS_KERNEL = "masker.cnn_enc.layer_1.0.depth_wise_conv.weight"
+_MASK_LAYER = "masker.fnn.linear_layer.weight"
+#: In front of the names of a TwinNet's MaD part.
+_TWINNET = "mad."
 _COUNTER = "num_batches_tracked"
 
 
@@ -20,10 +23,12 @@ def from_torch(state_dict: Mapping[str, Any], *, context_frames: int = 10) -> tu
     """Return the model and the variables that a published checkpoint holds.
 
     The architecture is read off names and shapes. What weights cannot tell is taken as the released code has it: the
-    residual flipped in both axes, the CNN on the middle frames.
+    residual and the twin's states flipped in both axes, the CNN on the middle frames, no recurrent inference.
 
     Args:
-        state_dict: published parameter name to array, or to anything `numpy.asarray` takes.
+        state_dict: published parameter name to array, or to anything `numpy.asarray` takes. MaD, MaD TwinNet (names
+            with `mad.`, `twin_net.` and `affine.` in front; the `mad.` ones alone are a MaD) or a DWS-CNN, residual
+            or not. For MaD saved in four parts see `join_parts`.
         context_frames: L of the sequences that the model was trained on.
 
     Returns:
@@ -34,6 +39,8 @@ def from_torch(state_dict: Mapping[str, Any], *, context_frames: int = 10) -> tu
             line lists them.
     """
     arrays = {name: np.asarray(array) for name, array in state_dict.items() if not name.endswith(_COUNTER)}
+    if all(name.startswith(_TWINNET) for name in arrays):
+        arrays = {name.removeprefix(_TWINNET): array for name, array in arrays.items()}
     config = _read_config(arrays, context_frames)
     expected = parameters(config)
     _check(arrays, expected, _published_shapes(config))
@@ -47,7 +54,8 @@ def to_torch(config: ModelConfig, variables: Mapping[str, Any]) -> dict[str, np.
     BatchNorm's counters of seen batches, which no computation here reads, are written as 0.
 
     Raises:
-        InputError: where arrays are missing, left over or misshapen; the line lists them.
+        InputError: where the system has no published names, or arrays are missing, left over or misshapen; the line
+            lists them.
     """
     flat = {path: np.asarray(array) for path, array in traverse_util.flatten_dict(dict(variables)).items()}
     expected = parameters(config)
@@ -66,27 +74,41 @@ def to_torch(config: ModelConfig, variables: Mapping[str, Any]) -> dict[str, np.
 
 
 def _read_config(arrays: Mapping[str, np.ndarray], context_frames: int) -> ModelConfig:
-    mask_layer = arrays.get("masker.fnn.linear_layer.weight")
-    if mask_layer is None or not (_GRU_KERNEL in arrays or _DWS_KERNEL in arrays):
+    prefix = _TWINNET if any(name.startswith(_TWINNET) for name in arrays) else ""
+    gru_kernel, dws_kernel = arrays.get(prefix + _GRU_KERNEL), arrays.get(_DWS_KERNEL)
+    mask_layer = arrays.get(prefix + _MASK_LAYER)
+    if mask_layer is None or (gru_kernel is None and dws_kernel is None):
         raise InputError(
             f"no known system: found {len(arrays)} arrays ({', '.join(sorted(arrays)[:3])} …), expected names such as "
-            f"{_GRU_KERNEL} or {_DWS_KERNEL}"
+            f"{_MASK_LAYER} with {_GRU_KERNEL} or {_DWS_KERNEL}"
         )
+    _check_axes({_MASK_LAYER: (mask_layer, 2), _GRU_KERNEL: (gru_kernel, 2), _DWS_KERNEL: (dws_kernel, 4)})
     masker: MaskerConfig
-    if _GRU_KERNEL in arrays:
-        reduced_bins = arrays[_GRU_KERNEL].shape[-1]
-        masker = GruMaskerConfig(reduced_bins=reduced_bins, residual_flip="time_and_frequency")
+    if gru_kernel is not None:
+        masker = GruMaskerConfig(
+            reduced_bins=gru_kernel.shape[-1],
+            residual_flip="time_and_frequency",
+            twin=bool(prefix),
+            twin_flip="time_and_frequency",
+        )
     else:
-        kernel_C1KK = arrays[_DWS_KERNEL]
+        assert dws_kernel is not None
         layers = {match[1] for name in arrays if (match := re.match(r"masker\.latent_conv\.(\d+)\.", name))}
         masker = DwsMaskerConfig(
             layers=len(layers),
-            channels=kernel_C1KK.shape[0],
-            kernel=kernel_C1KK.shape[-1],
+            channels=dws_kernel.shape[0],
+            kernel=dws_kernel.shape[-1],
             residual=any(re.match(r"masker\.latent_conv\.\d+\.layer\.", name) for name in arrays),
             input_frames="middle",
         )
     return ModelConfig(bins=mask_layer.shape[0], context_frames=context_frames, masker=masker)
+
+
+def _check_axes(arrays: Mapping[str, tuple[np.ndarray | None, int]]) -> None:
+    """Raise InputError where an array that the architecture is read off has another number of axes."""
+    for name, (array, axes) in arrays.items():
+        if array is not None and (array.ndim != axes or array.size == 0):
+            raise InputError(f"{name} is {array.shape}, expected {axes} axes")
 
 
 def _published_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:

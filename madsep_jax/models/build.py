@@ -2,21 +2,38 @@
 
 from flax import linen as nn
 
-from madsep_jax.config import DwsMaskerConfig, GruMaskerConfig, MaskerConfig, ModelConfig
+from madsep_jax.config import (
+    AutoencoderConfig,
+    DilatedConfig,
+    DwsMaskerConfig,
+    GruMaskerConfig,
+    MaskerConfig,
+    ModelConfig,
+)
+from madsep_jax.models.autoencoder import Autoencoder
 from madsep_jax.models.denoiser import Denoiser
+from madsep_jax.models.dilated_system import DilatedMasker, DilatedSystem
 from madsep_jax.models.dws_masker import DwsMasker
 from madsep_jax.models.gru_masker import GruMasker
-from madsep_jax.models.mad import MaskerDenoiser
+from madsep_jax.models.mad import Mad, MaskerDenoiser
+from madsep_jax.models.twin import Twin
 
 
-def build_model(config: ModelConfig) -> MaskerDenoiser:
+def build_model(config: ModelConfig) -> nn.Module:
     """Return the separator that a config describes.
 
     `model.init(key, mag_BSF)` makes its variables, `model.apply(variables, mag_BSF, train=False)` runs it.
     """
-    return MaskerDenoiser(
-        masker=build_masker(config.masker, config), denoiser=Denoiser(), context_frames=config.context_frames
-    )
+    match config.masker:
+        case GruMaskerConfig() as gru:
+            twin = Twin(gru.twin_flip) if gru.twin else None
+            return Mad(GruMasker(gru, config.context_frames), Denoiser(), config.context_frames, twin)
+        case DilatedConfig(role="system") as dilated:
+            return DilatedSystem(dilated, config.context_frames)
+        case AutoencoderConfig() as autoencoder:
+            return Autoencoder(autoencoder, config.context_frames)
+        case masker:
+            return MaskerDenoiser(build_masker(masker, config), Denoiser(), config.context_frames)
 
 
 def build_masker(masker: MaskerConfig, config: ModelConfig) -> nn.Module:
@@ -26,3 +43,6 @@ def build_masker(masker: MaskerConfig, config: ModelConfig) -> nn.Module:
             return GruMasker(masker, context_frames=config.context_frames)
         case DwsMaskerConfig():
             return DwsMasker(masker, context_frames=config.context_frames)
+        case DilatedConfig():
+            return DilatedMasker(masker, context_frames=config.context_frames)
+    raise TypeError(f"no masker for {masker!r}")

@@ -26,7 +26,9 @@ class DwsMasker(nn.Module):
         x_BTWC = (mag_BSF if whole_input else mag_BSF[:, middle])[..., None]
         h_BTWC = self.block("encoder_in", pool=_POOL)(x_BTWC, train)
         for layer in range(self.config.layers):
-            out_BTWC = self.block(f"encoder_{layer}")(h_BTWC, train)
+            dilation = self.config.dilations[layer % len(self.config.dilations)]
+            block = self.block(f"encoder_{layer}", dilation=dilation, pointwise_kernel=self.config.pointwise_kernel)
+            out_BTWC = block(h_BTWC, train)
             h_BTWC = h_BTWC + out_BTWC if self.config.residual else out_BTWC
         h_BTWC = Upsample(name="upsample")(h_BTWC)
         h_BTWC = self.block("decoder_0", pool=_POOL)(h_BTWC, train)
@@ -37,9 +39,10 @@ class DwsMasker(nn.Module):
         features_BTD = jnp.swapaxes(h_BTWC, 2, 3).reshape(*h_BTWC.shape[:2], -1)  # channel, then frequency
         return nn.relu(dense(mag_BSF.shape[-1], "mask_layer")(features_BTD))
 
-    def block(self, name: str, pool: int = 1) -> DwsBlock:
+    def block(self, name: str, pool: int = 1, dilation: int = 1, pointwise_kernel: int = 1) -> DwsBlock:
         """Return one block of this masker."""
-        return DwsBlock(self.config.channels, self.config.kernel, pool, self.config.dropout, name=name)
+        config = self.config
+        return DwsBlock(config.channels, config.kernel, pool, config.dropout, dilation, pointwise_kernel, name=name)
 
 
 class Upsample(nn.Module):

@@ -1,5 +1,7 @@
 """MaD's masker: a bidirectional GRU encoder and a GRU decoder (eq. 1 to 6 of the DWS paper)."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
@@ -7,6 +9,17 @@ from flax import linen as nn
 from madsep_jax.config import GruMaskerConfig
 from madsep_jax.models.denoiser import dense
 from madsep_jax.models.gru import Gru
+from madsep_jax.models.recurrent_inference import Refined, refine
+
+
+class GruMask(NamedTuple):
+    """A mask, and the states that it comes from (H = 2R)."""
+
+    mask_BTF: jax.Array
+    encoded_BTH: jax.Array
+    decoded_BTH: jax.Array
+    decoder_calls: jax.Array | None
+    """Applications of the decoder; None without recurrent inference."""
 
 
 class GruMasker(nn.Module):
@@ -15,12 +28,20 @@ class GruMasker(nn.Module):
     config: GruMaskerConfig
     context_frames: int
 
-    @nn.compact
     def __call__(self, mag_BSF: jax.Array, train: bool = False) -> jax.Array:
-        """Return the mask (batch, T, F) for the middle frames of mag_BSF; `train` changes nothing here."""
-        h_BTH = self.encode(mag_BSF)
-        h_BTH = Gru(h_BTH.shape[-1], name="decoder")(h_BTH)
-        return nn.relu(dense(mag_BSF.shape[-1], "mask_layer")(h_BTH))
+        """Return the mask (batch, T, F) for the middle frames of mag_BSF."""
+        return self.mask_and_states(mag_BSF, train).mask_BTF
+
+    @nn.compact
+    def mask_and_states(self, mag_BSF: jax.Array, train: bool = False) -> GruMask:
+        """Return the mask with the states; `train` only says that the recurrent inference is to be differentiable."""
+        encoded_BTH = self.encode(mag_BSF)
+        decoder = Gru(encoded_BTH.shape[-1], name="decoder")
+        decoded_BTH, calls = decoder(encoded_BTH), None
+        if self.config.recurrent_iterations and not self.is_initializing():
+            decoded_BTH, calls = self.infer_recurrently(decoder, decoded_BTH, train)
+        mask_BTF = nn.relu(dense(mag_BSF.shape[-1], "mask_layer")(decoded_BTH))
+        return GruMask(mask_BTF, encoded_BTH, decoded_BTH, calls)
 
     def encode(self, mag_BSF: jax.Array) -> jax.Array:
         """Return the encoder's states with the residual, context frames dropped (eq. 1 to 4); (batch, T, 2R)."""
@@ -31,3 +52,14 @@ class GruMasker(nn.Module):
         flipped_BSR = jnp.flip(reduced_BSR, axis=(1, 2) if both_axes else 1)
         h_BSH = jnp.concatenate([forward_BSR + reduced_BSR, backward_BSR + flipped_BSR], axis=-1)
         return h_BSH[:, self.context_frames : mag_BSF.shape[1] - self.context_frames]
+
+    def infer_recurrently(self, decoder: Gru, state_BTH: jax.Array, train: bool) -> Refined:
+        """Apply the decoder to its own output. The loop takes it as a pure function, with its variables fixed."""
+        variables, pure = decoder.variables, Gru(decoder.hidden, parent=None)
+        return refine(
+            lambda state: pure.apply(variables, state),  # type: ignore[arg-type, return-value]
+            state_BTH,
+            self.config.recurrent_iterations,
+            self.config.recurrent_tolerance,
+            differentiable=train,
+        )

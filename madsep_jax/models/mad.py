@@ -5,14 +5,35 @@ from typing import NamedTuple
 import jax
 from flax import linen as nn
 
+from madsep_jax.models.denoiser import dense
+from madsep_jax.models.gru_masker import GruMasker
+from madsep_jax.models.twin import Twin
+
+
+class TwinOutput(NamedTuple):
+    """What MaD TwinNet's loss compares, in training."""
+
+    masker_BTF: jax.Array
+    """The mixture, filtered by the twin's mask."""
+    state_BTH: jax.Array
+    """States of the twin's decoder."""
+    mapped_BTH: jax.Array
+    """States of the forward decoder, mapped to the twin's."""
+
 
 class Separation(NamedTuple):
     """What a separator returns: magnitudes of the voice, without the context frames."""
 
-    masker_BTF: jax.Array
-    """V̂'_j, the filtered mixture (eq. 7)."""
+    masker_BTF: jax.Array | None
+    """V̂'_j, the filtered mixture (eq. 7); None for a system that is not made of masker and denoiser."""
     voice_BTF: jax.Array
-    """V̂_j, the denoised estimate, the result (eq. 10)."""
+    """V̂_j, the denoised estimate (eq. 10), the result."""
+    accompaniment_BTF: jax.Array | None = None
+    """The rest of the mixture, where a system estimates it as well."""
+    decoder_calls: jax.Array | None = None
+    """How often the decoder was applied (recurrent inference only); int32 scalar."""
+    twin: TwinOutput | None = None
+    """MaD TwinNet in training only."""
 
 
 class MaskerDenoiser(nn.Module):
@@ -34,6 +55,36 @@ class MaskerDenoiser(nn.Module):
             mag_BSF: magnitudes (≥ 0) of the mixture: batch, S = T + 2L frames, F bins.
             train: use batch statistics and dropout (which needs the `dropout` PRNG key), update running statistics.
         """
-        mix_BTF = mag_BSF[:, self.context_frames : mag_BSF.shape[1] - self.context_frames]
-        masker_BTF = mix_BTF * self.masker(mag_BSF, train)
+        return self.filter(mag_BSF, self.masker(mag_BSF, train))
+
+    def filter(self, mag_BSF: jax.Array, mask_BTF: jax.Array) -> Separation:
+        """Apply the mask to the middle frames, then the denoiser."""
+        masker_BTF = self.middle(mag_BSF) * mask_BTF
         return Separation(masker_BTF=masker_BTF, voice_BTF=masker_BTF * self.denoiser(masker_BTF))
+
+    def middle(self, mag_BSF: jax.Array) -> jax.Array:
+        """Drop the context frames."""
+        return mag_BSF[:, self.context_frames : mag_BSF.shape[1] - self.context_frames]
+
+
+class Mad(MaskerDenoiser):
+    """MaD proper, with the recurrent masker: reports its recurrent inference, and trains with a twin where it has one.
+
+    With a twin this is MaD TwinNet. The twin and the affine map to its states are used in training alone: evaluation is
+    that of the masker and denoiser, and works where the variables hold nothing else.
+    """
+
+    masker: GruMasker
+    twin: Twin | None = None
+
+    @nn.compact
+    def __call__(self, mag_BSF: jax.Array, train: bool = False) -> Separation:
+        """Estimate the voice in a mixture; arguments as for every `MaskerDenoiser`."""
+        mask = self.masker.mask_and_states(mag_BSF, train)
+        separation = self.filter(mag_BSF, mask.mask_BTF)._replace(decoder_calls=mask.decoder_calls)
+        if self.twin is None or not (train or self.is_initializing()):
+            return separation
+        twin = self.twin(mask.encoded_BTH, bins=mag_BSF.shape[-1])
+        mapped_BTH = dense(mask.decoded_BTH.shape[-1], "affine")(mask.decoded_BTH)
+        masker_BTF = self.middle(mag_BSF) * twin.mask_BTF
+        return separation._replace(twin=TwinOutput(masker_BTF, twin.state_BTH, mapped_BTH))

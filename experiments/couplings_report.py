@@ -1,0 +1,138 @@
+"""What is said and written about a fitted mapping."""
+
+import dataclasses
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+
+from experiments.couplings_pairs import FramePairs
+from madsep_jax.config import SignalConfig
+from madsep_jax.couplings import CouplingsFit
+from madsep_jax.diagonal import bins_within, diagonal_share, uniform_share
+
+#: Distances from the diagonal, Hz. A window of 2049 samples at 44.1 kHz spreads a tone over ±43 Hz by itself.
+DISTANCES_HZ = (0.0, 50.0, 100.0, 200.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiagonalShare:
+    """Share of energy near the diagonal; NaN for a mapping of zeros."""
+
+    within_hz: float
+    within_bins: int
+    mapping: float
+    """Of the fitted mapping."""
+    start: float
+    """Of the mapping that the fit started from."""
+    uniform: float
+    """Of a matrix of equal entries."""
+    weighted_mapping: float
+    """Of the mapping with each column times the root mean square of the mixture in that bin: what the entries let
+    through. Entries for bins without sound count for nothing here."""
+    weighted_uniform: float
+    """Of a matrix of equal entries, weighted in the same way."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitError:
+    """The L1 norm of the fit's error: summed over frames and bins, per element, and relative to that of the output."""
+
+    total: float
+    start_total: float
+    """Before the first step."""
+    per_element: float
+    relative: float
+    """NaN where the model's output is silence. 1 is what a mapping of zeros has."""
+
+
+def diagonal_shares(fit: CouplingsFit, input_NF: np.ndarray, bin_width_hz: float) -> list[DiagonalShare]:
+    """Return the shares within each of `DISTANCES_HZ`."""
+    mapping_FF, start_FF = np.asarray(fit.mapping_FF), np.asarray(fit.start_FF)
+    level_F = input_level(input_NF)
+    uniform_FF = np.broadcast_to(level_F, mapping_FF.shape)
+    shares = []
+    for within_hz in DISTANCES_HZ:
+        bins = bins_within(within_hz, bin_width_hz)
+        shares.append(
+            DiagonalShare(
+                within_hz=within_hz,
+                within_bins=bins,
+                mapping=diagonal_share(mapping_FF, bins),
+                start=diagonal_share(start_FF, bins),
+                uniform=uniform_share(len(mapping_FF), bins),
+                weighted_mapping=diagonal_share(mapping_FF * level_F, bins),
+                weighted_uniform=diagonal_share(uniform_FF, bins),
+            )
+        )
+    return shares
+
+
+def input_level(input_NF: np.ndarray) -> np.ndarray:
+    """Return the root mean square of each bin over the frames."""
+    return np.sqrt(np.mean(np.square(input_NF, dtype=np.float64), axis=0))
+
+
+def fit_error(fit: CouplingsFit, output_NF: np.ndarray) -> FitError:
+    """Return the error that is left."""
+    norm = float(np.sum(np.abs(output_NF), dtype=np.float64))
+    return FitError(
+        total=fit.l1,
+        start_total=float(fit.history_K[0]),
+        per_element=fit.l1 / output_NF.size,
+        relative=fit.l1 / norm if norm else float("nan"),
+    )
+
+
+def shares_table(shares: list[DiagonalShare]) -> Table:
+    """Return the shares as a table for the terminal, in percent."""
+    table = Table(header_style="bold", title="energy near the diagonal (%)")
+    for number, title in enumerate(
+        ("within", "mapping", "before the fit", "uniform", "weighted mapping", "weighted uniform")
+    ):
+        table.add_column(title, justify="left" if number == 0 else "right")
+    for share in shares:
+        values = (share.mapping, share.start, share.uniform, share.weighted_mapping, share.weighted_uniform)
+        place = f"±{share.within_hz:g} Hz ({share.within_bins} bins)" if share.within_bins else "the diagonal"
+        table.add_row(place, *("–" if value != value else f"{100 * value:.2f}" for value in values))
+    return table
+
+
+def result_content(
+    fit: CouplingsFit, pairs: FramePairs, shares: list[DiagonalShare], about: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the content of couplings.json: `about`, then the numbers."""
+    return {
+        **about,
+        "l1": dataclasses.asdict(fit_error(fit, pairs.output_NF)),
+        "diagonal_shares": [dataclasses.asdict(share) for share in shares],
+    }
+
+
+def write_arrays(path: Path, fit: CouplingsFit, pairs: FramePairs, signal: SignalConfig, names: dict[str, str]) -> None:
+    """Write couplings.npz, which loads without pickle: aside first, then renamed into place."""
+    arrays: dict[str, Any] = {
+        "mapping_FF": np.asarray(fit.mapping_FF),
+        "frequencies_hz": np.arange(signal.bins) * bin_width_hz(signal),
+        "input_rms_F": input_level(pairs.input_NF),
+        "l1_history_K": np.asarray(fit.history_K),
+        "l1_start": np.asarray(fit.history_K[0]),
+        "l1_end": np.asarray(fit.l1),
+        "l1_output": np.sum(np.abs(pairs.output_NF), dtype=np.float64),
+        **{name: np.asarray(text) for name, text in names.items()},
+    }
+    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with aside.open("wb") as file:
+            np.savez(file, **arrays)
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def bin_width_hz(signal: SignalConfig) -> float:
+    """Return the distance of two bins."""
+    return signal.sample_rate / signal.fft_length

@@ -1,0 +1,69 @@
+"""Recurrent inference: a decoder applied to its own output until that hardly changes (the recurrent-inference poster).
+
+S_0 = decode(H_enc)
+for i in 1 … iter:  H = decode(S_{i-1});  end if MSE(S_{i-1}, H) < τ;  S_i = H
+return H
+
+The mean squared error is that of the whole batch, so that one sequence's states depend, through the number of
+iterations, on the other sequences in its batch.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+
+class Refined(NamedTuple):
+    """The last state, and what it took."""
+
+    state_BTH: jax.Array
+    decoder_calls: jax.Array
+    """How often the decoder was applied, the first time included; int32 scalar."""
+
+
+class _Progress(NamedTuple):
+    state_BTH: jax.Array
+    decoder_calls: jax.Array
+    finished: jax.Array
+
+
+def refine(
+    decode: Callable[[jax.Array], jax.Array],
+    state_BTH: jax.Array,
+    iterations: int,
+    tolerance: float,
+    differentiable: bool = False,
+) -> Refined:
+    """Apply a decoder to its own output until the mean squared change is below the tolerance.
+
+    Args:
+        decode: from state to state; a pure function.
+        state_BTH: S_0, the decoder's first output.
+        iterations: `iter`, the most applications after the first.
+        tolerance: τ_term; 0 for no early end.
+        differentiable: use a loop that reverse-mode differentiation can go through. It runs all its turns, those after
+            the end without decoding. The other one ends at the end. Both return the same.
+
+    Returns:
+        The last state computed, and the number of applications, S_0's included: 2 to `iterations` + 1.
+    """
+
+    def advance(progress: _Progress) -> _Progress:
+        new_BTH = decode(progress.state_BTH)
+        change = jnp.mean(jnp.square(new_BTH - progress.state_BTH))
+        return _Progress(new_BTH, progress.decoder_calls + 1, change < tolerance)
+
+    def unfinished(progress: _Progress) -> jax.Array:
+        return (progress.decoder_calls <= iterations) & ~progress.finished
+
+    def turn(progress: _Progress, _: None) -> tuple[_Progress, None]:
+        return jax.lax.cond(progress.finished, lambda same: same, advance, progress), None
+
+    start = _Progress(state_BTH, jnp.ones((), jnp.int32), jnp.zeros((), bool))
+    if differentiable:
+        end, _ = jax.lax.scan(turn, start, length=iterations)
+    else:
+        end = jax.lax.while_loop(unfinished, advance, start)
+    return Refined(end.state_BTH, end.decoder_calls)
