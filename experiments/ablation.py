@@ -29,7 +29,7 @@ from madsep_jax.models.shapes import parameter_counts
 from madsep_jax.train import NonFiniteLossError
 
 _DEFAULTS = AblationOptions()
-app = App(name="ablation", help=__doc__.split("\n\n")[0], version_flags=[])
+app = App(name="ablation", usage="Usage: python -m experiments.ablation [OPTIONS]", version_flags=[])
 
 
 @app.default
@@ -44,9 +44,12 @@ def ablation(options: AblationOptions = _DEFAULTS) -> None:
     if options.dry_run:
         console.print(plan_table(plan, options.processes))
         return
-    folder = ExperimentFolder.open(plan.out, plan.base, plan.songs.fingerprint())
+    folder = ExperimentFolder.find(plan.out, plan.base, plan.songs.fingerprint())
     with Bar(console, "spectrograms", len(plan.songs.train)) as bar:
         features = load_features(plan.songs.train, plan.base.signal, options.cache, bar.advance)
+    if folder.is_new:
+        check_songs(plan, console)
+        folder.create()
     results: list[RowResult] = []
     with scoring_pool(options.processes) as pool:
         for row in plan.rows:
@@ -58,6 +61,14 @@ def ablation(options: AblationOptions = _DEFAULTS) -> None:
             write_report(plan, results)
             show(console, plan, results)
     console.print(f"Results: {plan.out}/ (table.md, results.csv, results.json, plots, a checkpoint for each row)")
+
+
+def check_songs(plan: Plan, console: Console) -> None:
+    """Read the songs that will be scored, so that a bad one is found before hours of training and not after."""
+    with Bar(console, "checking test songs", len(plan.songs.test)) as bar:
+        for track in plan.songs.test:
+            track.read()
+            bar.advance()
 
 
 def run_row(

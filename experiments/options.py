@@ -11,6 +11,7 @@ from experiments.songs import EMBEDDED
 from madsep_jax.environment import cpu_cores
 
 Many = Parameter(consume_multiple=True, negative=())
+ManyOrNone = Parameter(consume_multiple=True, negative=(), show_default=False)
 
 
 @Parameter(name="*")
@@ -18,7 +19,7 @@ Many = Parameter(consume_multiple=True, negative=())
 class AblationOptions:
     """What to compare, on what, and where to keep it."""
 
-    systems: Annotated[tuple[str, ...], Many] = ()
+    systems: Annotated[tuple[str, ...], ManyOrNone] = ()
     """Systems to compare: mad, dws-L-C (L layers, C channels), or dws for every combination of --layers and
     --channels. Default: a small selection that suits the preset."""
 
@@ -46,10 +47,10 @@ class AblationOptions:
     batch: int | None = None
     """Sequences in a batch. Default: the preset's."""
 
-    set: Annotated[tuple[str, ...], Many] = ()
-    """Any other field of the configuration, as NAME=VALUE: training.learning_rate=0.0003"""
+    set: Annotated[tuple[str, ...], ManyOrNone] = ()
+    """Other fields of the configuration, as NAME=VALUE: training.learning_rate=0.0003 sequences.frames=120"""
 
-    out: Path | None = None
+    out: Annotated[Path | None, Parameter(alias="-o")] = None
     """Folder of the results; the same command in the same folder continues. Default: runs/PRESET-DATA."""
 
     cache: Path = field(default_factory=default_cache)
@@ -58,5 +59,5 @@ class AblationOptions:
     processes: int = field(default_factory=cpu_cores)
     """Songs that are scored at a time."""
 
-    dry_run: Annotated[bool, Parameter(negative=())] = False
+    dry_run: Annotated[bool, Parameter(negative=(), show_default=False)] = False
     """Only print the plan: rows, parameters, and an estimate of the time."""

@@ -14,7 +14,7 @@ from experiments.rows import REFERENCES, Row
 from experiments.songs import Songs, load_songs
 from experiments.systems import expand
 from madsep_jax.config import RunConfig
-from madsep_jax.config_io import from_dict, override, to_dict
+from madsep_jax.config_io import override
 from madsep_jax.cost import forward_gflop_per_second
 from madsep_jax.errors import InputError
 from madsep_jax.models.shapes import parameter_counts
@@ -92,8 +92,7 @@ def _base(options: AblationOptions) -> RunConfig:
         if name.startswith("masker") or name in ("training.seed", "preset"):
             raise InputError(f"--set {assignment}: is decided by --systems, --seeds and --preset")
         changes[name] = _json_or_text(value)
-    base = override(base, changes)
-    return from_dict(RunConfig, to_dict(base))  # checks the types of what was set
+    return override(base, changes)
 
 
 def _json_or_text(value: str) -> Any:

@@ -97,7 +97,7 @@ def make_train_step(config: RunConfig) -> TrainStep:
 
         (loss, (parts, batch_stats)), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.params)
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
-        metrics = {"loss": loss, **parts, "gradient_norm": optax.global_norm(gradient)}
+        metrics = {"loss": loss, **parts, "gradient_norm": optax.tree.norm(gradient)}
         new_state = dataclasses.replace(
             state,
             step=state.step + 1,
