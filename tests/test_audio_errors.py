@@ -50,7 +50,7 @@ def test_not_a_sound_file(tmp_path, use, make, found):
     make(path)
     with pytest.raises(InputError) as error:
         use(path)
-    assert_one_line(error, f"{path}: {found}", "expected an audio file (wav, flac, ogg, mp3)")
+    assert_one_line(error, f"{path}: {found}", "expected an audio file (wav, flac, ogg, mp3, m4a)")
 
 
 def test_raw_files_and_pipes_and_line_breaks_in_names(tmp_path):
