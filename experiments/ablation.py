@@ -17,7 +17,7 @@ from experiments.command import run
 from experiments.experiment_folder import ExperimentFolder
 from experiments.options import AblationOptions
 from experiments.plan import Plan, make_plan, plan_table
-from experiments.progress import Bar, make_console
+from experiments.progress import Bar, make_console, say
 from experiments.report import show, write_report
 from experiments.rows import Row, RowResult
 from experiments.score_row import checkpoint_estimator, reference_estimator, score_tracks, scoring_pool
@@ -58,9 +58,10 @@ def ablation(options: AblationOptions = _DEFAULTS) -> None:
                 result = run_row(row, plan, features, pool, options.processes, console)
                 folder.finish(row, result)
             results.append(result)
-            write_report(plan, results)
-            show(console, plan, results)
-    console.print(f"Results: {plan.out}/ (table.md, results.csv, results.json, plots, a checkpoint for each row)")
+            shown = results + folder.others(plan.rows)
+            write_report(plan, shown)
+            show(console, plan, shown, with_caption=row is plan.rows[-1])
+    say(console, f"Results: {plan.out}/ (table.md, results.csv, results.json, plots, a checkpoint for each row)")
 
 
 def check_songs(plan: Plan, console: Console) -> None:
@@ -99,7 +100,7 @@ def run_row(
                 on_step = _step_reporter(bar, row.config.training.batch_size)
                 trained = train_row(row.config, features, folder, on_step)
         except NonFiniteLossError as error:
-            console.print(f"{row.folder_name}: {error}")
+            say(console, f"{row.folder_name}: {error}")
             return dataclasses.replace(result, status=f"failed: {error}")
         estimator, real_time_factor = checkpoint_estimator(checkpoint_folder(folder))
         result = dataclasses.replace(

@@ -1,6 +1,7 @@
 """The folder of one experiment: what it holds the results of, and its finished rows."""
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,14 +64,27 @@ class ExperimentFolder:
         path = row.folder(self.path) / "row.json"
         if not path.is_file():
             return None
-        result = RowResult(**read_json(path))
+        result = _read_result(path)
         if result.config != (to_dict(row.config) if row.config else None):
             raise InputError(f"{path}: is of another configuration than this row's; choose another --out")
         return result
 
+    def others(self, rows: Sequence[Row]) -> list[RowResult]:
+        """Return the finished rows that are not among those given: of earlier commands in the same folder."""
+        known = {row.folder_name for row in rows}
+        paths = sorted((self.path / "rows").glob("*/row.json"))
+        return [_read_result(path) for path in paths if path.parent.name not in known]
+
     def finish(self, row: Row, result: RowResult) -> None:
         """Keep the result of a row."""
         write_json(row.folder(self.path) / "row.json", dataclasses.asdict(result))
+
+
+def _read_result(path: Path) -> RowResult:
+    try:
+        return RowResult(**read_json(path))
+    except TypeError:
+        raise InputError(f"{path}: is damaged, expected what this command wrote; delete its folder") from None
 
 
 def _check_same(path: Path, content: Any, expected: dict[str, Any]) -> None:

@@ -1,15 +1,26 @@
 """The options of the ablation."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter
+from cyclopts import Parameter, Token
 
 from data_pipelines.features import default_cache
 from experiments.songs import EMBEDDED
 from madsep_jax.environment import cpu_cores
 
+
+def _whole(_: object, tokens: Sequence[Token]) -> int:
+    """Refuse fractions, which would be rounded otherwise."""
+    try:
+        return int(tokens[0].value)
+    except ValueError:
+        raise ValueError(f"found {tokens[0].value!r}, expected a whole number") from None
+
+
+Whole = Parameter(converter=_whole)
 Many = Parameter(consume_multiple=True, negative=())
 ManyOrNone = Parameter(consume_multiple=True, negative=(), show_default=False)
 
@@ -29,7 +40,7 @@ class AblationOptions:
     channels: Annotated[tuple[int, ...], Many] = (64, 128, 256)
     """C of the dws grid. Default: the paper's."""
 
-    seeds: int = 1
+    seeds: Annotated[int, Whole] = 1
     """Number of seeds for each system: 0, 1, …"""
 
     data: str = EMBEDDED
@@ -38,13 +49,13 @@ class AblationOptions:
     preset: str = "quick"
     """Recipe: quick (a quarter of the signal size, minutes), or paper (full size, as published)."""
 
-    epochs: int | None = None
+    epochs: Annotated[int | None, Whole] = None
     """Train for so many epochs. Default: the preset's."""
 
-    steps: int | None = None
+    steps: Annotated[int | None, Whole] = None
     """Train for so many steps instead."""
 
-    batch: int | None = None
+    batch: Annotated[int | None, Whole] = None
     """Sequences in a batch. Default: the preset's."""
 
     set: Annotated[tuple[str, ...], ManyOrNone] = ()
@@ -56,7 +67,7 @@ class AblationOptions:
     cache: Path = field(default_factory=default_cache)
     """Folder of computed spectrograms, shared by all experiments."""
 
-    processes: int = field(default_factory=cpu_cores)
+    processes: Annotated[int, Whole] = field(default_factory=cpu_cores)
     """Songs that are scored at a time."""
 
     dry_run: Annotated[bool, Parameter(negative=(), show_default=False)] = False

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from data_pipelines.order import TrainingOrder
 from experiments import estimate
@@ -56,7 +57,7 @@ def plan_table(plan: Plan, processes: int) -> Table:
     scoring = estimate.scoring_seconds(
         len(plan.songs.test), plan.songs.test_seconds, plan.songs.test[0].sample_rate, processes
     )
-    table = Table(header_style="bold", caption=plan.songs.description, caption_justify="left")
+    table = Table(header_style="bold", caption=Text(plan.songs.description), caption_justify="left")
     for title in ("row", "masker params", "total params", "GFLOP / s audio", "steps", "about"):
         table.add_column(title, justify="left" if title == "row" else "right")
     total = 0.0

@@ -33,7 +33,7 @@ _TIMED_RUNS = 3
 @contextmanager
 def scoring_pool(processes: int) -> Iterator[ProcessPoolExecutor]:
     """Processes that score songs, each with one thread, since museval's own threads gain little."""
-    variables = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "JAX_PLATFORMS": "cpu"}
+    variables = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)  # read by the processes when they start, not by this one, which runs already
     try:

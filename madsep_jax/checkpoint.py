@@ -50,7 +50,10 @@ def load_config(folder: Path) -> RunConfig:
     """Return the config of a checkpoint. Raises InputError where the folder holds none."""
     if not (folder / _CONFIG).is_file():
         raise InputError(f"{folder}: not a checkpoint, expected a folder with {_CONFIG} and weights")
-    return from_dict(RunConfig, read_json(folder / _CONFIG).get("config"), str(folder / _CONFIG))
+    content = read_json(folder / _CONFIG)
+    if not isinstance(content, dict) or "config" not in content:
+        raise InputError(f"{folder / _CONFIG}: is damaged, expected the configuration of a training")
+    return from_dict(RunConfig, content["config"], str(folder / _CONFIG))
 
 
 def restore_state(folder: Path, template: TrainState) -> TrainState | None:
@@ -92,7 +95,27 @@ def _restore(folder: Path, item: str, like: Any) -> Any:
         if step is None:
             raise InputError(f"{folder}: no weights, expected a folder that training has saved")
         try:
+            _check_shapes(manager.item_metadata(step)[item], template)
             return manager.restore(step, args=ocp.args.Composite(**{item: ocp.args.StandardRestore(template)}))[item]
-        except (ValueError, KeyError, OSError) as error:
+        except Exception as error:  # Orbax raises bare ones for damaged files
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise InputError(f"{folder}: the {item} of step {step} cannot be read: {reason}") from error
+
+
+def _check_shapes(saved: Any, template: Any) -> None:
+    """Raise ValueError, naming the arrays, where what was saved is not of the model that the config describes."""
+    found, expected = (_shapes(tree) for tree in (saved, template))
+    wrong = [name for name in sorted(set(found) | set(expected)) if found.get(name) != expected.get(name)]
+    if wrong:
+        shown = "; ".join(f"{name} is {found.get(name)}, expected {expected.get(name)}" for name in wrong[:3])
+        raise ValueError(f"{len(wrong)} arrays do not fit the configuration: {shown}")
+
+
+def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return {_name(path): tuple(leaf.shape) for path, leaf in leaves}
+
+
+def _name(path: tuple[Any, ...]) -> str:
+    """Name a leaf alike whether its containers are dictionaries, tuples or attributes."""
+    return "/".join(str(getattr(key, "key", getattr(key, "idx", getattr(key, "name", key)))) for key in path)
