@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
+from etils import epath
 
 from madsep_jax.config import RunConfig
 from madsep_jax.config_io import from_dict, to_dict
@@ -33,6 +34,8 @@ def save_checkpoint(folder: Path, config: RunConfig, state: TrainState) -> None:
                 _TRAINING: ocp.args.StandardSave(_training_items(state)),
             }
         )
+        if manager.latest_step() == int(state.step):
+            manager.delete(int(state.step))
         manager.save(int(state.step), args=items, force=True)
 
 
@@ -95,7 +98,8 @@ def _restore(folder: Path, item: str, like: Any) -> Any:
         if step is None:
             raise InputError(f"{folder}: no weights, expected a folder that training has saved")
         try:
-            _check_shapes(manager.item_metadata(step)[item], template)
+            saved = ocp.StandardCheckpointHandler().metadata(epath.Path(folder) / str(step) / item)
+            _check_shapes(saved, template)
             return manager.restore(step, args=ocp.args.Composite(**{item: ocp.args.StandardRestore(template)}))[item]
         except Exception as error:  # Orbax raises bare ones for damaged files
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -117,7 +117,7 @@ def test_added_system_is_run_alone(run, first, scoring_here, tmp_path, monkeypat
     monkeypatch.setattr(ablation, "run_row", run_row)
     assert run(out, "dws-0-2", "mad") == 0
     assert ran == ["dws-0-2-seed0"]
-    assert list(rows(out)) == [*REFERENCES, "dws-0-2", "mad"]
+    assert list(rows(out)) == [*REFERENCES, "dws-0-2", "mad", "dws-1-4"]  # the last from the command before
     after = files(out / "rows")
     assert {path: time for path, time in after.items() if path in before} == before
 
@@ -152,7 +152,7 @@ def test_interrupted_training_continues_to_the_same_result(run, first, tmp_path,
     assert steps(out, row.name) == [1, 2]
     assert [path.name for path in (row / "checkpoint").iterdir() if path.is_dir()] == ["1"]
     assert not (row / "training.json").exists()
-    assert list(rows(out)) == REFERENCES
+    assert list(rows(out)) == [*REFERENCES, "mad"]
     assert run(out, "dws-1-4") == 0
     assert steps(out, row.name) == [1, 2, 3]
     again, before = rows(out), rows(first)

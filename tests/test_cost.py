@@ -27,7 +27,6 @@ def test_a_scan_counts_each_turn():
     assert flops(repeated, shape(M, N), shape(N, N)) == pytest.approx(7 * 2 * M * N * N, rel=0.01)
 
 
-@pytest.mark.xfail(reason="XLA's one count of a loop's body counts a loop within it once")
 def test_scans_within_scans_and_functions_within_functions():
     def inner(x, w):
         return jax.lax.scan(lambda h, _: (h @ w, None), x, length=3)[0]

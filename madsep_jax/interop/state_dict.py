@@ -72,6 +72,12 @@ def _read_config(arrays: Mapping[str, np.ndarray], context_frames: int) -> Model
             f"no known system: found {len(arrays)} arrays ({', '.join(sorted(arrays)[:3])} …), expected names such as "
             f"{_GRU_KERNEL} or {_DWS_KERNEL}"
         )
+    kernel = arrays.get(_GRU_KERNEL, arrays.get(_DWS_KERNEL))
+    axes = 2 if _GRU_KERNEL in arrays else 4
+    for name, array, expected in (("masker.fnn.linear_layer.weight", mask_layer, 2), (_GRU_KERNEL, kernel, axes)):
+        if array is None or array.ndim != expected:
+            name = _DWS_KERNEL if expected == 4 else name
+            raise InputError(f"{name} is {None if array is None else array.shape}, expected {expected} axes")
     masker: MaskerConfig
     if _GRU_KERNEL in arrays:
         reduced_bins = arrays[_GRU_KERNEL].shape[-1]
