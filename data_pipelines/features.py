@@ -1,5 +1,6 @@
 """Precomputed magnitude spectrograms of tracks, kept on disk once computed."""
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -59,10 +60,11 @@ def load_features(
     features = []
     for track in tracks:
         path = cache / "spectrograms" / f"{_key(track, signal)}.npy"
-        if not path.is_file():
+        both = _read(path)
+        if both is None:
             _write(path, _compute(track, signal))
-        mix_MF, voice_MF = np.load(path, mmap_mode="r")
-        features.append(TrackFeatures(track.name, mix_MF, voice_MF))
+            both = np.load(path, mmap_mode="r")
+        features.append(TrackFeatures(track.name, *both))
         on_track(track)
     return features
 
@@ -80,6 +82,14 @@ def _key(track: Track, signal: SignalConfig) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
 
 
+def _read(path: Path) -> np.ndarray | None:
+    """Return what is cached; None where nothing is, or only the remains of a damaged file."""
+    try:
+        return np.load(path, mmap_mode="r")
+    except (OSError, ValueError, EOFError):
+        return None
+
+
 def _write(path: Path, array: np.ndarray) -> None:
     aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
@@ -90,4 +100,5 @@ def _write(path: Path, array: np.ndarray) -> None:
     except OSError as error:
         raise InputError(f"{path.parent}: the cache cannot be written: {error.strerror}") from None
     finally:
-        aside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            aside.unlink()

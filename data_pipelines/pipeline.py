@@ -43,7 +43,9 @@ def training_batches(
     dataset = (
         tf.data.Dataset.range(first_step, order.total_steps)
         .map(
-            lambda step: tf.numpy_function(cut_batch, [step], [tf.float32, tf.float32], stateful=False),
+            tf.autograph.experimental.do_not_convert(
+                lambda step: tf.numpy_function(cut_batch, [step], [tf.float32, tf.float32], stateful=False)
+            ),
             num_parallel_calls=_PARALLEL_BATCHES,
             deterministic=True,
         )

@@ -18,7 +18,7 @@ from experiments.command import run
 from experiments.experiment_folder import ExperimentFolder
 from experiments.options import AblationOptions
 from experiments.plan import Plan, make_plan, plan_table
-from experiments.progress import Bar, make_console
+from experiments.progress import Bar, make_console, say
 from experiments.report import show, write_report
 from experiments.rows import Row, RowResult
 from experiments.score_row import checkpoint_estimator, reference_estimator, score_tracks, scoring_pool
@@ -30,7 +30,7 @@ from madsep_jax.models.shapes import parameter_counts
 from madsep_jax.train import NonFiniteLossError
 
 _DEFAULTS = AblationOptions()
-app = App(name="ablation", help=__doc__.split("\n\n")[0], version_flags=[])
+app = App(name="ablation", usage="Usage: python -m experiments.ablation [OPTIONS]", version_flags=[])
 
 
 @app.default
@@ -45,9 +45,12 @@ def ablation(options: AblationOptions = _DEFAULTS) -> None:
     if options.dry_run:
         console.print(plan_table(plan, options.processes))
         return
-    folder = ExperimentFolder.open(plan.out, plan.base, plan.songs.fingerprint())
+    folder = ExperimentFolder.find(plan.out, plan.base, plan.songs.fingerprint())
     with Bar(console, "spectrograms", len(plan.songs.train)) as bar:
         features = load_features(plan.songs.train, plan.base.signal, options.cache, bar.advance)
+    if folder.is_new:
+        check_songs(plan, console)
+        folder.create()
     results: list[RowResult] = []
     with scoring_pool(options.processes) as pool:
         for row in plan.rows:
@@ -56,9 +59,18 @@ def ablation(options: AblationOptions = _DEFAULTS) -> None:
                 result = run_row(row, plan, features, pool, options.processes, console)
                 folder.finish(row, result)
             results.append(result)
-            write_report(plan, results)
-            show(console, plan, results)
-    console.print(f"Results: {plan.out}/ (table.md, results.csv, results.json, plots, a checkpoint for each row)")
+            shown = results + folder.others(plan.rows)
+            write_report(plan, shown)
+            show(console, plan, shown, with_caption=row is plan.rows[-1])
+    say(console, f"Results: {plan.out}/ (table.md, results.csv, results.json, plots, a checkpoint for each row)")
+
+
+def check_songs(plan: Plan, console: Console) -> None:
+    """Read the songs that will be scored, so that a bad one is found before hours of training and not after."""
+    with Bar(console, "checking test songs", len(plan.songs.test)) as bar:
+        for track in plan.songs.test:
+            track.read()
+            bar.advance()
 
 
 def run_row(
@@ -89,7 +101,7 @@ def run_row(
                 on_step = _step_reporter(bar, row.config.training.batch_size)
                 trained = train_row(row.config, features, folder, on_step)
         except NonFiniteLossError as error:
-            console.print(f"{row.folder_name}: {error}")
+            say(console, f"{row.folder_name}: {error}")
             return dataclasses.replace(result, status=f"failed: {error}")
         estimator, real_time_factor = checkpoint_estimator(checkpoint_folder(folder))
         result = dataclasses.replace(

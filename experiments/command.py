@@ -31,6 +31,7 @@ def run(app: App, argv: Sequence[str] | None = None) -> int:
 
 def _run(app: App, argv: Sequence[str] | None) -> int:
     name = app.name[0]
+    app.suppress_keyboard_interrupt = False  # Cyclopts would end the process without a word
     try:
         result = app(argv, exit_on_error=False, print_error=False, result_action="return_value")
     except (CycloptsError, InputError) as error:
@@ -48,7 +49,7 @@ def _one_line(error: CycloptsError | InputError) -> str:
     if isinstance(error, UnusedCliTokensError):
         return f"found {' '.join(error.unused_tokens or [])!r}, expected options only (--help lists them)"
     if isinstance(error, UnknownOptionError) and "Did you mean" not in line:
-        names = sorted({name for found in error.argument_collection if found.parse for name in found.names})
+        names = sorted({name for found in error.argument_collection for name in found.names})
         return f"{line} Expected one of: {', '.join([name for name in names if name.startswith('-')] + ['--help'])}."
     return line
 

@@ -1,6 +1,7 @@
 """The folder of one experiment: what it holds the results of, and its finished rows."""
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,11 @@ class ExperimentFolder:
     """Rows of the same base and the same songs; rows can be added at any time."""
 
     path: Path
+    identity: dict[str, Any]
 
     @classmethod
-    def open(cls, path: Path, base: RunConfig, data: str) -> "ExperimentFolder":
-        """Open a folder for an experiment, or make it.
+    def find(cls, path: Path, base: RunConfig, data: str) -> "ExperimentFolder":
+        """Check that a folder is, or can become, that of an experiment. Writes nothing.
 
         Args:
             path: the folder.
@@ -39,29 +41,54 @@ class ExperimentFolder:
         if path.exists() and not path.is_dir():
             raise InputError(f"--out {path}: found a file, expected a folder")
         if (path / _IDENTITY).is_file():
-            _check_same(path, read_json(path / _IDENTITY).get("identity"), identity)
+            _check_same(path, read_json(path / _IDENTITY), identity)
         elif path.is_dir() and any(path.iterdir()):
             raise InputError(f"--out {path}: found other files, expected an empty folder or one of this experiment")
-        else:
-            write_json(path / _IDENTITY, {"identity": identity, "environment": environment()})
-        return cls(path)
+        return cls(path, identity)
+
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing has been written yet."""
+        return not (self.path / _IDENTITY).is_file()
+
+    def create(self) -> None:
+        """Make the folder, where it is new, and write down what it is for."""
+        if self.is_new:
+            try:
+                write_json(self.path / _IDENTITY, {"identity": self.identity, "environment": environment()})
+            except OSError as error:
+                raise InputError(f"--out {self.path}: cannot be written: {error.strerror}") from None
 
     def finished(self, row: Row) -> RowResult | None:
         """Return the result of a row that is finished, a failed one included."""
         path = row.folder(self.path) / "row.json"
         if not path.is_file():
             return None
-        result = RowResult(**read_json(path))
+        result = _read_result(path)
         if result.config != (to_dict(row.config) if row.config else None):
             raise InputError(f"{path}: is of another configuration than this row's; choose another --out")
         return result
+
+    def others(self, rows: Sequence[Row]) -> list[RowResult]:
+        """Return the finished rows that are not among those given: of earlier commands in the same folder."""
+        known = {row.folder_name for row in rows}
+        paths = sorted((self.path / "rows").glob("*/row.json"))
+        return [_read_result(path) for path in paths if path.parent.name not in known]
 
     def finish(self, row: Row, result: RowResult) -> None:
         """Keep the result of a row."""
         write_json(row.folder(self.path) / "row.json", dataclasses.asdict(result))
 
 
-def _check_same(path: Path, found: Any, expected: dict[str, Any]) -> None:
+def _read_result(path: Path) -> RowResult:
+    try:
+        return RowResult(**read_json(path))
+    except TypeError:
+        raise InputError(f"{path}: is damaged, expected what this command wrote; delete its folder") from None
+
+
+def _check_same(path: Path, content: Any, expected: dict[str, Any]) -> None:
+    found = content.get("identity") if isinstance(content, dict) else None
     if not isinstance(found, dict):
         raise InputError(f"{path / _IDENTITY}: is damaged, expected what this command wrote")
     names = sorted(set(found) | set(expected))

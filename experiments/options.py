@@ -1,16 +1,28 @@
 """The options of the ablation."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter
+from cyclopts import Parameter, Token
 
 from data_pipelines.features import default_cache
 from experiments.songs import EMBEDDED
 from madsep_jax.environment import cpu_cores
 
+
+def _whole(_: object, tokens: Sequence[Token]) -> int:
+    """Refuse fractions, which would be rounded otherwise."""
+    try:
+        return int(tokens[0].value)
+    except ValueError:
+        raise ValueError(f"found {tokens[0].value!r}, expected a whole number") from None
+
+
+Whole = Parameter(converter=_whole)
 Many = Parameter(consume_multiple=True, negative=())
+ManyOrNone = Parameter(consume_multiple=True, negative=(), show_default=False)
 
 
 @Parameter(name="*")
@@ -18,7 +30,7 @@ Many = Parameter(consume_multiple=True, negative=())
 class AblationOptions:
     """What to compare, on what, and where to keep it."""
 
-    systems: Annotated[tuple[str, ...], Many] = ()
+    systems: Annotated[tuple[str, ...], ManyOrNone] = ()
     """Systems to compare: mad, dws-L-C (L layers, C channels; -res, -dilated and -k3 may follow), or dws for every
     combination of --layers and --channels; mad-ris-s, mad-ris-l (recurrent inference), mad-twinnet, mad-dilated,
     dilated-gru, dae, dae-deep, skip-filtering. Default: a small selection that suits the preset."""
@@ -29,7 +41,7 @@ class AblationOptions:
     channels: Annotated[tuple[int, ...], Many] = (64, 128, 256)
     """C of the dws grid. Default: the paper's."""
 
-    seeds: int = 1
+    seeds: Annotated[int, Whole] = 1
     """Number of seeds for each system: 0, 1, …"""
 
     data: str = EMBEDDED
@@ -39,26 +51,26 @@ class AblationOptions:
     """Recipe: quick (a quarter of the signal size, minutes), paper (full size, as published),
     or released_code (as paper, but for what the published programs do otherwise)."""
 
-    epochs: int | None = None
+    epochs: Annotated[int | None, Whole] = None
     """Train for so many epochs. Default: the preset's."""
 
-    steps: int | None = None
+    steps: Annotated[int | None, Whole] = None
     """Train for so many steps instead."""
 
-    batch: int | None = None
+    batch: Annotated[int | None, Whole] = None
     """Sequences in a batch. Default: the preset's."""
 
-    set: Annotated[tuple[str, ...], Many] = ()
-    """Any other field of the configuration, as NAME=VALUE: training.learning_rate=0.0003"""
+    set: Annotated[tuple[str, ...], ManyOrNone] = ()
+    """Other fields of the configuration, as NAME=VALUE: training.learning_rate=0.0003 sequences.frames=120"""
 
-    out: Path | None = None
+    out: Annotated[Path | None, Parameter(alias="-o")] = None
     """Folder of the results; the same command in the same folder continues. Default: runs/PRESET-DATA."""
 
     cache: Path = field(default_factory=default_cache)
     """Folder of computed spectrograms, shared by all experiments."""
 
-    processes: int = field(default_factory=cpu_cores)
+    processes: Annotated[int, Whole] = field(default_factory=cpu_cores)
     """Songs that are scored at a time."""
 
-    dry_run: Annotated[bool, Parameter(negative=())] = False
+    dry_run: Annotated[bool, Parameter(negative=(), show_default=False)] = False
     """Only print the plan: rows, parameters, and an estimate of the time."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from data_pipelines.order import TrainingOrder
 from experiments import estimate
@@ -14,7 +15,7 @@ from experiments.rows import REFERENCES, Row
 from experiments.songs import Songs, load_songs
 from experiments.systems import expand
 from madsep_jax.config import RunConfig
-from madsep_jax.config_io import from_dict, override, to_dict
+from madsep_jax.config_io import override
 from madsep_jax.cost import forward_gflop_per_second
 from madsep_jax.errors import InputError
 from madsep_jax.models.shapes import parameter_counts
@@ -65,7 +66,7 @@ def plan_table(plan: Plan, processes: int) -> Table:
     scoring = estimate.scoring_seconds(
         len(plan.songs.test), plan.songs.test_seconds, plan.songs.test[0].sample_rate, processes
     )
-    table = Table(header_style="bold", caption=plan.songs.description, caption_justify="left")
+    table = Table(header_style="bold", caption=Text(plan.songs.description), caption_justify="left")
     for title in ("row", "masker params", "total params", "GFLOP / s audio", "steps", "about"):
         table.add_column(title, justify="left" if title == "row" else "right")
     total = 0.0
@@ -104,8 +105,7 @@ def _base(options: AblationOptions) -> RunConfig:
         if name.startswith("masker") or name in ("training.seed", "preset"):
             raise InputError(f"--set {assignment}: is decided by --systems, --seeds and --preset")
         changes[name] = _json_or_text(value)
-    base = override(base, changes)
-    return from_dict(RunConfig, to_dict(base))  # checks the types of what was set
+    return override(base, changes)
 
 
 def _json_or_text(value: str) -> Any:

@@ -15,6 +15,11 @@ def make_console() -> Console:
     return console if console.is_terminal else Console(highlight=False, width=170)
 
 
+def say(console: Console, line: str) -> None:
+    """Print a line as it is, whatever brackets a path in it has."""
+    console.print(line, markup=False, soft_wrap=True)
+
+
 class Bar:
     """One piece of work with a known number of parts."""
 
@@ -41,7 +46,7 @@ class Bar:
         if not self._console.is_terminal and now - self._last_line > _LINE_EVERY_S:
             self._last_line = now
             left = (now - self._start) / max(done - self._first, 1) * (self._total - done)
-            self._console.print(f"{self._title} {done}/{self._total} {text} {left:.0f} s left")
+            say(self._console, f"{self._title} {done}/{self._total} {text} {left:.0f} s left")
 
     def advance(self, *_: object) -> None:
         """Say that one more part is done."""

@@ -59,11 +59,11 @@ def write_report(plan: Plan, results: Sequence[RowResult]) -> None:
     plot_quality(results, plan.out)
 
 
-def show(console: Console, plan: Plan, results: Sequence[RowResult]) -> None:
-    """Print the table as it is so far; once it is complete, with its caption."""
+def show(console: Console, plan: Plan, results: Sequence[RowResult], *, with_caption: bool) -> None:
+    """Print the table as it is so far."""
     console.print(terminal_table(results))
-    if len(results) == len(plan.rows):
-        console.print(caption(plan, results))
+    if with_caption:
+        console.print(caption(plan, results), markup=False)
 
 
 def _protocol(results: Sequence[RowResult]) -> str:

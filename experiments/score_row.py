@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -32,18 +33,20 @@ _TIMED_RUNS = 3
 @contextmanager
 def scoring_pool(processes: int) -> Iterator[ProcessPoolExecutor]:
     """Processes that score songs, each with one thread, since museval's own threads gain little."""
-    variables = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "JAX_PLATFORMS": "cpu"}
+    variables = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)  # read by the processes when they start, not by this one, which runs already
     try:
-        with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
+        with ProcessPoolExecutor(
+            processes, mp_context=multiprocessing.get_context("spawn"), initializer=_leave_interrupts_to_parent
+        ) as pool:
             yield pool
     finally:
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
-def reference_estimator(row: str, signal: SignalConfig) -> Estimator:
+def reference_estimator(row: str, signal_config: SignalConfig) -> Estimator:
     """Return what estimates the voice in a row without training."""
     if row == MIXTURE:
         return lambda audio: mixture_as_voice(audio.mixture_NC)
@@ -52,12 +55,12 @@ def reference_estimator(row: str, signal: SignalConfig) -> Estimator:
     def estimate(audio: TrackAudio) -> Estimates:
         # at the models' own rate and transform, so that it bounds what they can reach
         both_NC = np.concatenate([audio.mixture_NC, audio.voice_NC], axis=1)
-        voice_NC = process_at_rate(both_NC, audio.sample_rate, signal.sample_rate, separate_both)
+        voice_NC = process_at_rate(both_NC, audio.sample_rate, signal_config.sample_rate, separate_both)
         return Estimates(voice_NC, audio.mixture_NC - voice_NC)
 
     def separate_both(both_NC: np.ndarray) -> np.ndarray:
         mixture_NC, voice_NC = np.split(both_NC, 2, axis=1)
-        return ideal_ratio_mask(mixture_NC, voice_NC, signal).voice_NC
+        return ideal_ratio_mask(mixture_NC, voice_NC, signal_config).voice_NC
 
     return estimate
 
@@ -115,6 +118,10 @@ def _collect(pending: dict[Future[None], Track], on_song: Callable[[Track], None
     for future in done:
         future.result()
         on_song(pending.pop(future))
+
+
+def _leave_interrupts_to_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _score_and_write(path: Path, name: str, audio: TrackAudio, estimates: Estimates) -> None:

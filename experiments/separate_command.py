@@ -61,7 +61,7 @@ def separate(
     Both are written at the song's own sample rate, number of channels and length, and add up to the song.
 
     Args:
-        songs: Sound files: wav, flac, ogg, mp3, of any sample rate, mono or stereo.
+        songs: Sound files: wav, flac, ogg, mp3, m4a, of any sample rate, mono or stereo.
     """
     console = make_console()
     console.print(describe_device(), markup=False, soft_wrap=True)

@@ -10,6 +10,8 @@ from tabulate import tabulate
 
 from experiments.rows import RowResult
 
+_MOST_DB = 100
+
 
 @dataclass(frozen=True)
 class Column:
@@ -21,8 +23,10 @@ class Column:
     format: str = ""
 
     def text(self, row: RowResult) -> str:
-        """Return the cell as it is shown."""
+        """Return the cell as it is shown: ratios that only rounding keeps from infinity without their digits."""
         value = self.value(row)
+        if self.csv_name.endswith("_db") and isinstance(value, float) and value > _MOST_DB:
+            return f">{_MOST_DB}"
         return "–" if value is None else format(value, self.format)
 
 

@@ -13,6 +13,7 @@ from data_pipelines.pipeline import training_batches
 from experiments.train_log import TrainLog
 from madsep_jax.checkpoint import restore_state, save_checkpoint
 from madsep_jax.config import RunConfig
+from madsep_jax.errors import InputError
 from madsep_jax.files import read_json, write_json
 from madsep_jax.train import Batch, TrainState, compile_train_step, fit, init_state
 
@@ -47,7 +48,10 @@ def train_row(config: RunConfig, features: list[TrackFeatures], folder: Path, on
     """
     done = folder / "training.json"
     if done.is_file():
-        return TrainResult(**read_json(done))
+        try:
+            return TrainResult(**read_json(done))
+        except TypeError:
+            raise InputError(f"{done}: is damaged, expected what this command wrote; delete its folder") from None
     order = TrainingOrder.of_songs([track.frames for track in features], config.sequences, config.training)
     start = time.perf_counter()
     state = init_state(config)

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from madsep_jax import mp4
 from madsep_jax.errors import InputError
 from madsep_jax.nearest import did_you_mean
 
@@ -25,7 +26,7 @@ PCM_BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
 FLOAT_SUBTYPES = ("FLOAT", "DOUBLE")  # written as they are
 #: libsndfile states such a length (12 days at 1 MHz) where the header has none.
 _UNKNOWN_FRAMES = 2**40
-_EXPECTED = "expected an audio file (wav, flac, ogg, mp3)"
+_EXPECTED = "expected an audio file (wav, flac, ogg, mp3, m4a)"
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,8 @@ def probe_audio(path: str | os.PathLike[str]) -> AudioInfo:
 def read_audio(path: str | os.PathLike[str], *, start: int = 0, frames: int = -1) -> Audio:
     """Read a file, or `frames` samples of it (-1: to its end; fewer where it ends first) from `start` on.
 
-    Everything that libsndfile reads: wav, flac, ogg, mp3 and more. Integers are divided by 2^(bits-1);
-    32-bit integers and doubles are rounded to float32.
+    Everything that libsndfile reads (wav, flac, ogg, mp3 and more), and mp4 and m4a. Integers are divided by
+    2^(bits-1); 32-bit integers and doubles are rounded to float32.
 
     Raises:
         InputError: the file is missing, a folder, empty, not audio, cut short, has no samples at `start`, or
@@ -174,8 +175,10 @@ def _opened(path: Path) -> Iterator[tuple[Any, AudioInfo]]:
     _check_file(path)
     soundfile = _package("soundfile")
     try:
-        with soundfile.SoundFile(path) as f:
-            info = AudioInfo(f.samplerate, f.channels, f.frames, f.format, f.subtype)
+        is_mp4 = path.suffix.lower() in mp4.SUFFIXES
+        with soundfile.SoundFile(mp4.decode_to_wav(path) if is_mp4 else path) as f:
+            kind = ("MP4", "AAC") if is_mp4 else (f.format, f.subtype)
+            info = AudioInfo(f.samplerate, f.channels, f.frames, *kind)
             if info.frames == 0:
                 raise InputError(f"{shown(path)}: 0 samples, expected at least one")
             if info.frames >= _UNKNOWN_FRAMES:

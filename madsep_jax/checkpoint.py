@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
+from etils import epath
 
 from madsep_jax.config import RunConfig
 from madsep_jax.config_io import from_dict, to_dict
@@ -33,6 +34,8 @@ def save_checkpoint(folder: Path, config: RunConfig, state: TrainState) -> None:
                 _TRAINING: ocp.args.StandardSave(_training_items(state)),
             }
         )
+        if manager.latest_step() == int(state.step):
+            manager.delete(int(state.step))
         manager.save(int(state.step), args=items, force=True)
 
 
@@ -66,7 +69,10 @@ def load_config(folder: Path) -> RunConfig:
     """Return the config of a checkpoint. Raises InputError where the folder holds none."""
     if not (folder / _CONFIG).is_file():
         raise InputError(f"{folder}: not a checkpoint, expected a folder with {_CONFIG} and weights")
-    return from_dict(RunConfig, read_json(folder / _CONFIG).get("config"), str(folder / _CONFIG))
+    content = read_json(folder / _CONFIG)
+    if not isinstance(content, dict) or "config" not in content:
+        raise InputError(f"{folder / _CONFIG}: is damaged, expected the configuration of a training")
+    return from_dict(RunConfig, content["config"], str(folder / _CONFIG))
 
 
 def restore_state(folder: Path, template: TrainState) -> TrainState | None:
@@ -108,7 +114,28 @@ def _restore(folder: Path, item: str, like: Any) -> Any:
         if step is None:
             raise InputError(f"{folder}: no weights, expected a folder that training has saved")
         try:
+            saved = ocp.StandardCheckpointHandler().metadata(epath.Path(folder) / str(step) / item)
+            _check_shapes(saved, template)
             return manager.restore(step, args=ocp.args.Composite(**{item: ocp.args.StandardRestore(template)}))[item]
-        except (ValueError, KeyError, OSError) as error:
+        except Exception as error:  # Orbax raises bare ones for damaged files
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise InputError(f"{folder}: the {item} of step {step} cannot be read: {reason}") from error
+
+
+def _check_shapes(saved: Any, template: Any) -> None:
+    """Raise ValueError, naming the arrays, where what was saved is not of the model that the config describes."""
+    found, expected = (_shapes(tree) for tree in (saved, template))
+    wrong = [name for name in sorted(set(found) | set(expected)) if found.get(name) != expected.get(name)]
+    if wrong:
+        shown = "; ".join(f"{name} is {found.get(name)}, expected {expected.get(name)}" for name in wrong[:3])
+        raise ValueError(f"{len(wrong)} arrays do not fit the configuration: {shown}")
+
+
+def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return {_name(path): tuple(leaf.shape) for path, leaf in leaves}
+
+
+def _name(path: tuple[Any, ...]) -> str:
+    """Name a leaf alike whether its containers are dictionaries, tuples or attributes."""
+    return "/".join(str(getattr(key, "key", getattr(key, "idx", getattr(key, "name", key)))) for key in path)

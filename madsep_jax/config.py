@@ -6,6 +6,7 @@ The defaults are the DWS paper's [1]. Presets (`madsep_jax.presets`) are differe
 Monaural Singing Voice Separation, 2020 (arXiv:2007.02683).
 """
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -135,8 +136,8 @@ class DwsMaskerConfig:
     """Side of the square channel-wise kernel of the L_enc blocks; 1 as published."""
 
     def __post_init__(self) -> None:
-        _require(self.layers >= 0, self, "layers", "0 or more blocks")
-        _require(self.channels > 0, self, "channels", "a positive number")
+        _require(0 <= self.layers <= 1000, self, "layers", "0 to 1000 blocks")
+        _require(0 < self.channels <= 65536, self, "channels", "1 to 65536 channels")
         _require(self.kernel > 0 and self.kernel % 2 == 1, self, "kernel", "a positive odd number")
         _require(0 <= self.dropout < 1, self, "dropout", "a probability of at least 0 and below 1")
         _require(self.input_frames in ("all", "middle"), self, "input_frames", "'all' or 'middle'")
@@ -273,7 +274,7 @@ class TrainingConfig:
         _require(self.batch_size > 0, self, "batch_size", "a positive number of sequences")
         _require(self.epochs > 0, self, "epochs", "a positive number")
         _require(self.steps is None or self.steps > 0, self, "steps", "a positive number")
-        _require(self.learning_rate > 0, self, "learning_rate", "a positive number")
+        _require(0 < self.learning_rate < math.inf, self, "learning_rate", "a positive number")
         _require(0 <= self.adam_b1 < 1, self, "adam_b1", "at least 0 and below 1")
         _require(0 <= self.adam_b2 < 1, self, "adam_b2", "at least 0 and below 1")
         _require(self.adam_epsilon > 0, self, "adam_epsilon", "a positive number")

@@ -42,15 +42,15 @@ def override(config: Config, changes: Mapping[str, Any]) -> Config:
     """
     values: dict[str, Any] = {}
     inner: dict[str, dict[str, Any]] = {}
-    names = [field.name for field in dataclasses.fields(config)]  # type: ignore[arg-type]
+    hints = typing.get_type_hints(type(config))
     for path, value in changes.items():
         name, _, rest = path.partition(".")
-        if name not in names or (rest and not dataclasses.is_dataclass(getattr(config, name))):
-            raise InputError(f"{type(config).__name__}: unknown field {path!r}, {did_you_mean(name, names)}")
+        if name not in hints or (rest and not dataclasses.is_dataclass(getattr(config, name))):
+            raise InputError(f"{type(config).__name__}: unknown field {path!r}, {did_you_mean(name, hints)}")
         if rest:
             inner.setdefault(name, {})[rest] = value
         else:
-            values[name] = value
+            values[name] = _convert(hints[name], value, f"{type(config).__name__}.{name}")
     # All fields of one config change at once: one alone may not fit the others' old values.
     values |= {name: override(values.get(name, getattr(config, name)), parts) for name, parts in inner.items()}
     return dataclasses.replace(config, **values)  # type: ignore[type-var]
@@ -72,6 +72,8 @@ def _json_object(fields: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:
+    if dataclasses.is_dataclass(value):
+        return value
     if dataclasses.is_dataclass(hint):
         return from_dict(typing.cast(type, hint), value, where)
     if typing.get_origin(hint) in (types.UnionType, typing.Union):

@@ -50,10 +50,16 @@ def _forward_flops(config: RunConfig) -> float:
 
 
 def _flops_of(program: jex_core.ClosedJaxpr) -> float:
+    return _counted_once(program) + sum(
+        runs * _flops_of(body) - _counted_once(body) for runs, body in _loops(program.jaxpr)
+    )
+
+
+def _counted_once(program: jex_core.ClosedJaxpr) -> float:
+    """XLA's own count, in which the body of a loop counts once, and so does that of a loop within it."""
     arguments = [jax.ShapeDtypeStruct(variable.aval.shape, variable.aval.dtype) for variable in program.jaxpr.invars]
     analysis = jax.jit(jex_core.jaxpr_as_fun(program)).lower(*arguments).cost_analysis()
-    counted = float((analysis or {}).get("flops", 0.0))
-    return counted + sum((runs - 1) * _flops_of(body) for runs, body in _loops(program.jaxpr))
+    return float((analysis or {}).get("flops", 0.0))
 
 
 def _loops(program: jex_core.Jaxpr) -> list[tuple[int, jex_core.ClosedJaxpr]]:

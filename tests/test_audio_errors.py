@@ -50,7 +50,7 @@ def test_not_a_sound_file(tmp_path, use, make, found):
     make(path)
     with pytest.raises(InputError) as error:
         use(path)
-    assert_one_line(error, f"{path}: {found}", "expected an audio file (wav, flac, ogg, mp3)")
+    assert_one_line(error, f"{path}: {found}", "expected an audio file (wav, flac, ogg, mp3, m4a)")
 
 
 def test_raw_files_and_pipes_and_line_breaks_in_names(tmp_path):
@@ -76,9 +76,7 @@ def test_non_finite_samples_are_counted_and_placed(tmp_path):
     x_NC[22050, 1] = np.nan
     x_NC[30000] = [np.inf, -np.inf]
     path = write_raw(tmp_path / "a.wav", x_NC, subtype="FLOAT")
-    with pytest.raises(
-        InputError, match=r"a\.wav: 3 NaN or infinite samples, the first at 0\.500000 s, expected"
-    ):
+    with pytest.raises(InputError, match=r"a\.wav: 3 NaN or infinite samples, the first at 0\.500000 s, expected"):
         read_audio(path)
     with pytest.raises(InputError, match=r"3 NaN or infinite samples, the first at 0\.500000 s"):
         read_audio(path, start=20000)
@@ -93,23 +91,17 @@ def test_damaged_files(tmp_path):
     write_audio(mp3, noise_NC(50000), RATE)
     whole = flac.read_bytes()
     flac.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(
-        InputError, match=r"a\.flac: cannot be read as audio \(flac decoder lost sync\), expected"
-    ):
+    with pytest.raises(InputError, match=r"a\.flac: cannot be read as audio \(flac decoder lost sync\), expected"):
         read_audio(flac)
     # STREAMINFO's 36-bit count of samples is the low half of byte 21 and bytes 22 to 25.
     flac.write_bytes(whole[:21] + bytes([whole[21] & 0xF0, 0, 0, 0, 0]) + whole[26:])
-    with pytest.raises(
-        InputError, match=r"a\.flac: its header states no length, expected a number of samples$"
-    ):
+    with pytest.raises(InputError, match=r"a\.flac: its header states no length, expected a number of samples$"):
         probe_audio(flac)
     flac.write_bytes(whole[:21] + bytes([whole[21] | 0x0F, 255, 255, 255, 255]) + whole[26:])
     with pytest.raises(InputError, match=r"a\.flac: (cannot be read as audio|ends after)"):
         read_audio(flac)
     mp3.write_bytes(mp3.read_bytes()[: mp3.stat().st_size // 2])
-    with pytest.raises(
-        InputError, match=r"a\.mp3: ends after \d+ samples, expected 50000 as its header states$"
-    ):
+    with pytest.raises(InputError, match=r"a\.mp3: ends after \d+ samples, expected 50000 as its header states$"):
         read_audio(mp3)
 
 
@@ -120,16 +112,12 @@ def test_failed_writes_leave_nothing_and_keep_the_older_file(tmp_path):
     (tmp_path / "folder.wav").mkdir()
     with pytest.raises(InputError, match=r"gone/a\.wav: cannot be written \(No such file or directory\)"):
         write_audio(tmp_path / "gone" / "a.wav", noise_NC(), RATE)
-    with pytest.raises(
-        InputError, match=r"a\.wav/b\.wav: cannot be written \(Not a directory\), expected room"
-    ):
+    with pytest.raises(InputError, match=r"a\.wav/b\.wav: cannot be written \(Not a directory\), expected room"):
         write_audio(path / "b.wav", noise_NC(), RATE)
     with pytest.raises(InputError, match=r"folder\.wav: cannot be written \(Is a directory\)"):
         write_audio(tmp_path / "folder.wav", noise_NC(), RATE)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(
-        resource.RLIMIT_FSIZE, (10_000, hard)
-    )  # what a full disk does: the write stops half-way
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))  # what a full disk does: the write stops half-way
     try:
         with pytest.raises(InputError, match=r"a\.wav: cannot be written \(File too large\)"):
             write_audio(path, noise_NC(50000), RATE)

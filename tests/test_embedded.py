@@ -198,9 +198,7 @@ def test_number_of_songs_does_not_change_a_song():
     by_name = {track.name: track for track in embedded_tracks(more)}
     for track in embedded_tracks(SHORT):
         assert by_name[track.name].fingerprint() == track.fingerprint()
-        np.testing.assert_array_equal(
-            by_name[track.name].read().mixture_NC, read(SHORT, track.name).mixture_NC
-        )
+        np.testing.assert_array_equal(by_name[track.name].read().mixture_NC, read(SHORT, track.name).mixture_NC)
 
 
 def test_songs_and_seeds_differ():
@@ -230,9 +228,7 @@ def test_tracks_are_named_and_fingerprinted():
     assert len(tracks[0].read().mixture_NC) == 27562
     changes = [{}, {"seed": 1}, {"seconds": 3.0}, {"sample_rate": 16000}]
     prints = {
-        track.fingerprint()
-        for change in changes
-        for track in embedded_tracks(dataclasses.replace(config, **change))
+        track.fingerprint() for change in changes for track in embedded_tracks(dataclasses.replace(config, **change))
     }
     assert len(prints) == 12
 

@@ -179,17 +179,13 @@ def test_faults_found_from_headers(dsd100, at, do, text):
 def test_musdb18_track_without_a_stem(tmp_path):
     write_set(tmp_path, "MUSDB18-HQ", [("test", "A")])
     (tmp_path / "test/A/drums.wav").unlink()
-    with pytest.raises(
-        InputError, match=r"test/A: found bass\.wav, mixture\.wav, .* expected also drums\.wav or"
-    ):
+    with pytest.raises(InputError, match=r"test/A: found bass\.wav, mixture\.wav, .* expected also drums\.wav or"):
         find_tracks(tmp_path)
 
 
 def test_folders_that_are_no_data_set(tmp_path):
     looked_for = "expected DSD100's folders Mixtures and Sources or MUSDB18-HQ's folders train and test$"
-    with pytest.raises(
-        InputError, match=r"gone: no such folder, expected the folder of DSD100 or MUSDB18-HQ$"
-    ):
+    with pytest.raises(InputError, match=r"gone: no such folder, expected the folder of DSD100 or MUSDB18-HQ$"):
         find_tracks(tmp_path / "gone")
     with pytest.raises(InputError, match=rf"found nothing, {looked_for}"):
         find_tracks(tmp_path)
@@ -220,9 +216,7 @@ def test_faults_found_when_reading(dsd100):
         track.read()
     write_audio(dsd100 / X / "vocals.wav", stems_NC(390)["vocals"], RATE)
     before = "8000 Hz, 2 channels, 400 samples"
-    with pytest.raises(
-        InputError, match=rf"2 channels, 390 samples, expected {before} as it was when found$"
-    ):
+    with pytest.raises(InputError, match=rf"2 channels, 390 samples, expected {before} as it was when found$"):
         track.read()
 
 
@@ -235,9 +229,7 @@ def test_the_corpus():
         audio = track.read()
         assert audio.mixture_NC.shape == (round(track.duration_s * 44100), 2)
         error_N = np.abs(sum(audio.stems_NC.values()) - audio.mixture_NC).max(axis=1)
-        clipped_N = np.any(
-            [np.abs(x_NC).max(axis=1) >= 1 - 2**-15 for x_NC in audio.stems_NC.values()], axis=0
-        )
+        clipped_N = np.any([np.abs(x_NC).max(axis=1) >= 1 - 2**-15 for x_NC in audio.stems_NC.values()], axis=0)
         if "Rendered" in track.name:
             assert error_N[~clipped_N].max() <= 3 / 2**15
             assert clipped_N.sum() < 10

@@ -7,9 +7,7 @@ from data_pipelines.names import safe_name
 
 
 @settings(deadline=None, max_examples=200, derandomize=True)
-@given(
-    st.lists(st.text(max_size=60) | st.sampled_from(["", ".", "..", "../../etc", "a/b", "a\0b"]), max_size=4)
-)
+@given(st.lists(st.text(max_size=60) | st.sampled_from(["", ".", "..", "../../etc", "a/b", "a\0b"]), max_size=4))
 def test_safe_names(names):
     for name in names:
         file_name = safe_name(name)
@@ -25,8 +23,6 @@ def test_safe_names_by_example():
     assert safe_name("Ünï") == "Ünï"
     assert safe_name("a/b").startswith("a_b-")
     assert safe_name("a/b") != safe_name("a_b") != safe_name("a\\b")
-    assert safe_name(safe_name("a/b")) != safe_name(
-        "a/b"
-    )  # a name that looks like a result is not taken for one
+    assert safe_name(safe_name("a/b")) != safe_name("a/b")  # a name that looks like a result is not taken for one
     assert len(safe_name("é" * 100).encode()) in (149, 150)
     assert safe_name("\udcff").startswith("_-")  # a name that is not UTF-8 on disk

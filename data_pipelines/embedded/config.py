@@ -26,9 +26,7 @@ class EmbeddedConfig:
         _check_integer("test_songs", self.test_songs, 0, 10_000)
         _check_integer("sample_rate", self.sample_rate, 8_000, 192_000)
         if self.train_songs + self.test_songs == 0:
-            raise InputError(
-                "embedded corpus: train_songs and test_songs are both 0, expected at least one song"
-            )
+            raise InputError("embedded corpus: train_songs and test_songs are both 0, expected at least one song")
         number = isinstance(self.seconds, int | float) and not isinstance(self.seconds, bool)
         if not number or not math.isfinite(self.seconds) or not 1 <= self.seconds <= 600:
             raise InputError(f"embedded corpus: seconds is {self.seconds!r}, expected a number from 1 to 600")

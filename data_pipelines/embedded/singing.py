@@ -65,9 +65,7 @@ def sing(draws: Draws, singer: Singer, phrases: list[Phrase], seconds: float) ->
     formants_JR = np.stack(_formants(singer, syllables, times_J), axis=1)
     # A singer raises the first formant to the pitch where the pitch would pass it.
     formants_JR[:, 0] = (formants_JR[:, 0] ** 8 + pitch_J**8) ** (1 / 8)
-    noise_JQ = np.stack(
-        [glide(times_J, 0, _noise(phrases, band)) for band in range(len(NOISE_BANDS))], axis=1
-    )
+    noise_JQ = np.stack([glide(times_J, 0, _noise(phrases, band)) for band in range(len(NOISE_BANDS))], axis=1)
     noise_JQ += singer.breathiness * voicing_J[:, None]
     return Singing(pitch_J, voicing_J * shimmer_J, formants_JR, noise_JQ)
 

@@ -13,16 +13,12 @@ from data_pipelines.embedded.streams import Draws
 CEILING_HZ = 9000.0
 
 
-def render_voice(
-    noise_draws: Draws, singer: Singer, singing: Singing, samples: int, sample_rate: int
-) -> np.ndarray:
+def render_voice(noise_draws: Draws, singer: Singer, singing: Singing, samples: int, sample_rate: int) -> np.ndarray:
     """The voice (N,) at a sample rate in Hz."""
     voice_N = _harmonics(singer, singing, samples, sample_rate)
     for band, edges_hz in enumerate(NOISE_BANDS):
         level_N = to_samples(singing.noise_JQ[:, band], samples, sample_rate)
-        voice_N += level_N * sosfilt(
-            band_pass(*edges_hz, sample_rate), noise_draws.noise(samples, sample_rate)
-        )
+        voice_N += level_N * sosfilt(band_pass(*edges_hz, sample_rate), noise_draws.noise(samples, sample_rate))
     return voice_N
 
 

@@ -1,0 +1,177 @@
+"""The whole ablation, small: three steps of two systems on songs of two seconds."""
+
+import csv
+import importlib.util
+import json
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+pytest.importorskip("soundfile")
+for package in ("cyclopts", "tabulate", "tensorboardX", "matplotlib", "tensorflow"):
+    pytest.importorskip(package)
+if importlib.util.find_spec("museval") is None:  # importing it would need ffmpeg
+    pytest.skip("museval is not installed", allow_module_level=True)
+
+from tiny_songs import make_songs  # noqa: E402
+
+from experiments import ablation, train_row  # noqa: E402
+
+REFERENCES = ["mixture", "ideal ratio mask"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Run the command on the same songs and cache; returns its exit code."""
+    folder = tmp_path_factory.mktemp("shared")
+    make_songs(folder / "songs")
+
+    def run(out, *systems, steps=3, learning_rate=0.001):
+        arguments = ["--data", str(folder / "songs"), "--cache", str(folder / "cache"), "--out", str(out)]
+        arguments += ["--systems", *systems, "--steps", str(steps), "--batch", "2", "--processes", "1", "--set"]
+        arguments += ["signal.sample_rate=8000", "signal.window_length=257", "signal.hop_length=48"]
+        arguments += ["signal.fft_length=512", f"training.learning_rate={learning_rate}"]
+        return ablation.main(arguments)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def first(run, tmp_path_factory):
+    """A finished experiment, to be copied before it is changed."""
+    out = tmp_path_factory.mktemp("first") / "out"
+    assert run(out, "mad", "dws-1-4") == 0
+    return out
+
+
+@pytest.fixture
+def scoring_here(monkeypatch):
+    """Score in this process, as another one takes seconds to start; the other tests do start one."""
+    monkeypatch.setattr(ablation, "scoring_pool", ThreadPoolExecutor)
+
+
+def rows(out):
+    """The rows of results.json by their name."""
+    return {row["system"]: row for row in json.loads((out / "results.json").read_text())["rows"]}
+
+
+def steps(out, row):
+    return [json.loads(line)["step"] for line in (out / "rows" / row / "train.jsonl").read_text().splitlines()]
+
+
+def files(folder):
+    """When each file was changed."""
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+def test_results_are_there_in_order(first):
+    assert list(rows(first)) == [*REFERENCES, "mad", "dws-1-4"]
+    with (first / "results.csv").open(newline="") as file:
+        table = list(csv.DictReader(file))
+    assert [row["system"] for row in table] == [*REFERENCES, "mad", "dws-1-4"]
+    assert [row["seed"] for row in table] == ["", "", "0", "0"]
+    assert {row["status"] for row in table} == {"done"}
+    for row in table:
+        assert all(row[f"voice_{metric}_db"] for metric in ("sdr", "sir", "sar", "isr"))
+    for row in table[2:]:
+        for name in ("masker_parameters", "gflop_per_audio_second", "train_step_ms", "compile_s", "real_time_factor"):
+            assert float(row[name]) > 0
+    sdr_db = {row["system"]: float(row["voice_sdr_db"]) for row in table}
+    assert sdr_db["ideal ratio mask"] > max(sdr_db[name] for name in ("mixture", "mad", "dws-1-4")) + 3
+    markdown = (first / "table.md").read_text().splitlines()
+    assert [line.split("|")[1].strip() for line in markdown[2:6]] == [*REFERENCES, "mad", "dws-1-4"]
+    assert "3 steps of 2 sequences" in markdown[-1]
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in first.glob("*.png"))
+    assert len(list(first.glob("*.png"))) == 2
+
+
+def test_each_row_keeps_its_training(first):
+    for name in ("mad-seed0", "dws-1-4-seed0"):
+        folder = first / "rows" / name
+        assert steps(first, name) == [1, 2, 3]
+        assert (folder / "checkpoint" / "config.json").is_file()
+        assert [path.name for path in (folder / "checkpoint").iterdir() if path.is_dir()] == ["3"]
+        assert any((folder / "tensorboard").iterdir())
+        assert len(list((folder / "scores").iterdir())) == 2
+
+
+def test_again_it_trains_and_scores_nothing(run, first, monkeypatch):
+    before = files(first / "rows")
+    monkeypatch.setattr(ablation, "run_row", None)  # is not to be called
+    assert run(first, "mad", "dws-1-4") == 0
+    assert files(first / "rows") == before
+    assert list(rows(first)) == [*REFERENCES, "mad", "dws-1-4"]
+
+
+def test_added_system_is_run_alone(run, first, scoring_here, tmp_path, monkeypatch):
+    out = shutil.copytree(first, tmp_path / "out")
+    before = files(out / "rows")
+    ran = []
+
+    def run_row(row, *rest):
+        ran.append(row.folder_name)
+        return done_row(row, *rest)
+
+    done_row = ablation.run_row
+    monkeypatch.setattr(ablation, "run_row", run_row)
+    assert run(out, "dws-0-2", "mad") == 0
+    assert ran == ["dws-0-2-seed0"]
+    assert list(rows(out)) == [*REFERENCES, "dws-0-2", "mad", "dws-1-4"]  # the last from the command before
+    after = files(out / "rows")
+    assert {path: time for path, time in after.items() if path in before} == before
+
+
+def interrupted_after(step):
+    """A step reporter that is interrupted, as by Ctrl-C, after a step."""
+    reporter = ablation._step_reporter
+
+    def interrupted(bar, batch_size):
+        report = reporter(bar, batch_size)
+
+        def on_step(number, metrics):
+            report(number, metrics)
+            if number == step:
+                raise KeyboardInterrupt
+
+        return on_step
+
+    return interrupted
+
+
+def test_interrupted_training_continues_to_the_same_result(run, first, tmp_path, monkeypatch, capsys):
+    """Same seed, another folder, where the training is interrupted after its first step is saved."""
+    out = shutil.copytree(first, tmp_path / "out")
+    shutil.rmtree(out / "rows" / "dws-1-4-seed0")
+    with monkeypatch.context() as patch:
+        patch.setattr(train_row, "_SAVE_EVERY_S", 0.0)
+        patch.setattr(ablation, "_step_reporter", interrupted_after(2))
+        assert run(out, "dws-1-4") == 130
+    assert "ablation: interrupted; start the same command again to continue\n" in capsys.readouterr().err
+    row = out / "rows" / "dws-1-4-seed0"
+    assert steps(out, row.name) == [1, 2]
+    assert [path.name for path in (row / "checkpoint").iterdir() if path.is_dir()] == ["1"]
+    assert not (row / "training.json").exists()
+    assert list(rows(out)) == [*REFERENCES, "mad"]
+    assert run(out, "dws-1-4") == 0
+    assert steps(out, row.name) == [1, 2, 3]
+    again, before = rows(out), rows(first)
+    for name in (*REFERENCES, "dws-1-4"):
+        assert again[name]["scores"] == before[name]["scores"]
+    log = [(place / "rows" / row.name / "train.jsonl").read_text() for place in (out, first)]
+    assert log[0] == log[1]
+
+
+def test_diverged_rows_are_marked_and_the_next_one_runs(run, scoring_here, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert run(out, "dws-0-2", "dws-0-1", steps=4, learning_rate=1e38) == 0
+    found = rows(out)
+    assert list(found) == [*REFERENCES, "dws-0-2", "dws-0-1"]
+    for name in ("dws-0-2", "dws-0-1"):
+        assert found[name]["status"].startswith("failed: loss is ")
+        assert found[name]["scores"] is None
+        (line,) = [line for line in (out / "table.md").read_text().splitlines() if line.startswith(f"| {name} ")]
+        assert "failed: loss is nan at step 2" in line or "failed: loss is inf at step 2" in line
+        assert not any((out / "rows" / f"{name}-seed0" / "checkpoint").glob("[0-9]*"))  # nothing spoiled is kept
+    assert found["mixture"]["scores"] is not None
+    assert "dws-0-2-seed0: loss is " in capsys.readouterr().out

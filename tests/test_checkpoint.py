@@ -1,0 +1,191 @@
+"""Oracles: what was saved, bit for bit; the text of each refusal, on one line."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tiny import DWS, GRU
+
+from madsep_jax.checkpoint import load_config, load_model, restore_state, save_checkpoint
+from madsep_jax.errors import InputError
+from madsep_jax.train import init_state
+
+
+@pytest.fixture(scope="module")
+def states():
+    """After 5 steps, as it were."""
+    fives = {run.masker.kind: init_state(run) for run in (GRU, DWS)}
+    return {kind: dataclasses.replace(state, step=state.step + 5) for kind, state in fives.items()}
+
+
+@pytest.fixture
+def saved(tmp_path, states):
+    save_checkpoint(tmp_path, GRU, states["gru"])
+    return tmp_path
+
+
+def assert_trees_equal(found, expected):
+    assert jax.tree.structure(found) == jax.tree.structure(expected)
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        assert a.dtype == b.dtype
+        np.testing.assert_array_equal(a, b)
+
+
+def assert_refused(call, *texts):
+    with pytest.raises(InputError) as caught:
+        call()
+    message = str(caught.value)
+    assert "\n" not in message
+    for text in texts:
+        assert str(text) in message
+
+
+@pytest.mark.parametrize("run", [GRU, DWS], ids=["gru", "dws"])
+def test_round_trip(tmp_path, states, run):
+    state = states[run.masker.kind]
+    save_checkpoint(tmp_path, run, state)
+    config, variables = load_model(tmp_path)
+    assert config == run
+    assert load_config(tmp_path) == run
+    assert_trees_equal(variables, state.variables)
+    other = dataclasses.replace(
+        state,
+        params=jax.tree.map(jnp.zeros_like, state.params),
+        opt_state=jax.tree.map(jnp.ones_like, state.opt_state),
+        dropout_key=jax.random.key(5),
+    )
+    restored = restore_state(tmp_path, other)
+    assert restored.step == 5
+    np.testing.assert_array_equal(*(jax.random.key_data(s.dropout_key) for s in (restored, state)))
+    assert_trees_equal(restored.opt_state, state.opt_state)
+    assert_trees_equal(restored.variables, state.variables)
+
+
+def test_the_config_says_what_made_it(saved):
+    written = json.loads((saved / "config.json").read_text())
+    assert written["environment"]["versions"]["jax"] == jax.__version__
+    assert written["config"]["masker"] == {"kind": "gru", "reduced_bins": 9, "residual_flip": "time"}
+
+
+@pytest.mark.parametrize("step", [3, 5, 8])
+def test_the_second_save_replaces_the_first(saved, states, step):
+    """That of another training in this folder too, which may have come less far."""
+    changed = jax.tree.map(lambda leaf: leaf + 1, states["gru"].params)
+    save_checkpoint(saved, GRU, dataclasses.replace(states["gru"], step=jnp.asarray(step), params=changed))
+    assert_trees_equal(load_model(saved)[1], {"params": changed})
+    assert restore_state(saved, states["gru"]).step == step
+    assert len([folder for folder in saved.iterdir() if folder.is_dir()]) == 1
+
+
+def test_nothing_saved_yet(tmp_path, states):
+    assert restore_state(tmp_path, states["gru"]) is None
+    assert restore_state(tmp_path / "missing", states["gru"]) is None
+    assert not (tmp_path / "missing").exists()
+
+
+def test_missing_folder(tmp_path):
+    folder = tmp_path / "missing"
+    assert_refused(lambda: load_model(folder), f"{folder}: not a checkpoint, expected a folder with config.json")
+    assert not folder.exists()
+
+
+def test_no_config(saved):
+    (saved / "config.json").unlink()
+    assert_refused(lambda: load_model(saved), f"{saved}: not a checkpoint")
+
+
+@pytest.mark.parametrize("text", ['{"config": ', "", "[]", "null", "{}", '{"config": 3}', "\x00"])
+def test_damaged_config(saved, text):
+    (saved / "config.json").write_text(text)
+    assert_refused(lambda: load_model(saved), saved / "config.json")
+
+
+def test_unknown_field_is_named_with_the_nearest(saved):
+    path = saved / "config.json"
+    path.write_text(path.read_text().replace('"reduced_bins"', '"reduced_bin"'))
+    assert_refused(
+        lambda: load_model(saved), "config.json.masker: unknown field 'reduced_bin', did you mean 'reduced_bins'?"
+    )
+
+
+def test_no_weights(saved):
+    for folder in saved.iterdir():
+        if folder.is_dir():
+            folder.rename(saved.parent / f"{saved.name}-elsewhere")
+    assert_refused(lambda: load_model(saved), f"{saved}: no weights")
+
+
+def truncate(length):
+    return lambda path: path.write_bytes(path.read_bytes()[:length])
+
+
+def expect_ten_bins(path):
+    path.write_text(path.read_text().replace('"reduced_bins": 9', '"reduced_bins": 10'))
+
+
+DAMAGES = {  # the files, what happens to them, what cannot be read
+    "weights of 0 bytes": ("5/weights/**/*", truncate(0), "weights"),
+    "weights of 5 bytes": ("5/weights/**/*", truncate(5), "weights"),
+    "weights of 40 bytes": ("5/weights/**/*", truncate(40), "weights"),
+    "no manifest": ("5/weights/**/manifest.ocdbt", Path.unlink, "weights"),
+    "no data": ("5/weights/**/d/*", Path.unlink, "weights"),
+    "weights of another architecture": ("config.json", expect_ten_bins, "weights"),
+    "training state of 5 bytes": ("5/training/**/*", truncate(5), "training"),
+}
+LOAD = """
+import json, pathlib, sys
+from tiny import GRU
+from madsep_jax import InputError
+from madsep_jax.checkpoint import load_model, restore_state
+from madsep_jax.train import init_state
+
+state, messages = init_state(GRU), {}
+for name, item in json.loads(sys.argv[2]).items():
+    folder = pathlib.Path(sys.argv[1], name)
+    try:
+        load_model(folder) if item == "weights" else restore_state(folder, state)
+    except InputError as error:
+        messages[name] = str(error)
+print(json.dumps(messages))
+"""
+
+
+@pytest.fixture(scope="module")
+def damaged(tmp_path_factory, states):
+    """A folder of damaged checkpoints, and what loading each of them says.
+
+    In a process of its own: where one of its reads fails, Orbax leaves others under way, which write to stderr.
+    """
+    root = tmp_path_factory.mktemp("damaged")
+    for name, (pattern, damage, _) in DAMAGES.items():
+        save_checkpoint(root / name, GRU, states["gru"])
+        files = [path for path in (root / name).glob(pattern) if path.is_file()]
+        assert files
+        for path in files:
+            damage(path)
+    items = json.dumps({name: item for name, (*_, item) in DAMAGES.items()})
+    here = Path(__file__).parent
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(here), str(here.parent)])}
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD, root, items], env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    return root, json.loads(done.stdout)
+
+
+def test_a_damaged_training_state_leaves_the_model(damaged, states):
+    assert_trees_equal(load_model(damaged[0] / "training state of 5 bytes")[1], states["gru"].variables)
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_damaged_arrays(damaged, name):
+    root, messages = damaged
+    assert messages[name].startswith(f"{root / name}: the {DAMAGES[name][2]} of step 5 cannot be read: ")
+    assert "\n" not in messages[name]

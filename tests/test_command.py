@@ -1,0 +1,151 @@
+"""What every command does with bad input, an interruption, and an output that nobody reads."""
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import pytest
+
+cyclopts = pytest.importorskip("cyclopts")
+
+from experiments.command import run  # noqa: E402
+from madsep_jax.errors import InputError  # noqa: E402
+
+
+@cyclopts.Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    number: int = 1
+    names: Annotated[tuple[str, ...], cyclopts.Parameter(consume_multiple=True, negative=())] = ()
+    kind: Literal["left", "right"] = "left"
+    needed: str
+
+
+def app_that(action):
+    app = cyclopts.App(name="tool", version_flags=[])
+
+    @app.default
+    def tool(*, options: Options):
+        return action(options)
+
+    return app
+
+
+def raises(error):
+    def action(_):
+        raise error
+
+    return action
+
+
+def test_arguments_become_options():
+    seen = []
+    assert run(app_that(seen.append), ["--needed", "x", "--names", "a", "b", "--number", "3"]) == 0
+    assert seen == [Options(number=3, names=("a", "b"), needed="x")]
+
+
+def test_exit_code_is_what_the_command_returns():
+    assert run(app_that(lambda _: 7), ["--needed", "x"]) == 7
+    assert run(app_that(lambda _: None), ["--needed", "x"]) == 0
+    assert run(app_that(lambda _: "text"), ["--needed", "x"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["--nedeed", "x"], ["--nedeed", "--needed"]),
+        (["--needed", "x", "--zzzz"], ["--zzzz", "--kind", "--names", "--needed", "--number", "--help"]),
+        (["--needed", "x", "-z"], ["-z", "--kind", "--needed"]),
+        (["--needed", "x", "--zzzz=4"], ["--zzzz", "--kind"]),
+        ([], ["--needed", "requires an argument"]),
+        (["--needed"], ["--needed", "requires an argument"]),
+        (["--needed", "x", "--number", "many"], ["--number", '"many"', "int"]),
+        (["--needed", "x", "--kind", "rigth"], ["--kind", "rigth", "left", "right"]),
+        (["--needed", "x", "--needed", "y"], ["--needed", "multiple times"]),
+        (["--needed", "x", "y", "z"], ["'y z'", "expected options only"]),
+        (["--needed", "x", "left\nover"], ["expected options only"]),
+    ],
+)
+def test_bad_arguments_are_one_line_and_code_2(capsys, arguments, parts):
+    assert run(app_that(raises(AssertionError)), arguments) == 2
+    out, line = capsys.readouterr()
+    assert out == ""
+    assert line.startswith("tool: ")
+    assert line.index("\n") == len(line) - 1
+    for part in parts:
+        assert part in line
+
+
+def test_unknown_command_names_the_commands(capsys):
+    app = cyclopts.App(name="tool", version_flags=[])
+    app.command(lambda: None, name="separate")
+    app.command(lambda: None, name="import")
+    assert run(app, ["seperate"]) == 2
+    line = capsys.readouterr().err
+    assert line.startswith('tool: Unknown command "seperate". ')
+    assert "separate" in line
+    assert line.count("\n") == 1
+
+
+def test_input_error_is_one_line_and_code_2(capsys):
+    error = InputError("song.wav:\n  found   nothing,\nexpected sound")
+    assert run(app_that(raises(error)), ["--needed", "x"]) == 2
+    assert capsys.readouterr() == ("", "tool: song.wav: found nothing, expected sound\n")
+
+
+def test_interruption_is_one_line_and_code_130(capsys):
+    assert run(app_that(raises(KeyboardInterrupt())), ["--needed", "x"]) == 130
+    out, line = capsys.readouterr()
+    assert out == ""
+    assert line.startswith("tool: interrupted")
+    assert line.count("\n") == 1
+
+
+@pytest.mark.parametrize("error", [ValueError("wrong code"), RuntimeError(), KeyError("x"), BrokenPipeError()])
+def test_other_exceptions_keep_their_traceback(error):
+    with pytest.raises(type(error)) as caught:
+        run(app_that(raises(error)), ["--needed", "x"])
+    assert caught.value is error
+
+
+SCRIPT = """
+import sys
+from cyclopts import App
+from rich.console import Console
+from experiments.command import run
+
+app = App(name="tool", version_flags=[])
+
+@app.default
+def tool(*, lines: int = 1, by_rich: bool = False):
+    for _ in range(lines):
+        (Console().print if by_rich else print)("a line")
+
+sys.exit(run(app))
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "unbuffered"),
+    [([], ""), ([], "1"), (["--lines", "10000"], ""), (["--by-rich"], ""), (["--help"], ""), (["--bad"], "")],
+)
+def test_output_that_nobody_reads_ends_it_quietly(arguments, unbuffered):
+    """As in `tool | head`: the reading end of the pipe is closed."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    closed, other = ("stderr", "stdout") if "--bad" in arguments else ("stdout", "stderr")
+    try:
+        found = subprocess.run(
+            [sys.executable, "-c", SCRIPT, *arguments],
+            cwd=Path(__file__).parent.parent,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+            check=False,
+            **{closed: writing, other: subprocess.PIPE},
+        )
+    finally:
+        os.close(writing)
+    assert getattr(found, other) == b""
+    assert found.returncode == 1
