@@ -5,11 +5,13 @@ from collections.abc import Sequence
 
 from cyclopts import App
 
-from experiments import separate_command
+from experiments import import_command, separate_command
 from experiments.command import run
 
 app = App(name="madsep", help="Use a trained singing-voice separator.", version_flags=[])
 app.command(separate_command.separate, name="separate", usage=separate_command.USAGE)
+app.command(import_command.import_model, name="import", usage=import_command.IMPORT_USAGE)
+app.command(import_command.export_model, name="export", usage=import_command.EXPORT_USAGE)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,6 +1,8 @@
 """Masker-Denoiser singing-voice separation: recurrent and depthwise-separable, in JAX and Flax Linen."""
 
 from madsep_jax.config import (
+    AutoencoderConfig,
+    DilatedConfig,
     DwsMaskerConfig,
     GruMaskerConfig,
     LossConfig,
@@ -15,6 +17,8 @@ from madsep_jax.models import Separation, build_model
 from madsep_jax.separation import separate
 
 __all__ = [
+    "AutoencoderConfig",
+    "DilatedConfig",
     "DwsMaskerConfig",
     "GruMaskerConfig",
     "InputError",

@@ -11,12 +11,28 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from madsep_jax.errors import InputError
+from madsep_jax.masker_config import (
+    AutoencoderConfig,
+    DilatedConfig,
+    DwsMaskerConfig,
+    GruMaskerConfig,
+    MaskerConfig,
+)
+from madsep_jax.require import require
 
-
-def _require(condition: bool, owner: object, name: str, expected: str) -> None:
-    if not condition:
-        found = getattr(owner, name)
-        raise InputError(f"{type(owner).__name__}.{name}: found {found!r}, expected {expected}")
+__all__ = [
+    "AutoencoderConfig",
+    "DilatedConfig",
+    "DwsMaskerConfig",
+    "GruMaskerConfig",
+    "LossConfig",
+    "MaskerConfig",
+    "ModelConfig",
+    "RunConfig",
+    "SequenceConfig",
+    "SignalConfig",
+    "TrainingConfig",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,15 +45,15 @@ class SignalConfig:
     fft_length: int = 4096
 
     def __post_init__(self) -> None:
-        _require(self.sample_rate > 0, self, "sample_rate", "a positive number of Hz")
-        _require(self.hop_length > 0, self, "hop_length", "a positive number of samples")
-        _require(
+        require(self.sample_rate > 0, self, "sample_rate", "a positive number of Hz")
+        require(self.hop_length > 0, self, "hop_length", "a positive number of samples")
+        require(
             3 * self.hop_length < self.window_length <= 6 * self.hop_length,
             self,
             "window_length",
             f"more than 3 and at most 6 hops of {self.hop_length}, so that frames cover every sample",
         )
-        _require(
+        require(
             self.fft_length >= self.window_length and self.fft_length % 2 == 0,
             self,
             "fft_length",
@@ -69,141 +85,14 @@ class SequenceConfig:
     that do not fill a batch."""
 
     def __post_init__(self) -> None:
-        _require(self.context >= 0, self, "context", "0 or more frames")
-        _require(self.frames > 2 * self.context, self, "frames", f"more than twice the context ({self.context})")
-        _require(self.tail in ("pad", "drop"), self, "tail", "'pad' or 'drop'")
+        require(self.context >= 0, self, "context", "0 or more frames")
+        require(self.frames > 2 * self.context, self, "frames", f"more than twice the context ({self.context})")
+        require(self.tail in ("pad", "drop"), self, "tail", "'pad' or 'drop'")
 
     @property
     def target_frames(self) -> int:
         """T, the frames that come out of the model, and the step from one sequence to the next."""
         return self.frames - 2 * self.context
-
-
-@dataclass(frozen=True, kw_only=True)
-class GruMaskerConfig:
-    """MaD's masker: bidirectional GRU encoder, GRU decoder ([1] sec. II-A)."""
-
-    kind: Literal["gru"] = "gru"
-    reduced_bins: int = 744
-    """R, the lowest bins that the encoder reads."""
-    residual_flip: Literal["time", "time_and_frequency"] = "time"
-    """Axes in which the backward half of the encoder's residual is flipped: eq. 3 says time, the released code both."""
-    recurrent_iterations: int = 0
-    """`iter` of the recurrent inference: how often at most the decoder is applied to its own output; 0 for never."""
-    recurrent_tolerance: float = 0.0
-    """τ_term of the recurrent inference: it ends once the mean squared change of the decoder's output is below this;
-    0 for never."""
-    twin: bool = False
-    """Train with a second decoder that runs backwards (MaD TwinNet); inference is the same without it."""
-    twin_flip: Literal["time", "time_and_frequency"] = "time"
-    """Axes in which the twin's input is flipped, and its states back: time alone makes it a decoder that runs
-    backwards, the released code flips both."""
-
-    def __post_init__(self) -> None:
-        _require(self.reduced_bins > 0, self, "reduced_bins", "a positive number of bins")
-        _require(
-            self.residual_flip in ("time", "time_and_frequency"),
-            self,
-            "residual_flip",
-            "'time' or 'time_and_frequency'",
-        )
-        _require(self.twin_flip in ("time", "time_and_frequency"), self, "twin_flip", "'time' or 'time_and_frequency'")
-        _require(self.recurrent_iterations >= 0, self, "recurrent_iterations", "0 or more")
-        _require(self.recurrent_tolerance >= 0, self, "recurrent_tolerance", "0 or more")
-
-
-@dataclass(frozen=True, kw_only=True)
-class DwsMaskerConfig:
-    """The depthwise-separable convolutional masker ([1] sec. II-B)."""
-
-    kind: Literal["dws"] = "dws"
-    layers: int = 7
-    """L_enc, the blocks after the first one."""
-    channels: int = 256
-    """C_o, the channels of every block."""
-    kernel: int = 5
-    """Side of the square depthwise kernel."""
-    dropout: float = 0.1
-    """Probability that a block's output channel is dropped in training."""
-    input_frames: Literal["all", "middle"] = "all"
-    """`all`: the CNN reads the context frames too, as the paper says. `middle`: only the T target frames, as in the
-    released code."""
-    residual: bool = False
-    """Add a block's input to its output in the L_enc blocks, as in the released residual variant."""
-    dilations: tuple[int, ...] = (1,)
-    """Steps in time between the taps of the depthwise kernels of the L_enc blocks, taken in turn; (1,) as published."""
-    pointwise_kernel: int = 1
-    """Side of the square channel-wise kernel of the L_enc blocks; 1 as published."""
-
-    def __post_init__(self) -> None:
-        _require(0 <= self.layers <= 1000, self, "layers", "0 to 1000 blocks")
-        _require(0 < self.channels <= 65536, self, "channels", "1 to 65536 channels")
-        _require(self.kernel > 0 and self.kernel % 2 == 1, self, "kernel", "a positive odd number")
-        _require(0 <= self.dropout < 1, self, "dropout", "a probability of at least 0 and below 1")
-        _require(self.input_frames in ("all", "middle"), self, "input_frames", "'all' or 'middle'")
-        _require(
-            len(self.dilations) > 0 and all(step > 0 for step in self.dilations),
-            self,
-            "dilations",
-            "one or more positive numbers of frames",
-        )
-        _require(
-            self.pointwise_kernel > 0 and self.pointwise_kernel % 2 == 1,
-            self,
-            "pointwise_kernel",
-            "a positive odd number",
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class DilatedConfig:
-    """A stack of blocks of dilated convolutions over time and a dilated GRU (Dilated Convolution with Dilated GRU)."""
-
-    kind: Literal["dilated"] = "dilated"
-    role: Literal["masker", "system"] = "system"
-    """`masker`: in place of MaD's recurrent masker, the denoiser after it. `system`: a model of its own, which predicts
-    voice and accompaniment at once."""
-    blocks: int = 3
-    channels: int = 512
-    """Features of every layer inside the blocks."""
-    convolutions: int = 4
-    """Dilated convolutions in a block, with dilations 1, 2, 4, …"""
-    kernel: int = 3
-    """Taps of each convolution in time."""
-    groups: int = 4
-    """Groups of channels that the convolutions keep apart."""
-    gru_dilation: int = 4
-    """k: step t of the GRU reads step t - k."""
-    bidirectional: bool = True
-
-    def __post_init__(self) -> None:
-        _require(self.role in ("masker", "system"), self, "role", "'masker' or 'system'")
-        for name in ("blocks", "convolutions", "groups", "gru_dilation"):
-            _require(getattr(self, name) > 0, self, name, "a positive number")
-        _require(self.kernel > 0 and self.kernel % 2 == 1, self, "kernel", "a positive odd number")
-        _require(
-            self.channels > 0 and self.channels % (2 * self.groups) == 0,
-            self,
-            "channels",
-            f"a positive multiple of twice the groups ({self.groups})",
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class AutoencoderConfig:
-    """A denoising autoencoder on single frames (Examining the Mapping Functions of Denoising Autoencoders)."""
-
-    kind: Literal["autoencoder"] = "autoencoder"
-    hidden_layers: int = 1
-    """Layers before the output layer, each of F units: 1 for the DAE, 3 for the deep one."""
-    skip_filtering: bool = False
-    """The output is a mask for the input, in place of the estimate itself."""
-
-    def __post_init__(self) -> None:
-        _require(self.hidden_layers > 0, self, "hidden_layers", "a positive number of layers")
-
-
-MaskerConfig = GruMaskerConfig | DwsMaskerConfig | DilatedConfig | AutoencoderConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,8 +106,8 @@ class ModelConfig:
     masker: MaskerConfig = field(default_factory=GruMaskerConfig)
 
     def __post_init__(self) -> None:
-        _require(self.bins > 1, self, "bins", "at least 2")
-        _require(self.context_frames >= 0, self, "context_frames", "0 or more frames")
+        require(self.bins > 1, self, "bins", "at least 2")
+        require(self.context_frames >= 0, self, "context_frames", "0 or more frames")
         if isinstance(self.masker, GruMaskerConfig) and self.masker.reduced_bins > self.bins:
             raise InputError(
                 f"GruMaskerConfig.reduced_bins: found {self.masker.reduced_bins}, expected at most the {self.bins} bins"
@@ -242,11 +131,11 @@ class LossConfig:
     """Weight of the distance between the decoder's states, mapped, and the twin's (TwinNet only)."""
 
     def __post_init__(self) -> None:
-        _require(self.target in ("magnitude", "ratio_mask"), self, "target", "'magnitude' or 'ratio_mask'")
-        _require(self.masker_diagonal_l1 >= 0, self, "masker_diagonal_l1", "0 or more")
-        _require(self.denoiser_l2 >= 0, self, "denoiser_l2", "0 or more")
-        _require(self.twin_kl >= 0, self, "twin_kl", "0 or more")
-        _require(self.twin_l2 >= 0, self, "twin_l2", "0 or more")
+        require(self.target in ("magnitude", "ratio_mask"), self, "target", "'magnitude' or 'ratio_mask'")
+        require(self.masker_diagonal_l1 >= 0, self, "masker_diagonal_l1", "0 or more")
+        require(self.denoiser_l2 >= 0, self, "denoiser_l2", "0 or more")
+        require(self.twin_kl >= 0, self, "twin_kl", "0 or more")
+        require(self.twin_l2 >= 0, self, "twin_l2", "0 or more")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -271,17 +160,17 @@ class TrainingConfig:
     songs_per_pass: int = 16
 
     def __post_init__(self) -> None:
-        _require(self.batch_size > 0, self, "batch_size", "a positive number of sequences")
-        _require(self.epochs > 0, self, "epochs", "a positive number")
-        _require(self.steps is None or self.steps > 0, self, "steps", "a positive number")
-        _require(0 < self.learning_rate < math.inf, self, "learning_rate", "a positive number")
-        _require(0 <= self.adam_b1 < 1, self, "adam_b1", "at least 0 and below 1")
-        _require(0 <= self.adam_b2 < 1, self, "adam_b2", "at least 0 and below 1")
-        _require(self.adam_epsilon > 0, self, "adam_epsilon", "a positive number")
-        _require(self.gradient_clip > 0, self, "gradient_clip", "a positive number")
-        _require(0 <= self.seed < 2**31, self, "seed", "0 or more, below 2**31")
-        _require(self.order in ("global", "passes"), self, "order", "'global' or 'passes'")
-        _require(self.songs_per_pass > 0, self, "songs_per_pass", "a positive number of songs")
+        require(self.batch_size > 0, self, "batch_size", "a positive number of sequences")
+        require(self.epochs > 0, self, "epochs", "a positive number")
+        require(self.steps is None or self.steps > 0, self, "steps", "a positive number")
+        require(0 < self.learning_rate < math.inf, self, "learning_rate", "a positive number")
+        require(0 <= self.adam_b1 < 1, self, "adam_b1", "at least 0 and below 1")
+        require(0 <= self.adam_b2 < 1, self, "adam_b2", "at least 0 and below 1")
+        require(self.adam_epsilon > 0, self, "adam_epsilon", "a positive number")
+        require(self.gradient_clip > 0, self, "gradient_clip", "a positive number")
+        require(0 <= self.seed < 2**31, self, "seed", "0 or more, below 2**31")
+        require(self.order in ("global", "passes"), self, "order", "'global' or 'passes'")
+        require(self.songs_per_pass > 0, self, "songs_per_pass", "a positive number of songs")
 
 
 @dataclass(frozen=True, kw_only=True)
