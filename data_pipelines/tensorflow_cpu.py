@@ -6,7 +6,7 @@ The only module that imports TensorFlow.
 import os
 
 # Read once, when the library loads: no start-up notices, and no kernels that only its own models would use.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # JAX sets it too, so that a user's own choice cannot be told
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 try:

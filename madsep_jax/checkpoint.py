@@ -98,7 +98,7 @@ def _restore(folder: Path, item: str, like: Any) -> Any:
         if step is None:
             raise InputError(f"{folder}: no weights, expected a folder that training has saved")
         try:
-            saved = ocp.StandardCheckpointHandler().metadata(epath.Path(folder) / str(step) / item)
+            saved = ocp.StandardCheckpointHandler().metadata(epath.Path(folder.absolute()) / str(step) / item)
             _check_shapes(saved, template)
             return manager.restore(step, args=ocp.args.Composite(**{item: ocp.args.StandardRestore(template)}))[item]
         except Exception as error:  # Orbax raises bare ones for damaged files
