@@ -33,7 +33,7 @@ class AblationOptions:
     systems: Annotated[tuple[str, ...], ManyOrNone] = ()
     """Systems to compare: mad, dws-L-C (L layers, C channels; -res, -dilated and -k3 may follow), or dws for every
     combination of --layers and --channels; mad-ris-s, mad-ris-l (recurrent inference), mad-twinnet, mad-dilated,
-    dilated-gru, dae, dae-deep, skip-filtering. Default: a small selection that suits the preset."""
+    dilated-gru, dae, dae-deep, skip-filtering; ALL for one of each. Default: a few that suit the preset."""
 
     layers: Annotated[tuple[int, ...], Many] = (5, 7, 9, 11, 13, 15)
     """L_enc of the dws grid. Default: the paper's."""

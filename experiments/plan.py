@@ -49,7 +49,7 @@ def make_plan(options: AblationOptions) -> Plan:
     """Check the options and resolve them. Raises InputError where one cannot be used."""
     _require_positive(options)
     base = _base(options)
-    systems = expand(options.systems or DEFAULT_SYSTEMS[options.preset], options.layers, options.channels)
+    systems = expand(options.systems or DEFAULT_SYSTEMS[options.preset], options.layers, options.channels, base.preset)
     rows = [Row(name, None) for name in REFERENCES]
     rows += [Row.of_system(system, seed, base) for system in systems for seed in range(options.seeds)]
     songs = load_songs(options.data, base.signal.sample_rate)

@@ -44,8 +44,15 @@ DWS_VARIANTS: dict[str, dict[str, Any]] = {
     "-k3": {"pointwise_kernel": 3},
 }
 
+#: What `ALL` stands for: every named system, the sizes of the preset's own selection and the variants of a small one.
+ALL = "ALL"
+ALL_DWS = {
+    "quick": ("dws-3-16", "dws-5-32", "dws-3-16-res", "dws-3-16-dilated", "dws-3-16-k3"),
+    "paper": ("dws-5-64", "dws-7-256", "dws-5-64-res", "dws-5-64-dilated", "dws-5-64-k3"),
+}
+
 #: What the options accept: `dws` alone stands for the grid of --layers and --channels.
-NAMES = (*SYSTEMS, "dws", "dws-L-C", *(f"dws-L-C{ending}" for ending in DWS_VARIANTS))
+NAMES = (*SYSTEMS, ALL, "dws", "dws-L-C", *(f"dws-L-C{ending}" for ending in DWS_VARIANTS))
 _DWS = re.compile(r"dws-(\d+)-(\d+)" + "".join(f"({ending})?" for ending in DWS_VARIANTS))
 
 
@@ -88,10 +95,15 @@ def fields_of(system: str, base: RunConfig) -> dict[str, Any]:
     }
 
 
-def expand(systems: tuple[str, ...], layers: tuple[int, ...], channels: tuple[int, ...]) -> list[str]:
-    """Replace `dws` by every combination of layers and channels; check the other names; drop what is named twice."""
+def expand(
+    systems: tuple[str, ...], layers: tuple[int, ...], channels: tuple[int, ...], preset: str = "paper"
+) -> list[str]:
+    """Replace `dws` and `ALL` by what they stand for; check the other names; drop what is named twice."""
     names: list[str] = []
     for system in systems:
+        if system == ALL:
+            names += [*SYSTEMS, *ALL_DWS.get(preset, ALL_DWS["paper"])]
+            continue
         if system == "dws":
             names += [f"dws-{layer}-{channel}" for layer in layers for channel in channels]
         else:

@@ -12,6 +12,7 @@ from typing import Literal
 
 from madsep_jax.errors import InputError
 from madsep_jax.masker_config import (
+    LEAST_DWS_BINS,
     AutoencoderConfig,
     DilatedConfig,
     DwsMaskerConfig,
@@ -112,6 +113,8 @@ class ModelConfig:
             raise InputError(
                 f"GruMaskerConfig.reduced_bins: found {self.masker.reduced_bins}, expected at most the {self.bins} bins"
             )
+        if isinstance(self.masker, DwsMaskerConfig):
+            require(self.bins >= LEAST_DWS_BINS, self, "bins", f"at least {LEAST_DWS_BINS} for the DWS masker")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -72,7 +72,7 @@ def _json_object(fields: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:
-    if dataclasses.is_dataclass(value):
+    if dataclasses.is_dataclass(value) and isinstance(value, _config_types(hint)):
         return value
     if dataclasses.is_dataclass(hint):
         return from_dict(typing.cast(type, hint), value, where)
@@ -90,6 +90,11 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
         raise InputError(f"{where}: found {value!r}, expected {hint.__name__}")
     return value
+
+
+def _config_types(hint: Any) -> tuple[type, ...]:
+    options = typing.get_args(hint) if typing.get_origin(hint) in (types.UnionType, typing.Union) else (hint,)
+    return tuple(option for option in options if dataclasses.is_dataclass(option) and isinstance(option, type))
 
 
 def _convert_union(options: tuple[Any, ...], value: Any, where: str) -> Any:

@@ -11,6 +11,9 @@ from typing import Literal
 
 from madsep_jax.require import require
 
+#: F from which on the DWS masker's three poolings by 5, with the upsampling between them, leave a frequency.
+LEAST_DWS_BINS = 75
+
 
 @dataclass(frozen=True, kw_only=True)
 class GruMaskerConfig:
@@ -33,6 +36,7 @@ class GruMaskerConfig:
     backwards, the released code flips both."""
 
     def __post_init__(self) -> None:
+        require(self.kind == "gru", self, "kind", "'gru'")
         require(self.reduced_bins > 0, self, "reduced_bins", "a positive number of bins")
         require(
             self.residual_flip in ("time", "time_and_frequency"),
@@ -69,6 +73,7 @@ class DwsMaskerConfig:
     """Side of the square channel-wise kernel of the L_enc blocks; 1 as published."""
 
     def __post_init__(self) -> None:
+        require(self.kind == "dws", self, "kind", "'dws'")
         require(0 <= self.layers <= 1000, self, "layers", "0 to 1000 blocks")
         require(0 < self.channels <= 65536, self, "channels", "1 to 65536 channels")
         require(self.kernel > 0 and self.kernel % 2 == 1, self, "kernel", "a positive odd number")
@@ -110,6 +115,7 @@ class DilatedConfig:
     bidirectional: bool = True
 
     def __post_init__(self) -> None:
+        require(self.kind == "dilated", self, "kind", "'dilated'")
         require(self.role in ("masker", "system"), self, "role", "'masker' or 'system'")
         for name in ("blocks", "convolutions", "groups", "gru_dilation"):
             require(getattr(self, name) > 0, self, name, "a positive number")
@@ -133,6 +139,7 @@ class AutoencoderConfig:
     """The output is a mask for the input, in place of the estimate itself."""
 
     def __post_init__(self) -> None:
+        require(self.kind == "autoencoder", self, "kind", "'autoencoder'")
         require(self.hidden_layers > 0, self, "hidden_layers", "a positive number of layers")
 
 

@@ -14,7 +14,7 @@ bins, the same 8.7 ms a frame), with a larger learning rate, for a first table o
 from collections.abc import Callable
 from typing import Any
 
-from madsep_jax.config import DilatedConfig, DwsMaskerConfig, GruMaskerConfig, MaskerConfig, RunConfig
+from madsep_jax.config import AutoencoderConfig, DilatedConfig, GruMaskerConfig, MaskerConfig, RunConfig
 from madsep_jax.config_io import differences, override
 from madsep_jax.errors import InputError
 from madsep_jax.nearest import did_you_mean
@@ -46,7 +46,7 @@ def preset_config(name: str) -> RunConfig:
     if name not in PRESETS:
         raise InputError(f"preset {name!r}: unknown, {did_you_mean(name, PRESETS)}")
     # The default masker is replaced by each system's own; it only has to fit the signal here.
-    base = RunConfig(preset=name, masker=DwsMaskerConfig())
+    base = RunConfig(preset=name, masker=AutoencoderConfig())
     return override(base, PRESETS[name])
 
 
