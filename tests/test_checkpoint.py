@@ -14,6 +14,7 @@ import pytest
 from tiny import DWS, GRU
 
 from madsep_jax.checkpoint import load_config, load_model, restore_state, save_checkpoint
+from madsep_jax.config_io import to_dict
 from madsep_jax.errors import InputError
 from madsep_jax.train import init_state
 
@@ -71,7 +72,13 @@ def test_round_trip(tmp_path, states, run):
 def test_the_config_says_what_made_it(saved):
     written = json.loads((saved / "config.json").read_text())
     assert written["environment"]["versions"]["jax"] == jax.__version__
-    assert written["config"]["masker"] == {"kind": "gru", "reduced_bins": 9, "residual_flip": "time"}
+    assert written["config"]["masker"] == to_dict(GRU.masker)
+    assert written["config"]["masker"]["reduced_bins"] == 9
+
+
+def test_a_relative_path_is_as_good(saved, monkeypatch):
+    monkeypatch.chdir(saved.parent)
+    assert_trees_equal(load_model(Path(saved.name))[1], load_model(saved)[1])
 
 
 @pytest.mark.parametrize("step", [3, 5, 8])

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tiny import DWS, GRU
 
 from madsep_jax import (
+    AutoencoderConfig,
     DwsMaskerConfig,
     GruMaskerConfig,
     InputError,
@@ -128,10 +129,13 @@ def test_whole_numbers_pass_for_floats():
             "RunConfig.sequences: unknown field 'xyz', expected one of: context, frames, tail",
         ),
         ({"masker": {"kind": "dwt"}}, "RunConfig.masker.kind: found 'dwt', did you mean 'dws'?"),
-        ({"masker": {"layers": 3}}, "RunConfig.masker.kind: found None, expected one of: dws, gru"),
+        (
+            {"masker": {"layers": 3}},
+            "RunConfig.masker.kind: found None, expected one of: autoencoder, dilated, dws, gru",
+        ),
         (
             {"masker": {"kind": "gru", "layers": 3}},
-            "RunConfig.masker: unknown field 'layers', expected one of: kind, reduced_bins, residual_flip",
+            "RunConfig.masker: unknown field 'layers', expected one of: kind, reduced_bins, ",
         ),
         ({"training": {"epochs": "3"}}, "RunConfig.training.epochs: found '3', expected int"),
         ({"training": {"epochs": True}}, "RunConfig.training.epochs: found True, expected int"),
@@ -217,7 +221,7 @@ def test_differences():
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_differs_from_the_paper_in_its_declared_fields(name):
     declared = PRESETS[name] | ({"preset": name} if name != "paper" else {})
-    found = differences(RunConfig(masker=DwsMaskerConfig()), preset_config(name))
+    found = differences(RunConfig(masker=AutoencoderConfig()), preset_config(name))
     assert {field: after for field, (_, after) in found.items()} == declared
 
 
@@ -232,3 +236,30 @@ def test_fit_to_bins_keeps_the_share_of_the_reduced_bins():
         reduced_bins=186, residual_flip="time_and_frequency"
     )
     assert fit_to_bins(DWS.masker, 513) is DWS.masker
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"training": SignalConfig()}, "RunConfig.training: found SignalConfig("),
+        ({"training.epochs": SignalConfig()}, "TrainingConfig.epochs: found SignalConfig("),
+        ({"masker": LossConfig()}, "RunConfig.masker.kind: found None"),
+    ],
+)
+def test_override_refuses_a_config_of_another_kind(changes, text):
+    with pytest.raises(InputError) as error:
+        override(DWS, changes)
+    assert str(error.value).startswith(text)
+
+
+@pytest.mark.parametrize("config_type", [GruMaskerConfig, DwsMaskerConfig, AutoencoderConfig])
+def test_a_kind_is_that_of_its_class(config_type):
+    with pytest.raises(InputError, match=r"kind: found 'other', expected"):
+        config_type(kind="other")
+
+
+def test_the_dws_masker_needs_bins_enough_for_its_pooling():
+    """75 // 5 * 2 - 4 = 26, 26 // 5 // 5 = 1: one bin less leaves no frequency."""
+    ModelConfig(bins=75, masker=DwsMaskerConfig())
+    with pytest.raises(InputError, match=r"ModelConfig\.bins: found 74, expected at least 75 for the DWS masker"):
+        ModelConfig(bins=74, masker=DwsMaskerConfig())

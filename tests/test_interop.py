@@ -34,7 +34,7 @@ def test_there_and_back(state_dict):
 @pytest.mark.parametrize(
     ("state_dict", "masker"),
     [
-        (MAD, GruMaskerConfig(reduced_bins=12, residual_flip="time_and_frequency")),
+        (MAD, GruMaskerConfig(reduced_bins=12, residual_flip="time_and_frequency", twin_flip="time_and_frequency")),
         (DWS, DwsMaskerConfig(layers=2, channels=6, input_frames="middle")),
         (RESIDUAL, DwsMaskerConfig(layers=2, channels=6, input_frames="middle", residual=True)),
     ],
@@ -79,7 +79,10 @@ def test_a_missing_latent_block_is_named():
     [
         ({}, r"no known system: found 0 arrays"),
         ({"encoder.weight": np.zeros(3)}, r"no known system: found 1 arrays \(encoder.weight …\), expected names such"),
-        (replaced(MAD, **{KERNEL: None}), r"no known system: found 17 arrays .* expected names such as masker.rnn_enc"),
+        (
+            replaced(MAD, **{KERNEL: None}),
+            r"no known system: found 17 arrays .* expected names such as masker.fnn.* with masker.rnn_enc",
+        ),
         (replaced(MAD, **{"masker.fnn.linear_layer.weight": None}), r"no known system: found 17 arrays"),
     ],
     ids=["none", "others", "no encoder", "no mask layer"],

@@ -62,27 +62,27 @@ def test_encoder_drops_the_context_after_the_flip():
 @BOTH
 def test_outputs_are_the_middle_frames_times_nonnegative_masks(run, variables, mag_BSF):
     out = evaluate(run, variables, mag_BSF)
-    for array_BTF in out:
+    for array_BTF in out[:2]:
         assert array_BTF.shape == (2, run.sequences.target_frames, run.signal.bins)
         assert np.min(array_BTF) == 0  # a ReLU closes somewhere,
         assert np.max(array_BTF) > 0  # and opens somewhere
     silent_BSF = mag_BSF.copy()
     silent_BSF[:, CONTEXT, :40] = 0
-    for array_BTF in evaluate(run, variables, silent_BSF):
+    for array_BTF in evaluate(run, variables, silent_BSF)[:2]:
         assert not array_BTF[:, 0, :40].any()
         assert array_BTF[:, 0, 40:].any()
 
 
 @BOTH
 def test_silence_gives_silence(run, variables, mag_BSF):
-    for array_BTF in evaluate(run, variables, np.zeros_like(mag_BSF)):
+    for array_BTF in evaluate(run, variables, np.zeros_like(mag_BSF))[:2]:
         assert not array_BTF.any()
 
 
 @BOTH
 def test_jit_changes_nothing(run, variables, mag_BSF):
     plain = build_model(run.model).apply(variables[run.masker.kind], mag_BSF)
-    for found, expected in zip(evaluate(run, variables, mag_BSF), plain, strict=True):
+    for found, expected in zip(evaluate(run, variables, mag_BSF)[:2], plain[:2], strict=True):
         assert_close(found, expected, 1e-5)
 
 

@@ -1,0 +1,41 @@
+"""The README shows what the commands made: its tables are the files that are kept in experiments/results."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def between(name):
+    (text,) = re.findall(rf"<!-- {name}: begin -->\n(.*?)<!-- {name}: end -->", README, flags=re.DOTALL)
+    return text.strip()
+
+
+@pytest.mark.parametrize("name", ["quick", "all"])
+def test_tables_are_the_kept_results(name):
+    assert between(f"{name} table") == (ROOT / "experiments" / "results" / name / "table.md").read_text().strip()
+
+
+def test_pictures_and_linked_files_exist():
+    links = re.findall(r"\]\(([^)#]+)\)", README)
+    assert links
+    for link in links:
+        assert link.startswith("https://") or (ROOT / link).exists(), link
+
+
+def test_the_table_of_deviations_is_that_of_the_code():
+    from madsep_jax.released_code import deviations_table
+
+    assert between("deviations") == deviations_table().strip()
+
+
+@pytest.mark.slow
+def test_the_library_example_runs():
+    (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert len(done.stdout.splitlines()) == 3  # one line a step
