@@ -6,9 +6,9 @@ from typing import Any
 
 from experiments.rows import RowResult
 
-#: Shape and colour of a system's point, by the first word of its name.
-_MARKERS = {"mad": ("o", "C0"), "dws": ("s", "C1"), "dilated": ("^", "C2"), "dae": ("D", "C3"), "skip": ("v", "C4")}
-_OTHER_MARKER = ("X", "C5")
+#: Shape of a system's point, by the first word of its name; each system has a colour of its own.
+_MARKERS = {"mad": "o", "dws": "s", "dilated": "^", "dae": "D", "skip": "v"}
+_OTHER_MARKER = "X"
 
 
 def plot_quality(rows: Sequence[RowResult], folder: Path) -> list[Path]:
@@ -35,22 +35,30 @@ def _draw(
     label: str,
     value: Callable[[RowResult], Any],
 ) -> Path:
+    from matplotlib import colormaps
     from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter
 
-    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    figure = Figure(figsize=(8, 4.4), layout="constrained")
     axes = figure.subplots()
-    for row in models:
-        marker, colour = _MARKERS.get(row.system.partition("-")[0], _OTHER_MARKER)
-        axes.scatter(value(row), sdr(row), marker=marker, color=colour, s=50)
-        axes.annotate(row.system, (value(row), sdr(row)), textcoords="offset points", xytext=(7, 5), fontsize=9)
+    for number, system in enumerate(dict.fromkeys(row.system for row in models)):
+        seeds = [row for row in models if row.system == system]
+        marker = _MARKERS.get(system.partition("-")[0], _OTHER_MARKER)
+        x, y = [value(row) for row in seeds], [sdr(row) for row in seeds]
+        axes.scatter(x, y, marker=marker, color=colormaps["tab20"](number % 20), s=55, label=system)
     for row in references:
         axes.axhline(sdr(row), color="grey", linestyle=":", linewidth=1)
         axes.text(0.01, sdr(row), row.system, transform=axes.get_yaxis_transform(), color="grey", va="bottom")
     axes.set_xscale("log")
-    axes.margins(x=0.25)
+    shown = FuncFormatter(lambda x, _: f"{x / 1e6:g} M" if x >= 1e5 else f"{x:g}")
+    axes.xaxis.set_major_formatter(shown)
+    axes.xaxis.set_minor_formatter(shown)
+    axes.tick_params(axis="x", which="both", labelsize=8)
+    axes.margins(x=0.15)
     axes.set_xlabel(label)
     axes.set_ylabel("voice SDR (dB), median")
     axes.grid(alpha=0.3)
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=9)
     aside = path.with_name(f".{path.stem}.partial.png")
     figure.savefig(aside, dpi=150)
     aside.replace(path)

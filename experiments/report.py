@@ -72,4 +72,6 @@ def _protocol(results: Sequence[RowResult]) -> str:
     if not voice:
         return f"{text}."
     windows, silent = voice[0]["windows"], max(target["nan_windows"] for target in voice)
+    if not silent:
+        return f"{text}; {windows} windows a row, all of them with scores."
     return f"{text}; {windows} windows a row, of which up to {silent} have no score for a source that is silent there."
