@@ -25,10 +25,11 @@ from experiments.couplings_report import (
     diagonal_shares,
     fit_error,
     result_content,
+    shares_markdown,
     shares_table,
     write_arrays,
 )
-from experiments.progress import Bar, make_console
+from experiments.progress import Bar, make_console, say
 from experiments.separate_command import find_checkpoint
 from experiments.songs import EMBEDDED, Songs, load_songs
 from experiments.system_name import system_name
@@ -38,7 +39,7 @@ from madsep_jax.config_io import to_dict
 from madsep_jax.couplings import CouplingsConfig, CouplingsFit, Layer, fit_couplings, fit_student
 from madsep_jax.environment import describe_device, environment
 from madsep_jax.errors import InputError
-from madsep_jax.files import write_json
+from madsep_jax.files import write_json, write_text
 
 _DEFAULTS = CouplingsConfig()
 
@@ -133,14 +134,14 @@ def couplings(*, options: CouplingsOptions) -> None:
     title = f"{system}, neural couplings, {fit_config.form} form"
     plot_mapping(np.asarray(fit.mapping_FF), bin_width_hz(config.signal), title, options.out)
     error = fit_error(fit, pairs.output_NF)
-    console.print(shares_table(shares))
-    console.print(
+    summary = (
         f"{title}: {len(pairs.input_NF)} frames of {len(songs.test)} test songs; L1 error {error.total:.4g} "
         f"({error.per_element:.3g} per element, {100 * error.relative:.4g} % of the output's L1 norm; before the fit "
-        f"{error.start_total:.4g}). Results: {options.out}/",
-        markup=False,
-        soft_wrap=True,
+        f"{error.start_total:.4g})."
     )
+    write_text(options.out / "table.md", shares_markdown(shares, summary))
+    console.print(shares_table(shares))
+    say(console, f"{summary} Results: {options.out}/")
 
 
 def _fit_config(options: CouplingsOptions, config: RunConfig, system: str) -> CouplingsConfig:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from rich.table import Table
+from tabulate import tabulate
 
 from experiments.couplings_pairs import FramePairs
 from madsep_jax.config import SignalConfig
@@ -87,18 +88,38 @@ def fit_error(fit: CouplingsFit, output_NF: np.ndarray) -> FitError:
     )
 
 
+TITLES = (
+    "energy near the diagonal (%)",
+    "mapping",
+    "before the fit",
+    "uniform",
+    "weighted mapping",
+    "weighted uniform",
+)
+
+
 def shares_table(shares: list[DiagonalShare]) -> Table:
     """Return the shares as a table for the terminal, in percent."""
-    table = Table(header_style="bold", title="energy near the diagonal (%)")
-    for number, title in enumerate(
-        ("within", "mapping", "before the fit", "uniform", "weighted mapping", "weighted uniform")
-    ):
+    table = Table(header_style="bold")
+    for number, title in enumerate(TITLES):
         table.add_column(title, justify="left" if number == 0 else "right")
     for share in shares:
-        values = (share.mapping, share.start, share.uniform, share.weighted_mapping, share.weighted_uniform)
-        place = f"±{share.within_hz:g} Hz ({share.within_bins} bins)" if share.within_bins else "the diagonal"
-        table.add_row(place, *("–" if value != value else f"{100 * value:.2f}" for value in values))
+        table.add_row(*_cells(share))
     return table
+
+
+def shares_markdown(shares: list[DiagonalShare], caption: str) -> str:
+    """Return the shares as a table in markdown, in percent, the caption below."""
+    align = ["left"] + ["right"] * (len(TITLES) - 1)
+    rows = [_cells(share) for share in shares]
+    table = tabulate(rows, TITLES, tablefmt="github", colalign=align, disable_numparse=True)
+    return f"{table}\n\n{caption}\n"
+
+
+def _cells(share: DiagonalShare) -> list[str]:
+    values = (share.mapping, share.start, share.uniform, share.weighted_mapping, share.weighted_uniform)
+    place = f"within ±{share.within_hz:g} Hz ({share.within_bins} bins)" if share.within_bins else "on the diagonal"
+    return [place, *("–" if value != value else f"{100 * value:.2f}" for value in values)]
 
 
 def result_content(
