@@ -83,11 +83,13 @@ def test_writes_matrix_pictures_and_numbers(command, tmp_path, capsys, system, f
         "couplings.npz",
         "mapping_linear.png",
         "mapping_log.png",
+        "table.md",
     ]
     assert all((out / f"mapping_{axis}.png").read_bytes().startswith(PNG) for axis in ("linear", "log"))
     printed = capsys.readouterr().out
     assert f"{system}, neural couplings, {form} form: 40 frames of 1 test songs" in printed
-    assert "the diagonal" in printed
+    assert "on the diagonal" in printed
+    assert "| on the diagonal " in (out / "table.md").read_text()
 
     with np.load(out / "couplings.npz", allow_pickle=False) as arrays:
         assert arrays["mapping_FF"].shape == (F, F)
