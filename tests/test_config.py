@@ -135,8 +135,8 @@ def test_whole_numbers_pass_for_floats():
         ),
         (
             {"masker": {"kind": "gru", "layers": 3}},
-            "RunConfig.masker: unknown field 'layers', expected one of: kind, recurrent_iterations, recurrent_tolerance, "
-            "reduced_bins, residual_flip, twin, twin_flip",
+            "RunConfig.masker: unknown field 'layers', expected one of: kind, recurrent_iterations, "
+            "recurrent_tolerance, reduced_bins, residual_flip, twin, twin_flip",
         ),
         ({"training": {"epochs": "3"}}, "RunConfig.training.epochs: found '3', expected int"),
         ({"training": {"epochs": True}}, "RunConfig.training.epochs: found True, expected int"),
