@@ -80,7 +80,8 @@ def init_state(config: RunConfig) -> TrainState:
 def make_train_step(config: RunConfig) -> TrainStep:
     """Return the pure function from (state, batch) to (state, metrics): to be jitted, the state donated.
 
-    Metrics are the loss, its parts by name, and the gradient's global norm before clipping.
+    Metrics are the loss, its parts by name, the gradient's global norm before clipping, and, of a recurrent inference,
+    how often the decoder was applied.
     """
     model = build_model(config.model)
     optimizer = make_optimizer(config.training)
@@ -89,15 +90,16 @@ def make_train_step(config: RunConfig) -> TrainStep:
         mix_BSF, voice_BTF = input_and_target(jnp.asarray(batch.mix_BSF), jnp.asarray(batch.voice_BTF), config.loss)
         rngs = {"dropout": jax.random.fold_in(state.dropout_key, state.step)}
 
-        def loss_of(params: Any) -> tuple[jax.Array, tuple[Metrics, Any]]:
+        def loss_of(params: Any) -> tuple[jax.Array, tuple[Metrics, Metrics, Any]]:
             variables = dataclasses.replace(state, params=params).variables
             separation, updates = model.apply(variables, mix_BSF, train=True, mutable=["batch_stats"], rngs=rngs)
             parts = loss_parts(separation, voice_BTF, params, config.loss, mix_BSF)
-            return sum(parts.values(), jnp.zeros(())), (parts, updates.get("batch_stats", {}))
+            calls = {} if separation.decoder_calls is None else {"decoder_calls": separation.decoder_calls}
+            return sum(parts.values(), jnp.zeros(())), (parts, calls, updates.get("batch_stats", {}))
 
-        (loss, (parts, batch_stats)), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.params)
+        (loss, (parts, calls, batch_stats)), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.params)
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
-        metrics = {"loss": loss, **parts, "gradient_norm": optax.tree.norm(gradient)}
+        metrics = {"loss": loss, **parts, "gradient_norm": optax.tree.norm(gradient), **calls}
         new_state = dataclasses.replace(
             state,
             step=state.step + 1,

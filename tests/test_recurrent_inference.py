@@ -15,6 +15,7 @@ from madsep_jax.interop import from_torch
 from madsep_jax.models.gru import Gru
 from madsep_jax.models.recurrent_inference import refine
 from madsep_jax.models.shapes import variable_shapes
+from madsep_jax.train import init_state, make_train_step, zero_batch
 
 CASES = ["ris_s", "ris_l", "ris_never"]
 
@@ -140,3 +141,12 @@ def test_systems():
     found = [masker_of(name) for name in ("mad-ris-s", "mad-ris-l")]
     assert [(m.recurrent_iterations, m.recurrent_tolerance) for m in found] == [(3, 1e-2), (10, 1e-3)]
     assert masker_of("mad-twinnet") == GruMaskerConfig(twin=True)
+
+
+def test_a_training_step_reports_the_decoder_calls():
+    """Without a tolerance all iterations are taken, and the first call; a plain MaD has nothing to report."""
+    for iterations in (0, 3):
+        run = dataclasses.replace(GRU, masker=dataclasses.replace(GRU.masker, recurrent_iterations=iterations))
+        _, metrics = jax.jit(make_train_step(run))(init_state(run), zero_batch(run))
+        assert ("decoder_calls" in metrics) == (iterations > 0)
+        assert metrics.get("decoder_calls", 4) == 1 + 3
