@@ -86,6 +86,12 @@ def test_evaluation_is_that_of_the_mad_part_and_needs_no_more(case, file):
         assert out.twin is None
         assert_close(out.masker_BTF, file["mad/v_j_filt_prime"], TOLERANCE)
         assert_close(out.voice_BTF, file["mad/v_j_filt"], TOLERANCE)
+        states = build_model(model).apply(given, jnp.asarray(file["input"]), method=decoder_states)
+        assert_close(states, file["mad/h_dec"], TOLERANCE)
+
+
+def decoder_states(model, mag_BSF):
+    return model.masker.mask_and_states(mag_BSF).decoded_BTH
 
 
 def test_losses_and_gradient(case, file):
