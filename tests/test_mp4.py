@@ -50,5 +50,6 @@ def test_a_file_that_is_no_mp4_is_one_line(tmp_path):
 def test_the_first_stream_of_a_stem_file_is_the_mixture():
     decoded = read_audio(CORPUS / "Music Delta - 80s Rock.stem.mp4")
     wav = read_audio(CORPUS / "Mixtures" / "Test" / "003 - Music Delta - 80s Rock" / "mixture.wav")
-    assert decoded.samples_NC.shape == wav.samples_NC.shape
-    assert np.abs(decoded.samples_NC - wav.samples_NC).max() < 2 / 32768  # the wav has 16 bits
+    length = len(decoded.samples_NC)
+    assert 0 <= len(wav.samples_NC) - length < 1024  # newer decoders cut the padding of the last block off
+    assert np.abs(decoded.samples_NC - wav.samples_NC[:length]).max() < 2 / 32768  # the wav has 16 bits
