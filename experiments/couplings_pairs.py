@@ -11,7 +11,7 @@ import numpy as np
 
 from data_pipelines.features import TrackFeatures
 from madsep_jax.config import RunConfig
-from madsep_jax.framing import cut_sequence
+from madsep_jax.framing import cut_sequence, middle_frames
 from madsep_jax.losses import clip_input
 from madsep_jax.models import build_model
 
@@ -82,4 +82,4 @@ def _estimate(config: RunConfig, variables: Mapping[str, Any], mag_BSF: jax.Arra
     mag_BSF = clip_input(jnp.asarray(mag_BSF), config.loss)
     context = config.sequences.context
     separation: Any = build_model(config.model).apply(variables, mag_BSF, train=False)
-    return mag_BSF[:, context : mag_BSF.shape[1] - context], separation.voice_BTF
+    return middle_frames(mag_BSF, context), separation.voice_BTF

@@ -3,9 +3,14 @@
 Sequences of S frames start T = S - 2L frames apart, so that their middle T frames tile the song.
 """
 
+from typing import TypeVar
+
+import jax
 import numpy as np
 
 from madsep_jax.config import SequenceConfig
+
+Array = TypeVar("Array", np.ndarray, jax.Array)
 
 
 def sequence_count(frames: int, config: SequenceConfig, batch_size: int = 1) -> int:
@@ -45,7 +50,7 @@ def cut_sequences(frames_NF: np.ndarray, config: SequenceConfig, batch_size: int
     return np.stack(sequences) if sequences else np.zeros((0, config.frames, *frames_NF.shape[1:]), frames_NF.dtype)
 
 
-def middle_frames(sequences_BSF: np.ndarray, context: int) -> np.ndarray:
+def middle_frames(sequences_BSF: Array, context: int) -> Array:
     """Drop the context frames at both ends: (B, S, F) to (B, T, F)."""
     return sequences_BSF[:, context : sequences_BSF.shape[1] - context]
 

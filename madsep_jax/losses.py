@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from madsep_jax.config import LossConfig
+from madsep_jax.framing import middle_frames
 from madsep_jax.models.mad import Separation
 
 _KL_EPSILON = 1e-6
@@ -100,8 +101,7 @@ def input_and_target(mix_BSF: jax.Array, voice_BTF: jax.Array, config: LossConfi
 
 def _middle(mix_BSF: jax.Array, voice_BTF: jax.Array) -> jax.Array:
     """Drop the context frames of the mixture: those that the voice does not have."""
-    context = (mix_BSF.shape[1] - voice_BTF.shape[1]) // 2
-    return mix_BSF[:, context : mix_BSF.shape[1] - context]
+    return middle_frames(mix_BSF, (mix_BSF.shape[1] - voice_BTF.shape[1]) // 2)
 
 
 def clip_input(mag: jax.Array, config: LossConfig) -> jax.Array:

@@ -11,6 +11,7 @@ from tiny import GRU, assert_close, reference, under
 from experiments.systems import masker_of
 from madsep_jax import GruMaskerConfig, build_model
 from madsep_jax.cost import forward_gflop_per_second
+from madsep_jax.framing import middle_frames
 from madsep_jax.interop import from_torch
 from madsep_jax.models.gru import Gru
 from madsep_jax.models.recurrent_inference import refine
@@ -110,7 +111,7 @@ def test_gradient_is_that_of_the_steps_written_out(file, float64):
         for _ in range(int(file["ris_s/decoder_calls"]) - 1):
             decoded = Gru(decoded.shape[-1]).apply({"params": params["masker"]["decoder"]}, decoded)
         layer = params["masker"]["mask_layer"]
-        filtered = model.middle(mag_BSF) * jax.nn.relu(decoded @ layer["kernel"] + layer["bias"])
+        filtered = middle_frames(mag_BSF, model.context_frames) * jax.nn.relu(decoded @ layer["kernel"] + layer["bias"])
         mask = model.denoiser.clone(parent=None).apply({"params": params["denoiser"]}, filtered)
         return jnp.sum(jnp.square(filtered * mask))
 

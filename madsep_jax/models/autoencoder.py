@@ -8,6 +8,7 @@ import jax
 from flax import linen as nn
 
 from madsep_jax.config import AutoencoderConfig
+from madsep_jax.framing import middle_frames
 from madsep_jax.models.denoiser import dense
 from madsep_jax.models.mad import Separation
 
@@ -24,7 +25,7 @@ class Autoencoder(nn.Module):
     @nn.compact
     def __call__(self, mag_BSF: jax.Array, train: bool = False) -> Separation:
         """Estimate the voice in each of the middle frames of mag_BSF alone; `train` changes nothing here."""
-        mix_BTF = mag_BSF[:, self.context_frames : mag_BSF.shape[1] - self.context_frames]
+        mix_BTF = middle_frames(mag_BSF, self.context_frames)
         h_BTF = mix_BTF
         for layer in range(self.config.hidden_layers):
             h_BTF = nn.relu(dense(h_BTF.shape[-1], f"hidden_{layer}")(h_BTF))

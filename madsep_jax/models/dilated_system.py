@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from madsep_jax.config import DilatedConfig
+from madsep_jax.framing import middle_frames
 from madsep_jax.models.denoiser import dense
 from madsep_jax.models.dilated_block import DilatedStack
 from madsep_jax.models.mad import Separation
@@ -32,7 +33,7 @@ class DilatedMasker(nn.Module):
     def __call__(self, mag_BSF: jax.Array, train: bool = False) -> jax.Array:
         """Return the mask (batch, T, F) for the middle frames of mag_BSF; `train` changes nothing here."""
         h_BSC = DilatedStack(self.config, name="stack")(mag_BSF)
-        h_BTC = h_BSC[:, self.context_frames : mag_BSF.shape[1] - self.context_frames]
+        h_BTC = middle_frames(h_BSC, self.context_frames)
         return nn.relu(dense(mag_BSF.shape[-1], "mask_layer")(h_BTC))
 
 
@@ -45,11 +46,10 @@ class DilatedSystem(nn.Module):
     @nn.compact
     def __call__(self, mag_BSF: jax.Array, train: bool = False) -> Separation:
         """Estimate voice and accompaniment in the middle frames of mag_BSF; `train` changes nothing here."""
-        middle = slice(self.context_frames, mag_BSF.shape[1] - self.context_frames)
-        h_BTC = DilatedStack(self.config, name="stack")(mag_BSF)[:, middle]
+        h_BTC = middle_frames(DilatedStack(self.config, name="stack")(mag_BSF), self.context_frames)
         masks_BTF = nn.relu(dense(2 * mag_BSF.shape[-1], "mask_layer")(h_BTC))
         voice_mask_BTF, accompaniment_mask_BTF = jnp.split(masks_BTF, 2, axis=-1)
-        mix_BTF = mag_BSF[:, middle]
+        mix_BTF = middle_frames(mag_BSF, self.context_frames)
         return Separation(
             masker_BTF=None, voice_BTF=mix_BTF * voice_mask_BTF, accompaniment_BTF=mix_BTF * accompaniment_mask_BTF
         )

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from madsep_jax.config import DwsMaskerConfig
+from madsep_jax.framing import middle_frames
 from madsep_jax.models.denoiser import dense
 from madsep_jax.models.depthwise import DwsBlock, torch_dense, uniform_by_fan_in
 
@@ -21,9 +22,8 @@ class DwsMasker(nn.Module):
     @nn.compact
     def __call__(self, mag_BSF: jax.Array, train: bool = False) -> jax.Array:
         """Return the mask (batch, T, F) for the middle frames of mag_BSF."""
-        middle = slice(self.context_frames, mag_BSF.shape[1] - self.context_frames)
         whole_input = self.config.input_frames == "all"
-        x_BTWC = (mag_BSF if whole_input else mag_BSF[:, middle])[..., None]
+        x_BTWC = (mag_BSF if whole_input else middle_frames(mag_BSF, self.context_frames))[..., None]
         h_BTWC = self.block("encoder_in", pool=_POOL)(x_BTWC, train)
         for layer in range(self.config.layers):
             dilation = self.config.dilations[layer % len(self.config.dilations)]
@@ -35,7 +35,7 @@ class DwsMasker(nn.Module):
         h_BTWC = self.block("decoder_1", pool=_POOL)(h_BTWC, train)
         h_BTWC = torch_dense(self.config.channels, _REDUCED_CHANNELS, "channel_reduce", use_bias=False)(h_BTWC)
         if whole_input:
-            h_BTWC = h_BTWC[:, middle]
+            h_BTWC = middle_frames(h_BTWC, self.context_frames)
         features_BTD = jnp.swapaxes(h_BTWC, 2, 3).reshape(*h_BTWC.shape[:2], -1)  # channel, then frequency
         return nn.relu(dense(mag_BSF.shape[-1], "mask_layer")(features_BTD))
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from madsep_jax.config import GruMaskerConfig
+from madsep_jax.framing import middle_frames
 from madsep_jax.models.denoiser import dense
 from madsep_jax.models.gru import Gru
 from madsep_jax.models.recurrent_inference import Refined, refine
@@ -51,7 +52,7 @@ class GruMasker(nn.Module):
         both_axes = self.config.residual_flip == "time_and_frequency"
         flipped_BSR = jnp.flip(reduced_BSR, axis=(1, 2) if both_axes else 1)
         h_BSH = jnp.concatenate([forward_BSR + reduced_BSR, backward_BSR + flipped_BSR], axis=-1)
-        return h_BSH[:, self.context_frames : mag_BSF.shape[1] - self.context_frames]
+        return middle_frames(h_BSH, self.context_frames)
 
     def infer_recurrently(self, decoder: Gru, state_BTH: jax.Array, train: bool) -> Refined:
         """Apply the decoder to its own output. The loop takes it as a pure function, with its variables fixed."""

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import jax
 from flax import linen as nn
 
+from madsep_jax.framing import middle_frames
 from madsep_jax.models.denoiser import dense
 from madsep_jax.models.gru_masker import GruMasker
 from madsep_jax.models.twin import Twin
@@ -59,12 +60,8 @@ class MaskerDenoiser(nn.Module):
 
     def filter(self, mag_BSF: jax.Array, mask_BTF: jax.Array) -> Separation:
         """Apply the mask to the middle frames, then the denoiser."""
-        masker_BTF = self.middle(mag_BSF) * mask_BTF
+        masker_BTF = middle_frames(mag_BSF, self.context_frames) * mask_BTF
         return Separation(masker_BTF=masker_BTF, voice_BTF=masker_BTF * self.denoiser(masker_BTF))
-
-    def middle(self, mag_BSF: jax.Array) -> jax.Array:
-        """Drop the context frames."""
-        return mag_BSF[:, self.context_frames : mag_BSF.shape[1] - self.context_frames]
 
 
 class Mad(MaskerDenoiser):
@@ -86,5 +83,5 @@ class Mad(MaskerDenoiser):
             return separation
         twin = self.twin(mask.encoded_BTH, bins=mag_BSF.shape[-1])
         mapped_BTH = dense(mask.decoded_BTH.shape[-1], "affine")(mask.decoded_BTH)
-        masker_BTF = self.middle(mag_BSF) * twin.mask_BTF
+        masker_BTF = middle_frames(mag_BSF, self.context_frames) * twin.mask_BTF
         return separation._replace(twin=TwinOutput(masker_BTF, twin.state_BTH, mapped_BTH))
