@@ -1,28 +1,15 @@
 """The options of the ablation."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter, Token
+from cyclopts import Parameter
 
 from data_pipelines.features import default_cache
+from experiments.option_types import Many, ManyOrNone, Whole
 from experiments.songs import EMBEDDED
 from madsep_jax.environment import cpu_cores
-
-
-def _whole(_: object, tokens: Sequence[Token]) -> int:
-    """Refuse fractions, which would be rounded otherwise."""
-    try:
-        return int(tokens[0].value)
-    except ValueError:
-        raise ValueError(f"found {tokens[0].value!r}, expected a whole number") from None
-
-
-Whole = Parameter(converter=_whole)
-Many = Parameter(consume_multiple=True, negative=())
-ManyOrNone = Parameter(consume_multiple=True, negative=(), show_default=False)
 
 
 @Parameter(name="*")

@@ -2,6 +2,7 @@
 
 from madsep_jax.config import (
     AutoencoderConfig,
+    ComputeConfig,
     DilatedConfig,
     DwsMaskerConfig,
     GruMaskerConfig,
@@ -18,6 +19,7 @@ from madsep_jax.separation import separate
 
 __all__ = [
     "AutoencoderConfig",
+    "ComputeConfig",
     "DilatedConfig",
     "DwsMaskerConfig",
     "GruMaskerConfig",

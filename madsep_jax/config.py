@@ -23,6 +23,7 @@ from madsep_jax.require import require
 
 __all__ = [
     "AutoencoderConfig",
+    "ComputeConfig",
     "DilatedConfig",
     "DwsMaskerConfig",
     "GruMaskerConfig",
@@ -97,6 +98,22 @@ class SequenceConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ComputeConfig:
+    """How the models are computed. Nothing here changes a result by more than rounding."""
+
+    operations: Literal["auto", "plain", "fast"] = "auto"
+    """`plain`: each operation as it is defined, gradients by automatic differentiation. `fast`: the forms of
+    `madsep_jax.ops` that are written for speed. `auto`: for each operation the one that was faster where it was
+    measured, see `madsep_jax.ops.choice`."""
+    blocks: Literal["scanned", "unrolled"] = "scanned"
+    """`scanned`: equal blocks are compiled once and run in a loop. `unrolled`: each is compiled by itself."""
+
+    def __post_init__(self) -> None:
+        require(self.operations in ("auto", "plain", "fast"), self, "operations", "'auto', 'plain' or 'fast'")
+        require(self.blocks in ("scanned", "unrolled"), self, "blocks", "'scanned' or 'unrolled'")
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelConfig:
     """A whole separator: masker and denoiser, for spectra of `bins` bins."""
 
@@ -105,6 +122,7 @@ class ModelConfig:
     context_frames: int = 10
     """L, the frames that are dropped at each end of the input."""
     masker: MaskerConfig = field(default_factory=GruMaskerConfig)
+    compute: ComputeConfig = field(default_factory=ComputeConfig)
 
     def __post_init__(self) -> None:
         require(self.bins > 1, self, "bins", "at least 2")
@@ -187,6 +205,7 @@ class RunConfig:
     masker: MaskerConfig = field(default_factory=GruMaskerConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    compute: ComputeConfig = field(default_factory=ComputeConfig)
 
     def __post_init__(self) -> None:
         _ = self.model  # checks that masker and signal fit together
@@ -194,4 +213,6 @@ class RunConfig:
     @property
     def model(self) -> ModelConfig:
         """The separator that these settings describe."""
-        return ModelConfig(bins=self.signal.bins, context_frames=self.sequences.context, masker=self.masker)
+        return ModelConfig(
+            bins=self.signal.bins, context_frames=self.sequences.context, masker=self.masker, compute=self.compute
+        )

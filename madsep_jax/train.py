@@ -15,6 +15,8 @@ from jax.typing import ArrayLike
 from madsep_jax.config import RunConfig, TrainingConfig
 from madsep_jax.losses import input_and_target, loss_parts
 from madsep_jax.models import build_model
+from madsep_jax.ops.choice import runs_fast
+from madsep_jax.ops.fused_adam import Update, fused_update, optax_update
 
 
 class Batch(NamedTuple):
@@ -63,6 +65,12 @@ def make_optimizer(config: TrainingConfig) -> optax.GradientTransformation:
     )
 
 
+def _make_update(config: RunConfig) -> Update:
+    if runs_fast("optimizer", config.compute.operations):
+        return fused_update(config.training)
+    return optax_update(make_optimizer(config.training))
+
+
 def init_state(config: RunConfig) -> TrainState:
     """Return the state before the first step; a pure function of the config, its seed included."""
     init_key, dropout_key = jax.random.split(jax.random.key(config.training.seed))
@@ -84,7 +92,7 @@ def make_train_step(config: RunConfig) -> TrainStep:
     how often the decoder was applied.
     """
     model = build_model(config.model)
-    optimizer = make_optimizer(config.training)
+    update = _make_update(config)
 
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         mix_BSF, voice_BTF = input_and_target(jnp.asarray(batch.mix_BSF), jnp.asarray(batch.voice_BTF), config.loss)
@@ -98,14 +106,14 @@ def make_train_step(config: RunConfig) -> TrainStep:
             return sum(parts.values(), jnp.zeros(())), (parts, calls, updates.get("batch_stats", {}))
 
         (loss, (parts, calls, batch_stats)), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.params)
-        updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
-        metrics = {"loss": loss, **parts, "gradient_norm": optax.tree.norm(gradient), **calls}
+        updated = update(gradient, state.opt_state, state.params)
+        metrics = {"loss": loss, **parts, "gradient_norm": updated.gradient_norm, **calls}
         new_state = dataclasses.replace(
             state,
             step=state.step + 1,
-            params=optax.apply_updates(state.params, updates),
+            params=updated.params,
             batch_stats=batch_stats,
-            opt_state=opt_state,
+            opt_state=updated.opt_state,
         )
         return new_state, metrics
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tiny import assert_close
 
-from madsep_jax.models.batch_norm import BatchNorm
+from madsep_jax import ComputeConfig
 from madsep_jax.models.depthwise import DwsBlock
 from madsep_jax.models.dws_masker import Upsample
 from madsep_jax.ops.depthwise import depthwise_convolution, grouped_convolution, shifted_sum
@@ -58,42 +58,85 @@ def test_one_channel_goes_to_all(float64):
     assert_close(found, plain_convolution(np.tile(x_BTW1, 3), kernel_KKC), 1e-10)
 
 
-def test_batch_norm_in_training(float64):
+BLOCK_SHAPES = {
+    "depthwise_kernel": (3, 3, 4),
+    "depthwise_bias": (4,),
+    "inner_norm_scale": (4,),
+    "inner_norm_bias": (4,),
+    "pointwise_kernel": (4, 4),
+    "pointwise_bias": (4,),
+    "outer_norm_scale": (4,),
+    "outer_norm_bias": (4,),
+}
+MOMENTS = ("inner_norm_mean", "inner_norm_var", "outer_norm_mean", "outer_norm_var")
+OPERATIONS = pytest.mark.parametrize("operations", ["plain", "fast"])
+
+
+def block_case():
+    """Input, parameters (scales of both signs) and running statistics of one block of 4 channels."""
+    params = {name: normal(*shape, seed=seed) for seed, (name, shape) in enumerate(BLOCK_SHAPES.items())}
+    running = {name: np.abs(normal(4, seed=seed)) for seed, name in enumerate(MOMENTS, 20)}
+    return 3 + 2 * normal(2, 7, 6, 4, seed=9), params, running
+
+
+def numpy_block(x_BTWC, params, running=None):
+    """The block by its formulas, normalised by a batch's statistics or the running ones, and what BatchNorm reads."""
+    read = {}
+
+    def normalised(h_BTWC, norm):
+        flat_NC = read[norm] = h_BTWC.reshape(-1, 4)
+        mean_C, var_C = flat_NC.mean(0), flat_NC.var(0)
+        if running is not None:
+            mean_C, var_C = running[f"{norm}_mean"], running[f"{norm}_var"]
+        return (h_BTWC - mean_C) / np.sqrt(var_C + 1e-5) * params[f"{norm}_scale"] + params[f"{norm}_bias"]
+
+    h_BTWC = plain_convolution(x_BTWC, params["depthwise_kernel"]) + params["depthwise_bias"]
+    h_BTWC = normalised(np.where(h_BTWC < 0, 0.01 * h_BTWC, h_BTWC), "inner_norm")
+    h_BTWC = np.maximum(h_BTWC @ params["pointwise_kernel"] + params["pointwise_bias"], 0)
+    return normalised(h_BTWC, "outer_norm"), read
+
+
+@OPERATIONS
+def test_block_in_training(float64, operations):
     """Biased variance in use, unbiased in the running statistics, which move by a tenth."""
-    x_BTWC = 3 + 2 * normal(2, 3, 4, 5)
-    params = {"scale": normal(5, seed=1), "bias": normal(5, seed=2)}
-    running = {"mean": normal(5, seed=3), "var": np.abs(normal(5, seed=4))}
+    x_BTWC, params, running = block_case()
+    block = DwsBlock(4, kernel=3, dropout=0.0, compute=ComputeConfig(operations=operations))
     variables = {"params": params, "batch_stats": running}
-    found, updates = BatchNorm().apply(variables, x_BTWC, True, mutable=["batch_stats"])
-    flat = x_BTWC.reshape(-1, 5)
-    expected = (x_BTWC - flat.mean(0)) / np.sqrt(flat.var(0) + 1e-5) * params["scale"] + params["bias"]
+    found, updates = block.apply(variables, x_BTWC, True, mutable=["batch_stats"])
+    expected, read = numpy_block(x_BTWC, params)
     assert_close(found, expected, 1e-10)
-    assert_close(updates["batch_stats"]["mean"], 0.9 * running["mean"] + 0.1 * flat.mean(0), 1e-10)
-    assert_close(updates["batch_stats"]["var"], 0.9 * running["var"] + 0.1 * flat.var(0, ddof=1), 1e-10)
+    assert set(updates["batch_stats"]) == set(MOMENTS)
+    for norm, flat_NC in read.items():
+        mean_C, var_C = (updates["batch_stats"][f"{norm}_{moment}"] for moment in ("mean", "var"))
+        assert_close(mean_C, 0.9 * running[f"{norm}_mean"] + 0.1 * flat_NC.mean(0), 1e-10)
+        assert_close(var_C, 0.9 * running[f"{norm}_var"] + 0.1 * flat_NC.var(0, ddof=1), 1e-10)
 
 
-def test_batch_norm_in_evaluation(float64):
-    x_BC = normal(4, 5)
-    params = {"scale": normal(5, seed=1), "bias": normal(5, seed=2)}
-    running = {"mean": normal(5, seed=3), "var": np.abs(normal(5, seed=4))}
-    found = BatchNorm().apply({"params": params, "batch_stats": running}, x_BC, False)
-    expected = (x_BC - running["mean"]) / np.sqrt(running["var"] + 1e-5) * params["scale"] + params["bias"]
-    assert_close(found, expected, 1e-10)
+@OPERATIONS
+def test_block_in_evaluation(float64, operations):
+    x_BTWC, params, running = block_case()
+    block = DwsBlock(4, kernel=3, compute=ComputeConfig(operations=operations))
+    found = block.apply({"params": params, "batch_stats": running}, x_BTWC, False)
+    assert_close(found, numpy_block(x_BTWC, params, running)[0], 1e-10)
 
 
-def test_batch_norm_starts_at_mean_0_and_variance_1():
-    variables = BatchNorm().init(jax.random.key(0), 3 + normal(4, 5).astype(np.float32), True)
-    np.testing.assert_array_equal(variables["batch_stats"]["mean"], np.zeros(5))
-    np.testing.assert_array_equal(variables["batch_stats"]["var"], np.ones(5))
+def test_running_statistics_start_at_mean_0_and_variance_1():
+    """Even where the block is initialised by a training call, whose batch is often a placeholder."""
+    x_BTWC = 3 + normal(2, 3, 4, 5).astype(np.float32)
+    running = DwsBlock(5, kernel=3, dropout=0.0).init(jax.random.key(0), x_BTWC, True)["batch_stats"]
+    for norm in ("inner_norm", "outer_norm"):
+        np.testing.assert_array_equal(running[f"{norm}_mean"], np.zeros(5))
+        np.testing.assert_array_equal(running[f"{norm}_var"], np.ones(5))
 
 
+@pytest.mark.parametrize("form", [max_pool_frequency])
 @pytest.mark.parametrize("pool", [1, 2, 5])
-def test_max_pool(pool):
+def test_max_pool(form, pool):
     """The largest of each group; 13 frequencies leave some over."""
     x_BTWC = normal(2, 3, 13, 4).astype(np.float32)
     width = 13 // pool
     expected = np.stack([x_BTWC[:, :, pool * w : pool * (w + 1)].max(axis=2) for w in range(width)], axis=2)
-    np.testing.assert_array_equal(max_pool_frequency(jnp.asarray(x_BTWC), pool), expected)
+    np.testing.assert_array_equal(form(jnp.asarray(x_BTWC), pool), expected)
 
 
 def test_upsample_is_the_transposed_convolution(float64):
@@ -129,8 +172,8 @@ def test_initialisation():
     for array, fan_in in [
         (block["depthwise_kernel"], 25),
         (block["depthwise_bias"], 25),
-        (block["pointwise"]["kernel"], 64),
-        (block["pointwise"]["bias"], 64),
+        (block["pointwise_kernel"], 64),
+        (block["pointwise_bias"], 64),
         (upsample["kernel"], 2 * 64),
         (upsample["bias"], 2 * 64),
     ]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from madsep_jax import DwsMaskerConfig, InputError
-from madsep_jax.models.depthwise import DwsBlock
+from madsep_jax.models.depthwise import DwsBlock, DwsBlocks
 from madsep_jax.models.dws_masker import DwsMasker
 from madsep_jax.ops.depthwise import depthwise_convolution, grouped_convolution, shifted_sum
 
@@ -60,32 +60,55 @@ def test_dilation_reaches_frames_apart():
 
 
 def test_published_block_keeps_its_parameters():
-    """Oracle: names, shapes and values of the published block's parameters; the values pin the initial draw."""
+    """Oracle: names and shapes of the published block's parameters; dilations change neither them nor their values."""
     x_BTWC, _ = arrays(frames=4, channels=8)
     params = DwsBlock(8).init(jax.random.key(0), x_BTWC, train=False)["params"]
-    assert set(params) == {"depthwise_kernel", "depthwise_bias", "depthwise_norm", "pointwise", "pointwise_norm"}
-    assert params["pointwise"]["kernel"].shape == (8, 8)
-    explicit = DwsBlock(8, dilation=1, pointwise_kernel=1).init(jax.random.key(0), x_BTWC, train=False)["params"]
+    shapes = {
+        "depthwise_kernel": (5, 5, 8),
+        "depthwise_bias": (8,),
+        "inner_norm_scale": (8,),
+        "inner_norm_bias": (8,),
+        "pointwise_kernel": (8, 8),
+        "pointwise_bias": (8,),
+        "outer_norm_scale": (8,),
+        "outer_norm_bias": (8,),
+    }
+    assert {name: array.shape for name, array in params.items()} == shapes
+    explicit = DwsBlock(8, pointwise_kernel=1).init(jax.random.key(0), x_BTWC, train=False)["params"]
     jax.tree.map(np.testing.assert_array_equal, params, explicit)
-    dilated = DwsBlock(8, dilation=4).init(jax.random.key(0), x_BTWC, train=False)["params"]
-    jax.tree.map(np.testing.assert_array_equal, params, dilated)
+    stacked, dilated = (
+        DwsBlocks(8, layers=3, dilations=dilations).init(jax.random.key(0), x_BTWC, train=False)["params"]
+        for dilations in [(1,), (1, 4)]
+    )
+    assert {name: array.shape for name, array in stacked.items()} == {name: (3, *shapes[name]) for name in shapes}
+    jax.tree.map(np.testing.assert_array_equal, stacked, dilated)
+
+
+def test_stacked_blocks_are_drawn_one_by_one():
+    """Oracle: each block's kernels and biases reach towards ±1/sqrt(fan_in), and no two blocks are alike."""
+    x_BTWC, _ = arrays(frames=1, channels=32)
+    params = DwsBlocks(32, layers=3).init(jax.random.key(0), x_BTWC, train=False)["params"]
+    for name, fan_in in [("depthwise_kernel", 25), ("pointwise_kernel", 32)]:
+        bound = 1 / np.sqrt(fan_in)
+        for block in params[name]:
+            assert 0.95 * bound < np.abs(block).max() <= bound
+        assert len(np.unique(params[name])) > 0.99 * params[name].size
 
 
 def test_larger_channel_wise_kernel():
     """Oracle: with its middle element alone, the k x k kernel is the published pointwise one; 1e-5. Init by fan-in."""
     x_BTWC, _ = arrays(channels=8)
     narrow, wide = DwsBlock(8), DwsBlock(8, pointwise_kernel=3)
-    params = narrow.init(jax.random.key(0), x_BTWC, train=False)
-    shapes = wide.init(jax.random.key(0), x_BTWC, train=False)["params"]["pointwise"]
+    variables = narrow.init(jax.random.key(0), x_BTWC, train=False)
+    params = wide.init(jax.random.key(0), x_BTWC, train=False)["params"]
     bound = 1 / np.sqrt(8 * 9)
-    assert shapes["kernel"].shape == (3, 3, 8, 8)
-    assert 0.95 * bound < np.abs(shapes["kernel"]).max() <= bound
-    assert np.abs(shapes["bias"]).max() <= bound
-    kernel = jnp.zeros((3, 3, 8, 8)).at[1, 1].set(params["params"]["pointwise"]["kernel"])
-    pointwise = {"kernel": kernel, "bias": params["params"]["pointwise"]["bias"]}
-    same = {**params, "params": params["params"] | {"pointwise": pointwise}}
+    assert params["pointwise_kernel"].shape == (3, 3, 8, 8)
+    assert 0.95 * bound < np.abs(params["pointwise_kernel"]).max() <= bound
+    assert np.abs(params["pointwise_bias"]).max() <= bound
+    kernel = jnp.zeros((3, 3, 8, 8)).at[1, 1].set(variables["params"]["pointwise_kernel"])
+    same = {**variables, "params": variables["params"] | {"pointwise_kernel": kernel}}
     np.testing.assert_allclose(
-        wide.apply(same, x_BTWC, train=False), narrow.apply(params, x_BTWC, train=False), atol=1e-5
+        wide.apply(same, x_BTWC, train=False), narrow.apply(variables, x_BTWC, train=False), atol=1e-5
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tiny import DWS, GRU, assert_close, encoder_states, magnitudes
 
-from madsep_jax import DwsMaskerConfig, GruMaskerConfig, ModelConfig, build_model
+from madsep_jax import ComputeConfig, DwsMaskerConfig, GruMaskerConfig, ModelConfig, build_model
 
 BOTH = pytest.mark.parametrize("run", [GRU, DWS], ids=["gru", "dws"])
 CONTEXT = GRU.sequences.context
@@ -115,19 +115,20 @@ def test_evaluation_needs_no_dropout_key_and_training_does(variables, mag_BSF):
     np.testing.assert_array_equal(*(evaluate(DWS, variables, mag_BSF).masker_BTF for _ in range(2)))
 
 
-def test_residual_adds_each_blocks_input(variables, mag_BSF):
+@pytest.mark.parametrize("operations", ["plain", "fast"])
+def test_residual_adds_each_blocks_input(operations, variables, mag_BSF):
     """With a last BatchNorm of scale and bias 0 a block returns 0: the residual variant passes its input on."""
     config = dataclasses.replace(DWS.masker, residual=True)
-    norm = "pointwise_norm"
     silenced = jax.tree.map(lambda leaf: leaf, variables["dws"])
-    silenced["params"]["masker"]["encoder_0"][norm] = jax.tree.map(
-        jnp.zeros_like, silenced["params"]["masker"]["encoder_0"][norm]
-    )
+    encoder = silenced["params"]["masker"]["encoder"]
+    for name in ("outer_norm_scale", "outer_norm_bias"):
+        encoder[name] = jnp.zeros_like(encoder[name])
     without = dataclasses.replace(DWS.masker, layers=0)
     shallow = jax.tree.map(lambda leaf: leaf, silenced)
     for collection in shallow.values():
-        del collection["masker"]["encoder_0"]
-    run, shallow_run = (dataclasses.replace(DWS, masker=masker) for masker in (config, without))
+        del collection["masker"]["encoder"]
+    compute = ComputeConfig(operations=operations)
+    run, shallow_run = (dataclasses.replace(DWS, masker=masker, compute=compute) for masker in (config, without))
     assert_close(
         evaluate(run, {"dws": silenced}, mag_BSF).voice_BTF,
         evaluate(shallow_run, {"dws": shallow}, mag_BSF).voice_BTF,

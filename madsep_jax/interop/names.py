@@ -18,6 +18,8 @@ class Parameter:
     """Collection (`params` or `batch_stats`), modules, name."""
     to_ours: Callable[[np.ndarray], np.ndarray] = lambda array: array
     to_published: Callable[[np.ndarray], np.ndarray] = lambda array: array
+    layer: int | None = None
+    """Which part of our array it is, along the leading axis; None for the whole."""
 
 
 def parameters(config: ModelConfig) -> list[Parameter]:
@@ -58,7 +60,7 @@ def _dws_masker(masker: DwsMaskerConfig) -> Iterator[Parameter]:
     yield from _block("masker.cnn_enc", "encoder_in")
     inner = ".layer" if masker.residual else ""
     for layer in range(masker.layers):
-        yield from _block(f"masker.latent_conv.{layer}{inner}", f"encoder_{layer}")
+        yield from _block(f"masker.latent_conv.{layer}{inner}", "encoder", layer)
     yield Parameter(
         "masker.upsamp.weight",
         ("params", "masker", "upsample", "kernel"),
@@ -68,39 +70,38 @@ def _dws_masker(masker: DwsMaskerConfig) -> Iterator[Parameter]:
     yield Parameter("masker.upsamp.bias", ("params", "masker", "upsample", "bias"))
     yield from _block("masker.cnn_dec", "decoder_0")
     yield from _block("masker.cnn_dec2", "decoder_1")
-    yield _pointwise("masker.channel_reduce", "channel_reduce")
+    yield Parameter("masker.channel_reduce.weight", ("params", "masker", "channel_reduce", "kernel"), *_POINTWISE)
     yield from _linear("masker.fnn.linear_layer", "masker", "mask_layer")
 
 
-def _block(published: str, name: str) -> Iterator[Parameter]:
+def _block(published: str, name: str, layer: int | None = None) -> Iterator[Parameter]:
+    """Name the arrays of a block; `layer` is its place where equal ones are stacked."""
     conv = f"{published}.layer_1.0"
     yield Parameter(
         f"{conv}.depth_wise_conv.weight",
         ("params", "masker", name, "depthwise_kernel"),
         lambda kernel_C1KK: kernel_C1KK[:, 0].transpose(1, 2, 0),
         lambda kernel_KKC: kernel_KKC.transpose(2, 0, 1)[:, None],
+        layer,
     )
-    yield Parameter(f"{conv}.depth_wise_conv.bias", ("params", "masker", name, "depthwise_bias"))
-    yield from _norm(f"{conv}.batch_norm", name, "depthwise_norm")
-    yield _pointwise(f"{conv}.point_wise", name, "pointwise")
-    yield Parameter(f"{conv}.point_wise.bias", ("params", "masker", name, "pointwise", "bias"))
-    yield from _norm(f"{published}.layer_1.2", name, "pointwise_norm")
-
-
-def _norm(published: str, *modules: str) -> Iterator[Parameter]:
-    yield Parameter(f"{published}.weight", ("params", "masker", *modules, "scale"))
-    yield Parameter(f"{published}.bias", ("params", "masker", *modules, "bias"))
-    yield Parameter(f"{published}.running_mean", ("batch_stats", "masker", *modules, "mean"))
-    yield Parameter(f"{published}.running_var", ("batch_stats", "masker", *modules, "var"))
-
-
-def _pointwise(published: str, *modules: str) -> Parameter:
-    return Parameter(
-        f"{published}.weight",
-        ("params", "masker", *modules, "kernel"),
-        lambda kernel_OI11: kernel_OI11[:, :, 0, 0].T,
-        lambda kernel_IO: kernel_IO.T[:, :, None, None],
+    yield Parameter(f"{conv}.depth_wise_conv.bias", ("params", "masker", name, "depthwise_bias"), layer=layer)
+    yield from _norm(f"{conv}.batch_norm", name, "inner_norm", layer)
+    yield Parameter(
+        f"{conv}.point_wise.weight", ("params", "masker", name, "pointwise_kernel"), *_POINTWISE, layer=layer
     )
+    yield Parameter(f"{conv}.point_wise.bias", ("params", "masker", name, "pointwise_bias"), layer=layer)
+    yield from _norm(f"{published}.layer_1.2", name, "outer_norm", layer)
+
+
+def _norm(published: str, block: str, norm: str, layer: int | None) -> Iterator[Parameter]:
+    yield Parameter(f"{published}.weight", ("params", "masker", block, f"{norm}_scale"), layer=layer)
+    yield Parameter(f"{published}.bias", ("params", "masker", block, f"{norm}_bias"), layer=layer)
+    yield Parameter(f"{published}.running_mean", ("batch_stats", "masker", block, f"{norm}_mean"), layer=layer)
+    yield Parameter(f"{published}.running_var", ("batch_stats", "masker", block, f"{norm}_var"), layer=layer)
+
+
+#: The kernel of a 1×1 convolution, as (in, out) and back.
+_POINTWISE = (lambda kernel_OI11: kernel_OI11[:, :, 0, 0].T, lambda kernel_IO: kernel_IO.T[:, :, None, None])
 
 
 def _linear(published: str, *modules: str) -> Iterator[Parameter]:

@@ -44,8 +44,7 @@ def from_torch(state_dict: Mapping[str, Any], *, context_frames: int = 10) -> tu
     config = _read_config(arrays, context_frames)
     expected = parameters(config)
     _check(arrays, expected, _published_shapes(config))
-    flat = {parameter.path: parameter.to_ours(arrays[parameter.published]) for parameter in expected}
-    return config, traverse_util.unflatten_dict(flat)
+    return config, traverse_util.unflatten_dict(_stacked(arrays, expected))
 
 
 def to_torch(config: ModelConfig, variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -66,11 +65,31 @@ def to_torch(config: ModelConfig, variables: Mapping[str, Any]) -> dict[str, np.
         raise InputError(f"variables do not fit the model: {'; '.join(problems)}")
     state_dict: dict[str, np.ndarray] = {}
     for parameter in expected:
-        state_dict[parameter.published] = parameter.to_published(flat[parameter.path])
+        array = flat[parameter.path] if parameter.layer is None else _of_layer(flat[parameter.path], parameter)
+        state_dict[parameter.published] = parameter.to_published(array)
         if parameter.published.endswith("running_var"):
             state_dict[parameter.published.replace("running_var", _COUNTER)] = np.zeros((), np.int64)
     _check({k: v for k, v in state_dict.items() if not k.endswith(_COUNTER)}, expected, _published_shapes(config))
     return state_dict
+
+
+def _stacked(arrays: Mapping[str, np.ndarray], expected: list[Parameter]) -> dict[tuple[str, ...], np.ndarray]:
+    """Return our arrays by path, those of equal blocks stacked."""
+    flat: dict[tuple[str, ...], np.ndarray] = {}
+    layers: dict[tuple[str, ...], list[np.ndarray]] = {}
+    for parameter in expected:
+        array = parameter.to_ours(arrays[parameter.published])
+        if parameter.layer is None:
+            flat[parameter.path] = array
+        else:
+            layers.setdefault(parameter.path, []).append(array)
+    return flat | {path: np.stack(parts) for path, parts in layers.items()}
+
+
+def _of_layer(array_L: np.ndarray, parameter: Parameter) -> np.ndarray:
+    if parameter.layer is None or array_L.ndim == 0 or parameter.layer >= len(array_L):
+        raise InputError(f"{'/'.join(parameter.path)} is {array_L.shape}, expected a block {parameter.layer} in it")
+    return array_L[parameter.layer]
 
 
 def _read_config(arrays: Mapping[str, np.ndarray], context_frames: int) -> ModelConfig:
@@ -116,10 +135,11 @@ def _published_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     from madsep_jax.models.shapes import variable_shapes
 
     flat = traverse_util.flatten_dict(variable_shapes(config))
-    return {
-        parameter.published: parameter.to_published(np.broadcast_to(np.float32(0), flat[parameter.path].shape)).shape
-        for parameter in parameters(config)
-    }
+    shapes = {}
+    for parameter in parameters(config):
+        shape = flat[parameter.path].shape[0 if parameter.layer is None else 1 :]
+        shapes[parameter.published] = parameter.to_published(np.broadcast_to(np.float32(0), shape)).shape
+    return shapes
 
 
 def _check(arrays: Mapping[str, np.ndarray], expected: list[Parameter], shapes: Mapping[str, tuple[int, ...]]) -> None:

@@ -24,12 +24,13 @@ def build_model(config: ModelConfig) -> nn.Module:
 
     `model.init(key, mag_BSF)` makes its variables, `model.apply(variables, mag_BSF, train=False)` runs it.
     """
+    operations = config.compute.operations
     match config.masker:
         case GruMaskerConfig() as gru:
-            twin = Twin(gru.twin_flip) if gru.twin else None
-            return Mad(GruMasker(gru, config.context_frames), Denoiser(), config.context_frames, twin)
+            twin = Twin(gru.twin_flip, operations) if gru.twin else None
+            return Mad(GruMasker(gru, config.context_frames, operations), Denoiser(), config.context_frames, twin)
         case DilatedConfig(role="system") as dilated:
-            return DilatedSystem(dilated, config.context_frames)
+            return DilatedSystem(dilated, config.context_frames, operations)
         case AutoencoderConfig() as autoencoder:
             return Autoencoder(autoencoder, config.context_frames)
         case masker:
@@ -38,11 +39,12 @@ def build_model(config: ModelConfig) -> nn.Module:
 
 def build_masker(masker: MaskerConfig, config: ModelConfig) -> nn.Module:
     """Return the masker alone: a module from mag_BSF to mask_BTF."""
+    context_frames, compute = config.context_frames, config.compute
     match masker:
         case GruMaskerConfig():
-            return GruMasker(masker, context_frames=config.context_frames)
+            return GruMasker(masker, context_frames, compute.operations)
         case DwsMaskerConfig():
-            return DwsMasker(masker, context_frames=config.context_frames)
+            return DwsMasker(masker, context_frames, compute)
         case DilatedConfig():
-            return DilatedMasker(masker, context_frames=config.context_frames)
+            return DilatedMasker(masker, context_frames, compute.operations)
     raise TypeError(f"no masker for {masker!r}")

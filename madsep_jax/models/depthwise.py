@@ -1,55 +1,126 @@
-"""The depthwise-separable block (eq. 12 to 15 of the DWS paper). Arrays are (batch, time, frequency, channels)."""
+"""The depthwise-separable block (eq. 12 to 15 of the DWS paper), and several equal ones in a row.
+
+Arrays are (batch, time, frequency, channels). `madsep_jax.ops.dws_block` says what a block computes.
+"""
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from madsep_jax.models.batch_norm import BatchNorm
-from madsep_jax.ops.depthwise import depthwise_convolution
-from madsep_jax.ops.pooling import max_pool_frequency
+from madsep_jax.config import ComputeConfig
+from madsep_jax.ops.dws_block import BlockMoments, BlockParameters
+from madsep_jax.ops.dws_form import evaluate_block, evaluate_blocks, train_block, train_blocks
 
-LEAKY_SLOPE = 1e-2
+#: How far BatchNorm's running statistics move towards those of a batch.
+MOMENTUM = 0.1
 
 
-class DwsBlock(nn.Module):
-    """Depthwise convolution → LeakyReLU → BatchNorm → pointwise → ReLU → BatchNorm → max-pool → channel dropout."""
+class BlockVariables(nn.Module):
+    """Parameters and running statistics of one block, or of several equal ones, stacked along a leading axis."""
 
     channels: int
     kernel: int = 5
-    pool: int = 1
-    """Neighbouring frequencies of which the largest is kept; 1 for no pooling."""
     dropout: float = 0.1
-    dilation: int = 1
-    """Frames between the taps of the depthwise kernel."""
     pointwise_kernel: int = 1
     """Side of the square channel-wise kernel."""
+    layers: int | None = None
+    """Number of blocks that are stacked; None for one alone."""
+    compute: ComputeConfig = ComputeConfig()
 
-    @nn.compact
+    def setup(self) -> None:
+        """Declare the arrays."""
+        stack = () if self.layers is None else (self.layers,)
+        per_channel, ones, zeros = (*stack, self.channels), nn.initializers.ones, nn.initializers.zeros
+        side, depthwise = self.pointwise_kernel, uniform_by_fan_in(self.kernel**2)
+        sides = () if side == 1 else (side, side)
+        pointwise = uniform_by_fan_in(self.channels * side**2)
+        self.parameters = BlockParameters(
+            self.param("depthwise_kernel", depthwise, (*stack, self.kernel, self.kernel, self.channels)),
+            self.param("depthwise_bias", depthwise, per_channel),
+            self.param("inner_norm_scale", ones, per_channel),
+            self.param("inner_norm_bias", zeros, per_channel),
+            self.param("pointwise_kernel", pointwise, (*stack, *sides, self.channels, self.channels)),
+            self.param("pointwise_bias", pointwise, per_channel),
+            self.param("outer_norm_scale", ones, per_channel),
+            self.param("outer_norm_bias", zeros, per_channel),
+        )
+        dtype = self.parameters.depthwise_bias_C.dtype
+        fills = {
+            "inner_norm_mean": jnp.zeros,
+            "inner_norm_var": jnp.ones,
+            "outer_norm_mean": jnp.zeros,
+            "outer_norm_var": jnp.ones,
+        }
+        self.running = [self.variable("batch_stats", name, fill, per_channel, dtype) for name, fill in fills.items()]
+
+    def running_moments(self) -> BlockMoments:
+        """Return what evaluation normalises by."""
+        return BlockMoments(*(variable.value for variable in self.running))
+
+    def track(self, moments: BlockMoments, count: int) -> None:
+        """Move the running statistics towards a batch's mean and *unbiased* variance, as PyTorch does.
+
+        Args:
+            moments: of the batch, variances biased.
+            count: positions that they were taken over.
+        """
+        unbiased = count / max(count - 1, 1)
+        batch = moments._replace(inner_var_C=moments.inner_var_C * unbiased, outer_var_C=moments.outer_var_C * unbiased)
+        for variable, value in zip(self.running, batch, strict=True):
+            variable.value += MOMENTUM * (jax.lax.stop_gradient(value) - variable.value)
+
+    def kept(self, batch: int) -> jax.Array | None:
+        """Draw the dropout: what it multiplies each channel of each sequence by, 0 or 1 / (1 - rate)."""
+        if self.dropout == 0:
+            return None
+        stack = () if self.layers is None else (self.layers,)
+        keep = 1 - self.dropout
+        kept = jax.random.bernoulli(self.make_rng("dropout"), keep, (*stack, batch, self.channels))
+        return kept.astype(self.parameters.depthwise_bias_C.dtype) / keep
+
+
+class DwsBlock(BlockVariables):
+    """Depthwise convolution → LeakyReLU → BatchNorm → pointwise → ReLU → BatchNorm → max-pool → channel dropout."""
+
+    pool: int = 1
+    """Neighbouring frequencies of which the largest is kept; 1 for no pooling."""
+
     def __call__(self, x_BTWC: jax.Array, train: bool) -> jax.Array:
         """Map (batch, T, W, C_in) to (batch, T, W // pool, channels). An input of one channel is spread over all."""
-        h_BTWC = nn.leaky_relu(self.depthwise(x_BTWC), LEAKY_SLOPE)
-        h_BTWC = BatchNorm(name="depthwise_norm")(h_BTWC, train)
-        h_BTWC = nn.relu(self.pointwise(h_BTWC))
-        h_BTWC = BatchNorm(name="pointwise_norm")(h_BTWC, train)
-        h_BTWC = max_pool_frequency(h_BTWC, self.pool)
-        return nn.Dropout(self.dropout, broadcast_dims=(1, 2))(h_BTWC, deterministic=not train)
+        operations = self.compute.operations
+        if not train:
+            return evaluate_block(self.parameters, x_BTWC, self.running_moments(), operations, pool=self.pool)
+        kept_BC = self.kept(len(x_BTWC))
+        y_BTWC, moments = train_block(self.parameters, x_BTWC, kept_BC, operations, pool=self.pool)
+        self.track(moments, x_BTWC.size // x_BTWC.shape[-1])
+        return y_BTWC
 
-    def depthwise(self, x_BTWC: jax.Array) -> jax.Array:
-        """Convolve each channel with its own kernel; zero padding keeps the size."""
-        uniform = uniform_by_fan_in(self.kernel**2)
-        kernel = self.param("depthwise_kernel", uniform, (self.kernel, self.kernel, self.channels))
-        bias = self.param("depthwise_bias", uniform, (self.channels,))
-        return depthwise_convolution(x_BTWC, kernel, self.dilation) + bias
 
-    def pointwise(self, x_BTWC: jax.Array) -> jax.Array:
-        """Mix the channels of each position, or of its neighbourhood; zero padding keeps the size."""
-        if self.pointwise_kernel == 1:
-            return torch_dense(self.channels, self.channels, "pointwise")(x_BTWC)
-        uniform = uniform_by_fan_in(self.channels * self.pointwise_kernel**2)
-        sides = (self.pointwise_kernel, self.pointwise_kernel)
-        return nn.Conv(self.channels, sides, kernel_init=uniform, bias_init=uniform, name="pointwise")(x_BTWC)
+class DwsBlocks(BlockVariables):
+    """Equal blocks one after the other, without pooling: run in a loop, or compiled one by one."""
+
+    dilations: tuple[int, ...] = (1,)
+    """Frames between the taps of the blocks' depthwise kernels, taken in turn."""
+    residual: bool = False
+    """Add a block's input to its output."""
+
+    def __call__(self, x_BTWC: jax.Array, train: bool) -> jax.Array:
+        """Map (batch, T, W, channels) to an array of the same shape."""
+        form: dict[str, Any] = {
+            "dilations": self.dilations,
+            "residual": self.residual,
+            "unrolled": self.compute.blocks == "unrolled",
+        }
+        operations = self.compute.operations
+        if not train:
+            return evaluate_blocks(self.parameters, x_BTWC, self.running_moments(), operations, **form)
+        kept_LBC = self.kept(len(x_BTWC))
+        y_BTWC, moments_L = train_blocks(self.parameters, x_BTWC, kept_LBC, operations, **form)
+        self.track(moments_L, x_BTWC.size // x_BTWC.shape[-1])
+        return y_BTWC
 
 
 def uniform_by_fan_in(fan_in: int) -> nn.initializers.Initializer:

@@ -16,6 +16,7 @@ from flax import linen as nn
 
 from madsep_jax.config import DilatedConfig
 from madsep_jax.models.dilated_gru import DilatedGru
+from madsep_jax.ops.choice import Operations
 
 LEAKY_SLOPE = 1e-2
 #: Length of a kernel that keeps the mean square of its input through a LeakyReLU (He et al. 2015).
@@ -26,6 +27,7 @@ class DilatedBlock(nn.Module):
     """Dilated convolutions with LeakyReLU → dilated GRU; plus the block's input, mapped where its size differs."""
 
     config: DilatedConfig
+    operations: Operations = "auto"
 
     @nn.compact
     def __call__(self, x_BTD: jax.Array) -> jax.Array:
@@ -41,7 +43,7 @@ class DilatedBlock(nn.Module):
             convolution = WeightNormConv(config.channels, config.kernel, 2**layer, groups, name=f"convolution_{layer}")
             h_BTC = nn.leaky_relu(convolution(h_BTC), LEAKY_SLOPE)
         hidden = config.channels // 2 if config.bidirectional else config.channels
-        h_BTC = DilatedGru(hidden, config.gru_dilation, config.bidirectional, name="gru")(h_BTC)
+        h_BTC = DilatedGru(hidden, config.gru_dilation, config.bidirectional, self.operations, name="gru")(h_BTC)
         if x_BTD.shape[-1] != config.channels:
             x_BTD = WeightNormConv(config.channels, gain=1.0, name="skip")(x_BTD)
         return h_BTC + x_BTD
@@ -51,12 +53,13 @@ class DilatedStack(nn.Module):
     """One block after the other."""
 
     config: DilatedConfig
+    operations: Operations = "auto"
 
     @nn.compact
     def __call__(self, x_BTD: jax.Array) -> jax.Array:
         """Map (batch, T, D) to (batch, T, channels)."""
         for number in range(self.config.blocks):
-            x_BTD = DilatedBlock(self.config, name=f"block_{number}")(x_BTD)
+            x_BTD = DilatedBlock(self.config, self.operations, name=f"block_{number}")(x_BTD)
         return x_BTD
 
 

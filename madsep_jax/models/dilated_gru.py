@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from madsep_jax.models.gru import Gru
+from madsep_jax.ops.choice import Operations
 
 
 class DilatedGru(nn.Module):
@@ -22,6 +23,7 @@ class DilatedGru(nn.Module):
     """k; 1 makes an ordinary GRU."""
     bidirectional: bool = False
     """Add a direction in which step t reads step t + k; its states follow the others along the last axis."""
+    operations: Operations = "auto"
 
     @nn.compact
     def __call__(self, x_BTD: jax.Array) -> jax.Array:
@@ -39,7 +41,7 @@ class DilatedGru(nn.Module):
 
     def direction(self, x_BTD: jax.Array, name: str, reverse: bool = False) -> jax.Array:
         """Run one direction over a sequence of whole rounds of k steps."""
-        h_BTH = Gru(self.hidden, reverse, name=name)(to_batch(x_BTD, self.dilation))
+        h_BTH = Gru(self.hidden, reverse, self.operations, name=name)(to_batch(x_BTD, self.dilation))
         return from_batch(h_BTH, self.dilation)
 
 

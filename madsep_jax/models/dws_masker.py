@@ -1,13 +1,15 @@
 """The depthwise-separable convolutional masker (sec. II-B of the DWS paper)."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from madsep_jax.config import DwsMaskerConfig
+from madsep_jax.config import ComputeConfig, DwsMaskerConfig
 from madsep_jax.framing import middle_frames
 from madsep_jax.models.denoiser import dense
-from madsep_jax.models.depthwise import DwsBlock, torch_dense, uniform_by_fan_in
+from madsep_jax.models.depthwise import DwsBlock, DwsBlocks, torch_dense, uniform_by_fan_in
 
 _POOL = 5
 _REDUCED_CHANNELS = 8
@@ -18,31 +20,44 @@ class DwsMasker(nn.Module):
 
     config: DwsMaskerConfig
     context_frames: int
+    compute: ComputeConfig = ComputeConfig()
 
     @nn.compact
     def __call__(self, mag_BSF: jax.Array, train: bool = False) -> jax.Array:
         """Return the mask (batch, T, F) for the middle frames of mag_BSF."""
-        whole_input = self.config.input_frames == "all"
+        config = self.config
+        whole_input = config.input_frames == "all"
         x_BTWC = (mag_BSF if whole_input else middle_frames(mag_BSF, self.context_frames))[..., None]
-        h_BTWC = self.block("encoder_in", pool=_POOL)(x_BTWC, train)
-        for layer in range(self.config.layers):
-            dilation = self.config.dilations[layer % len(self.config.dilations)]
-            block = self.block(f"encoder_{layer}", dilation=dilation, pointwise_kernel=self.config.pointwise_kernel)
-            out_BTWC = block(h_BTWC, train)
-            h_BTWC = h_BTWC + out_BTWC if self.config.residual else out_BTWC
+        h_BTWC = DwsBlock(**self.block, pool=_POOL, name="encoder_in")(x_BTWC, train)
+        if config.layers:
+            encoder = DwsBlocks(
+                **self.block,
+                layers=config.layers,
+                pointwise_kernel=config.pointwise_kernel,
+                dilations=config.dilations,
+                residual=config.residual,
+                name="encoder",
+            )
+            h_BTWC = encoder(h_BTWC, train)
         h_BTWC = Upsample(name="upsample")(h_BTWC)
-        h_BTWC = self.block("decoder_0", pool=_POOL)(h_BTWC, train)
-        h_BTWC = self.block("decoder_1", pool=_POOL)(h_BTWC, train)
-        h_BTWC = torch_dense(self.config.channels, _REDUCED_CHANNELS, "channel_reduce", use_bias=False)(h_BTWC)
+        h_BTWC = DwsBlock(**self.block, pool=_POOL, name="decoder_0")(h_BTWC, train)
+        h_BTWC = DwsBlock(**self.block, pool=_POOL, name="decoder_1")(h_BTWC, train)
+        h_BTWC = torch_dense(config.channels, _REDUCED_CHANNELS, "channel_reduce", use_bias=False)(h_BTWC)
         if whole_input:
             h_BTWC = middle_frames(h_BTWC, self.context_frames)
         features_BTD = jnp.swapaxes(h_BTWC, 2, 3).reshape(*h_BTWC.shape[:2], -1)  # channel, then frequency
         return nn.relu(dense(mag_BSF.shape[-1], "mask_layer")(features_BTD))
 
-    def block(self, name: str, pool: int = 1, dilation: int = 1, pointwise_kernel: int = 1) -> DwsBlock:
-        """Return one block of this masker."""
+    @property
+    def block(self) -> dict[str, Any]:
+        """What all blocks have in common."""
         config = self.config
-        return DwsBlock(config.channels, config.kernel, pool, config.dropout, dilation, pointwise_kernel, name=name)
+        return {
+            "channels": config.channels,
+            "kernel": config.kernel,
+            "dropout": config.dropout,
+            "compute": self.compute,
+        }
 
 
 class Upsample(nn.Module):
@@ -59,5 +74,5 @@ class Upsample(nn.Module):
         uniform = uniform_by_fan_in(2 * channels)
         kernel_C2C = self.param("kernel", uniform, (channels, 2, channels))
         bias_C = self.param("bias", uniform, (channels,))
-        up_BTW2C = jnp.einsum("btwc,cpd->btwpd", x_BTWC[:, :, 1:-1], kernel_C2C) + bias_C
-        return up_BTW2C.reshape(*x_BTWC.shape[:2], -1, channels)
+        up_NC = x_BTWC[:, :, 1:-1].reshape(-1, channels) @ kernel_C2C.reshape(channels, -1)
+        return up_NC.reshape(*x_BTWC.shape[:2], -1, channels) + bias_C

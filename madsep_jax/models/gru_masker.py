@@ -11,6 +11,7 @@ from madsep_jax.framing import middle_frames
 from madsep_jax.models.denoiser import dense
 from madsep_jax.models.gru import Gru
 from madsep_jax.models.recurrent_inference import Refined, refine
+from madsep_jax.ops.choice import Operations
 
 
 class GruMask(NamedTuple):
@@ -28,6 +29,7 @@ class GruMasker(nn.Module):
 
     config: GruMaskerConfig
     context_frames: int
+    operations: Operations = "auto"
 
     def __call__(self, mag_BSF: jax.Array, train: bool = False) -> jax.Array:
         """Return the mask (batch, T, F) for the middle frames of mag_BSF."""
@@ -37,7 +39,7 @@ class GruMasker(nn.Module):
     def mask_and_states(self, mag_BSF: jax.Array, train: bool = False) -> GruMask:
         """Return the mask with the states; `train` only says that the recurrent inference is to be differentiable."""
         encoded_BTH = self.encode(mag_BSF)
-        decoder = Gru(encoded_BTH.shape[-1], name="decoder")
+        decoder = Gru(encoded_BTH.shape[-1], operations=self.operations, name="decoder")
         decoded_BTH, calls = decoder(encoded_BTH), None
         if self.config.recurrent_iterations and not self.is_initializing():
             decoded_BTH, calls = self.infer_recurrently(decoder, decoded_BTH, train)
@@ -47,8 +49,9 @@ class GruMasker(nn.Module):
     def encode(self, mag_BSF: jax.Array) -> jax.Array:
         """Return the encoder's states with the residual, context frames dropped (eq. 1 to 4); (batch, T, 2R)."""
         reduced_BSR = mag_BSF[..., : self.config.reduced_bins]
-        forward_BSR = Gru(self.config.reduced_bins, name="encoder_forward")(reduced_BSR)
-        backward_BSR = Gru(self.config.reduced_bins, reverse=True, name="encoder_backward")(reduced_BSR)
+        bins, operations = self.config.reduced_bins, self.operations
+        forward_BSR = Gru(bins, operations=operations, name="encoder_forward")(reduced_BSR)
+        backward_BSR = Gru(bins, reverse=True, operations=operations, name="encoder_backward")(reduced_BSR)
         both_axes = self.config.residual_flip == "time_and_frequency"
         flipped_BSR = jnp.flip(reduced_BSR, axis=(1, 2) if both_axes else 1)
         h_BSH = jnp.concatenate([forward_BSR + reduced_BSR, backward_BSR + flipped_BSR], axis=-1)
@@ -56,7 +59,7 @@ class GruMasker(nn.Module):
 
     def infer_recurrently(self, decoder: Gru, state_BTH: jax.Array, train: bool) -> Refined:
         """Apply the decoder to its own output. The loop takes it as a pure function, with its variables fixed."""
-        variables, pure = decoder.variables, Gru(decoder.hidden, parent=None)
+        variables, pure = decoder.variables, decoder.clone(parent=None)
         return refine(
             lambda state: pure.apply(variables, state),  # type: ignore[arg-type, return-value]
             state_BTH,

@@ -12,6 +12,7 @@ from flax import linen as nn
 
 from madsep_jax.models.denoiser import dense
 from madsep_jax.models.gru import Gru
+from madsep_jax.ops.choice import Operations
 
 #: Modules of a separator that only training uses.
 TRAINING_PARTS = ("twin", "affine")
@@ -29,12 +30,13 @@ class Twin(nn.Module):
 
     flip: Literal["time", "time_and_frequency"] = "time"
     """Axes in which the GRU's input and output are flipped. Flipping frequency too only numbers its units anew."""
+    operations: Operations = "auto"
 
     @nn.compact
     def __call__(self, encoded_BTH: jax.Array, bins: int) -> TwinMask:
         """Return mask and states for the encoder's states; `bins` is F."""
         axes = (2,) if self.flip == "time_and_frequency" else ()
-        gru = Gru(encoded_BTH.shape[-1], reverse=True, name="decoder")
+        gru = Gru(encoded_BTH.shape[-1], reverse=True, operations=self.operations, name="decoder")
         state_BTH = jnp.flip(gru(jnp.flip(encoded_BTH, axes)), axes)
         return TwinMask(nn.relu(dense(bins, "mask_layer")(state_BTH)), state_BTH)
 

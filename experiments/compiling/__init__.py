@@ -1,0 +1,1 @@
+"""How long a program takes to become ready, and when that has paid."""

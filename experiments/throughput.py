@@ -1,0 +1,170 @@
+"""Time the separators' inference and training steps, and PyTorch's beside them.
+
+`python -m experiments.throughput --systems mad dws-5-64 --peer torch` takes two CPU cores about five minutes, at full
+size, batch 4 and 60 frames.
+"""
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import App, Parameter
+
+from experiments.command import INTERRUPTED, run
+from experiments.option_types import Many, ManyOrNone, Whole
+from experiments.progress import Bar, make_console, say
+from experiments.systems import expand
+from experiments.timing.cases import Case, Form, Mode, Precision
+from experiments.timing.peak import Peak, measure_peak
+from experiments.timing.peer import share_memory, torch_settings
+from experiments.timing.precision import computing_in
+from experiments.timing.report import Report
+from experiments.timing.result import VariantResult
+from experiments.timing.run_case import compare_training_losses, run_case
+from madsep_jax.environment import describe_device
+from madsep_jax.errors import InputError
+
+#: What is timed where no systems are named, by preset.
+_SYSTEMS = {"quick": ("mad", "dws-3-16", "dws-5-32")}
+_FULL_SIZE_SYSTEMS = ("mad", "mad-twinnet", "dws-5-64", "dws-7-256")
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class ThroughputOptions:
+    """What to time, at which sizes, and where to keep the results."""
+
+    systems: Annotated[tuple[str, ...], ManyOrNone] = ()
+    """Systems to time, by the names of `experiments.ablation`. Default: mad, mad-twinnet, dws-5-64 and dws-7-256; with
+    --preset quick its small ones."""
+
+    batches: Annotated[tuple[int, ...], Many] = (4,)
+    """Sequences in a batch."""
+
+    lengths: Annotated[tuple[int, ...], Many] = (60,)
+    """Frames of a sequence, 10 on each side of them context."""
+
+    modes: Annotated[tuple[Mode, ...], Many] = ("forward", "train")
+    """Inference, train step, or both."""
+
+    forms: Annotated[tuple[Form, ...], Many] = ("auto",)
+    """Forms of our operations, as `compute.operations` of the configuration."""
+
+    precisions: Annotated[tuple[Precision, ...], Many] = ("float32",)
+    """float32, in matrix products and convolutions too; tf32 (GPU only): what those round to; float64."""
+
+    peer: Literal["torch"] | None = None
+    """Time PyTorch as well, eager, on the same weights, after comparing its outputs with ours."""
+
+    steps: Annotated[int, Whole] = 20
+    """Timed steps of each variant."""
+
+    seconds: float = 60.0
+    """A variant whose steps have taken so long in all has done enough."""
+
+    seed: Annotated[int, Whole] = 0
+    """Of weights and data."""
+
+    preset: str = "paper"
+    """Size of the signal and recipe: paper, or quick (a quarter of the size)."""
+
+    out: Annotated[Path | None, Parameter(alias="-o")] = None
+    """Folder of throughput.json, table.md and plots. Default: runs/throughput-PRESET."""
+
+    def __post_init__(self) -> None:
+        for name in ("batches", "lengths", "modes", "forms", "precisions"):
+            if not getattr(self, name):
+                raise InputError(f"--{name}: found nothing, expected at least one")
+        if self.steps < 1:
+            raise InputError(f"--steps: found {self.steps}, expected at least 1")
+        if not self.seconds > 0:
+            raise InputError(f"--seconds: found {self.seconds}, expected a positive number")
+
+    def cases(self) -> list[Case]:
+        """Return what is to be timed, one after the other. Raises InputError where one cannot be."""
+        systems = expand(self.systems or _SYSTEMS.get(self.preset, _FULL_SIZE_SYSTEMS), (), (), self.preset)
+        return [
+            Case.of(system, mode, batch, frames, self.preset, precision=precision, seed=self.seed)
+            for precision in dict.fromkeys(self.precisions)
+            for system in systems
+            for frames in dict.fromkeys(self.lengths)
+            for batch in dict.fromkeys(self.batches)
+            for mode in dict.fromkeys(self.modes)
+        ]
+
+
+_DEFAULTS = ThroughputOptions()
+app = App(name="throughput", usage="Usage: python -m experiments.throughput [OPTIONS]", version_flags=[])
+
+
+@app.default
+def throughput(options: ThroughputOptions = _DEFAULTS) -> int:
+    """Time the separators' inference and training steps, and PyTorch's beside them.
+
+    All variants of one system and size take turns in one process. Results are written after each.
+    """
+    console = make_console()
+    cases = options.cases()
+    out = options.out or Path("runs") / f"throughput-{options.preset}"
+    with_torch = options.peer == "torch"
+    if with_torch:
+        share_memory()
+    settings = {"options": _json_options(options, out), "torch": torch_settings() if with_torch else None}
+    console.print(describe_device())
+    peaks: dict[str, Peak] = {precision: _measured_peak(precision) for precision in options.precisions}
+    results: list[VariantResult] = []
+    try:
+        with Bar(console, "throughput", len(cases)) as bar:
+            for number, case in enumerate(cases):
+
+                def on_stage(stage: str, number: int = number, case: Case = case) -> None:
+                    bar.advance_to(number, f"{case.title}: {stage}")
+
+                if with_torch and not any(_same_system(case, result) for result in results):
+                    on_stage("comparing training losses")
+                    compare_training_losses(case, options.forms)
+                results += run_case(case, options.forms, options.steps, options.seconds, with_torch, on_stage)
+                Report(results, peaks, settings).write(out)
+                bar.advance_to(number + 1)
+    except KeyboardInterrupt:
+        say(console, f"interrupted; what was measured until then: {out}/" if results else "interrupted")
+        return INTERRUPTED
+    # The machine's speed may have moved meanwhile.
+    peaks = {
+        precision: max(peaks[precision], _measured_peak(precision), key=_speed) for precision in options.precisions
+    }
+    report = Report(results, peaks, settings)
+    report.write(out)
+    console.print(report.terminal_table())
+    console.print(report.caption(), markup=False)
+    say(console, f"Results: {out}/ (throughput.json, table.md, plots)")
+    return 0
+
+
+def _same_system(case: Case, result: VariantResult) -> bool:
+    return (case.system, case.precision) == (result.system, result.precision)
+
+
+def _measured_peak(precision: Precision) -> Peak:
+    with computing_in(precision):  # says at once where there is no such precision
+        return measure_peak(precision)
+
+
+def _json_options(options: ThroughputOptions, out: Path) -> dict[str, Any]:
+    return {**dataclasses.asdict(options), "out": str(out)}
+
+
+def _speed(peak: Peak) -> float:
+    return peak.gflop_per_s
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    return run(app, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,148 @@
+"""Everything that the timing writes for its reader, rewritten after each case."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+from tabulate import tabulate
+
+from experiments.timing.peak import Peak
+from experiments.timing.plots import plot_all
+from experiments.timing.result import MEASURED, VariantResult
+from madsep_jax.environment import environment
+from madsep_jax.files import write_json, write_text
+
+CAPTION = (
+    "Median of single steps, all variants of one system and size in turn; IQR: distance of the quartiles. Compiling is "
+    "not in it. Sequences: of so many frames, context included. Audio: seconds of target frames a second. GFLOP: "
+    "operations of the definition (XLA's count of the plain form), not those that a form computes twice; peak: of the "
+    "fastest matrix product measured in the same run. Memory: XLA's plan for one step, weights and state included. "
+    "Train step: gradients, clip, Adam, dropout, running statistics. `torch`: eager, layers as documented; `torch "
+    "tuned`: channels last, in-place activations, fused Adam. Ratios: time over PyTorch's, below 1 is faster."
+)
+
+_NOT_IN_TERMINAL = ("parameters", "GFLOP", "steps", "sequences/s", "compile (s)")
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that is known so far."""
+
+    results: Sequence[VariantResult]
+    peaks: Mapping[str, Peak]
+    settings: Mapping[str, Any]
+    """What the command was asked for, and what else its numbers depend on."""
+
+    @property
+    def peers(self) -> list[str]:
+        """Return PyTorch's variants that were measured."""
+        return list(dict.fromkeys(result.variant for result in self.results if not result.ours and result.median_s))
+
+    def peak_share(self, result: VariantResult) -> float | None:
+        """Return the share of the machine's peak that a result reaches."""
+        peak = self.peaks.get(result.precision)
+        return result.gflop_per_s / peak.gflop_per_s if peak and result.gflop_per_s else None
+
+    def row(self, result: VariantResult) -> dict[str, Any]:
+        """Return a result with all that follows from it."""
+        return {
+            **dataclasses.asdict(result),
+            "steps": len(result.step_s),
+            "sequences_per_s": result.sequences_per_s,
+            "audio_s_per_s": result.audio_s_per_s,
+            "gflop_per_s": result.gflop_per_s,
+            "peak_share": self.peak_share(result),
+            "ratio_to": {peer: result.ratio_to(peer, self.results) for peer in self.peers} if result.ours else {},
+        }
+
+    def columns(self) -> dict[str, Callable[[VariantResult], str]]:
+        """Return the columns of the table, each with its cells."""
+        columns: dict[str, Callable[[VariantResult], str]] = {
+            "system": lambda r: r.system,
+            "mode": lambda r: r.mode,
+            "batch": lambda r: str(r.batch),
+            "frames": lambda r: str(r.frames),
+            "precision": lambda r: r.precision,
+            "variant": lambda r: r.variant,
+            "parameters": lambda r: f"{r.parameters:,}",
+            "GFLOP": lambda r: _cell(r.flops / 1e9, ".2f"),
+            "step (ms)": lambda r: _cell(r.median_s, ".1f", 1e3),
+            "IQR (ms)": lambda r: _cell(_quartile_distance(r), ".1f", 1e3),
+            "steps": lambda r: str(len(r.step_s) or "–"),
+            "sequences/s": lambda r: _cell(r.sequences_per_s, ".2f"),
+            "audio s/s": lambda r: _cell(r.audio_s_per_s, ".1f"),
+            "GFLOP/s": lambda r: _cell(r.gflop_per_s, ".1f"),
+            "of peak (%)": lambda r: _cell(self.peak_share(r), ".0f", 100),
+            "memory (MiB)": lambda r: _cell(r.memory.get("peak"), ",.0f", 2**-20),
+            "compile (s)": lambda r: _cell(r.compile_s, ".1f"),
+        }
+        for peer in self.peers:
+            columns[f"/ {peer}"] = lambda r, peer=peer: (  # type: ignore[misc]
+                _cell(r.ratio_to(peer, self.results), ".2f") if r.ours else "–"
+            )
+        if len({result.precision for result in self.results}) == 1:
+            del columns["precision"]
+        if any(result.status != MEASURED for result in self.results):
+            columns["status"] = lambda r: r.status
+        return columns
+
+    def caption(self) -> str:
+        """Return what a reader must know to read the numbers."""
+        found = environment()
+        peaks = "; ".join(
+            f"{precision} {peak.gflop_per_s:,.0f} GFLOP/s, copy {peak.copy_gb_per_s:,.1f} GB/s"
+            for precision, peak in self.peaks.items()
+        )
+        machine = f"{found['device']}, {found['cpu_cores']} CPU cores, jax {found['versions']['jax']}"
+        torch = self.settings.get("torch")
+        machine += f", PyTorch {torch['version']}" if torch else ""
+        return f"{machine}. Peak: {peaks}. {CAPTION}"
+
+    def markdown(self) -> str:
+        """Return the table in markdown, its caption below."""
+        columns = self.columns()
+        body = [[cell(result) for cell in columns.values()] for result in self.results]
+        words = {"system", "mode", "precision", "variant", "status"}
+        align = ["left" if title in words else "right" for title in columns]
+        table = tabulate(body, list(columns), tablefmt="github", colalign=align, disable_numparse=True)
+        return f"{table}\n\n{self.caption()}\n"
+
+    def terminal_table(self) -> Table:
+        """Return the most important columns of the table, for a terminal."""
+        table = Table(header_style="bold")
+        columns = {title: cell for title, cell in self.columns().items() if title not in _NOT_IN_TERMINAL}
+        for title in columns:
+            table.add_column(title, justify="left" if title in ("system", "mode", "variant") else "right")
+        for result in self.results:
+            failed = result.status != MEASURED
+            table.add_row(*(cell(result) for cell in columns.values()), style="red" if failed else None)
+        return table
+
+    def content(self) -> dict[str, Any]:
+        """Return everything as JSON values."""
+        return {
+            "caption": self.caption(),
+            "environment": environment(),
+            "settings": dict(self.settings),
+            "peaks": {precision: dataclasses.asdict(peak) for precision, peak in self.peaks.items()},
+            "results": [self.row(result) for result in self.results],
+        }
+
+    def write(self, folder: Path) -> None:
+        """Write throughput.json, table.md and the plots."""
+        write_json(folder / "throughput.json", self.content())
+        write_text(folder / "table.md", self.markdown())
+        plot_all(self.results, folder)
+
+
+def _quartile_distance(result: VariantResult) -> float | None:
+    if result.third_quartile_s is None or result.first_quartile_s is None:
+        return None
+    return result.third_quartile_s - result.first_quartile_s
+
+
+def _cell(value: float | None, form: str, factor: float = 1.0) -> str:
+    return "–" if value is None else format(value * factor, form)

@@ -1,0 +1,108 @@
+"""What was measured of one way to do a case's work."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from experiments.timing.cases import Case
+from experiments.timing.prepared import Prepared
+from experiments.timing.rounds import Times
+from madsep_jax.config_io import to_dict
+
+MEASURED = "measured"
+
+
+@dataclass(frozen=True, kw_only=True)
+class VariantResult:
+    """One row. Times are seconds of one step; what does not apply, or was not measured, is None."""
+
+    system: str
+    mode: str
+    precision: str
+    batch: int
+    frames: int
+    variant: str
+    """`jax` and the form of its operations, `torch`, or `torch tuned`."""
+    status: str = MEASURED
+    """`measured`, or `failed: ` and why."""
+    parameters: int
+    flops: float
+    """Floating-point operations of one step by the definition."""
+    audio_s: float
+    """Seconds of audio that one step goes forward by."""
+    compile_s: float | None = None
+    median_s: float | None = None
+    first_quartile_s: float | None = None
+    third_quartile_s: float | None = None
+    step_s: list[float] = field(default_factory=list, repr=False)
+    memory: dict[str, int] = field(default_factory=dict, repr=False)
+    """Bytes. XLA's own plan; of PyTorch on a GPU its allocator's peak, on a CPU unknown."""
+    accessed_bytes: float | None = None
+    """XLA's count of memory traffic, in which the body of a loop counts once."""
+    config: dict[str, Any] = field(repr=False)
+
+    @classmethod
+    def of(cls, case: Case, variant: str, prepared: Prepared | None, times: Times) -> "VariantResult":
+        """Return the result of a variant; `prepared` is None where it could not be."""
+        measured: dict[str, Any] = {}
+        if prepared is not None:
+            measured = {
+                "compile_s": prepared.compile_s,
+                "memory": prepared.memory,
+                "accessed_bytes": prepared.accessed_bytes,
+            }
+        if times.step_s:
+            first, median, third = np.quantile(times.step_s, [0.25, 0.5, 0.75]).tolist()
+            measured |= {"median_s": median, "first_quartile_s": first, "third_quartile_s": third}
+        return cls(
+            system=case.system,
+            mode=case.mode,
+            precision=case.precision,
+            batch=case.batch,
+            frames=case.frames,
+            variant=variant,
+            status=f"failed: {times.failure}" if times.failure else MEASURED,
+            parameters=case.parameters,
+            flops=case.flops,
+            audio_s=case.audio_s,
+            step_s=times.step_s,
+            config=to_dict(case.config),
+            **measured,
+        )
+
+    @property
+    def ours(self) -> bool:
+        """Whether it is a program of this project."""
+        return self.variant.startswith("jax")
+
+    @property
+    def sequences_per_s(self) -> float | None:
+        """Of the batch."""
+        return self._per_second(self.batch)
+
+    @property
+    def audio_s_per_s(self) -> float | None:
+        """How many times faster than the music plays."""
+        return self._per_second(self.audio_s)
+
+    @property
+    def gflop_per_s(self) -> float | None:
+        """Work of the definition done in a second."""
+        return self._per_second(self.flops / 1e9)
+
+    def _per_second(self, amount: float) -> float | None:
+        return amount / self.median_s if self.median_s else None
+
+    def same_work(self, other: "VariantResult") -> bool:
+        """Whether both did the same case."""
+        names = ("system", "mode", "precision", "batch", "frames")
+        return all(getattr(self, name) == getattr(other, name) for name in names)
+
+    def ratio_to(self, variant: str, results: Sequence["VariantResult"]) -> float | None:
+        """Return this time over that of another variant in the same case; below 1 is faster."""
+        for other in results:
+            if other.variant == variant and self.same_work(other) and self.median_s and other.median_s:
+                return self.median_s / other.median_s
+        return None

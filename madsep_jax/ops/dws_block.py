@@ -1,0 +1,142 @@
+"""The depthwise-separable block as it is defined (eq. 12 to 15 of the DWS paper), differentiated automatically.
+
+Depthwise convolution → LeakyReLU → BatchNorm → pointwise → ReLU → BatchNorm → max-pool → channel dropout.
+
+Arrays are (batch, time, frequency, channels).
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from madsep_jax.ops.block_loop import over_blocks
+from madsep_jax.ops.depthwise import depthwise_convolution
+from madsep_jax.ops.pooling import max_pool_frequency
+
+LEAKY_SLOPE = 1e-2
+EPSILON = 1e-5
+"""Added to the variance by BatchNorm."""
+
+
+class BlockParameters(NamedTuple):
+    """Parameters of one block; of several equal ones, stacked along a leading axis, where a function says so."""
+
+    depthwise_kernel_KKC: jax.Array
+    depthwise_bias_C: jax.Array
+    inner_scale_C: jax.Array
+    """Scale and bias of the BatchNorm before the pointwise convolution."""
+    inner_bias_C: jax.Array
+    pointwise_kernel_CC: jax.Array
+    """(in, out), or (side, side, in, out)."""
+    pointwise_bias_C: jax.Array
+    outer_scale_C: jax.Array
+    """Scale and bias of the BatchNorm after it."""
+    outer_bias_C: jax.Array
+
+
+class BlockMoments(NamedTuple):
+    """Mean and biased variance of each channel at the input of both BatchNorms."""
+
+    inner_mean_C: jax.Array
+    inner_var_C: jax.Array
+    outer_mean_C: jax.Array
+    outer_var_C: jax.Array
+
+
+def dws_block(
+    parameters: BlockParameters,
+    x_BTWC: jax.Array,
+    moments: BlockMoments | None = None,
+    kept_BC: jax.Array | None = None,
+    *,
+    pool: int = 1,
+    dilation: int = 1,
+) -> tuple[jax.Array, BlockMoments]:
+    """Apply one block.
+
+    Args:
+        parameters: of the block.
+        x_BTWC: (B, T, W, C), or (B, T, W, 1), which is spread over all channels.
+        moments: what to normalise by; None for those of this batch, as in training.
+        kept_BC: what dropout multiplies each channel of each sequence by; None for no dropout.
+        pool: neighbouring frequencies of which the largest is kept.
+        dilation: frames between the taps of the depthwise kernel.
+
+    Returns:
+        y (B, T, W // pool, C), and the moments that it was normalised by.
+    """
+    h_BTWC = depthwise_convolution(x_BTWC, parameters.depthwise_kernel_KKC, dilation) + parameters.depthwise_bias_C
+    h_BTWC = jax.nn.leaky_relu(h_BTWC, LEAKY_SLOPE)
+    inner = moments_of(h_BTWC) if moments is None else moments[:2]
+    h_BTWC = normalise(h_BTWC, *inner, parameters.inner_scale_C, parameters.inner_bias_C)
+    h_BTWC = jax.nn.relu(pointwise(h_BTWC, parameters.pointwise_kernel_CC) + parameters.pointwise_bias_C)
+    outer = moments_of(h_BTWC) if moments is None else moments[2:]
+    h_BTWC = normalise(h_BTWC, *outer, parameters.outer_scale_C, parameters.outer_bias_C)
+    y_BTWC = max_pool_frequency(h_BTWC, pool)
+    if kept_BC is not None:
+        y_BTWC = y_BTWC * kept_BC[:, None, None, :]
+    return y_BTWC, BlockMoments(*inner, *outer)
+
+
+def dws_blocks(
+    parameters_L: BlockParameters,
+    x_BTWC: jax.Array,
+    moments_L: BlockMoments | None = None,
+    kept_LBC: jax.Array | None = None,
+    *,
+    dilations: tuple[int, ...] = (1,),
+    residual: bool = False,
+    unrolled: bool = False,
+) -> tuple[jax.Array, BlockMoments]:
+    """Apply L equal blocks one after the other.
+
+    Args:
+        parameters_L: of the blocks, stacked along a leading axis; so are `moments_L`, `kept_LBC` and what is returned.
+        x_BTWC: input of the first one, with as many channels as the blocks have.
+        moments_L: as in `dws_block`.
+        kept_LBC: as in `dws_block`.
+        dilations: of the blocks, taken in turn.
+        residual: add a block's input to its output.
+        unrolled: compile each block by itself, in place of a loop. Blocks of different dilations always are.
+
+    Returns:
+        The last block's output, and the moments of all.
+    """
+
+    def apply(x_BTWC: jax.Array, block: tuple, dilation: int) -> tuple[jax.Array, BlockMoments]:
+        parameters, moments, kept_BC = block
+        y_BTWC, moments = dws_block(parameters, x_BTWC, moments, kept_BC, dilation=dilation)
+        return x_BTWC + y_BTWC if residual else y_BTWC, moments
+
+    return over_blocks(apply, x_BTWC, (parameters_L, moments_L, kept_LBC), dilations, unrolled)
+
+
+def pointwise(x_BTWC: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Mix the channels of each position (kernel CC), or of its neighbourhood (KKCC, zero padding keeps the size)."""
+    if kernel.ndim == 2:
+        return x_BTWC @ kernel
+    return jax.lax.conv_general_dilated(
+        x_BTWC, kernel, window_strides=(1, 1), padding="SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+
+
+def moments_of(x_BTWC: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Return mean and biased variance of each channel."""
+    return jnp.mean(x_BTWC, (0, 1, 2)), jnp.var(x_BTWC, (0, 1, 2))
+
+
+def normalise(
+    x_BTWC: jax.Array, mean_C: jax.Array, var_C: jax.Array, scale_C: jax.Array, bias_C: jax.Array
+) -> jax.Array:
+    """Normalise each channel, then scale and shift it."""
+    factor_C, offset_C = as_affine(mean_C, var_C, scale_C, bias_C)
+    return x_BTWC * factor_C + offset_C
+
+
+def as_affine(
+    mean_C: jax.Array, var_C: jax.Array, scale_C: jax.Array, bias_C: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Return a BatchNorm as a factor and an offset for each channel."""
+    factor_C = scale_C * jax.lax.rsqrt(var_C + EPSILON)
+    return factor_C, bias_C - mean_C * factor_C

@@ -1,0 +1,102 @@
+"""Which form of the depthwise-separable blocks runs: in training, and in evaluation.
+
+The fast forms are for pointwise kernels of one element; others take the plain form. Blocks whose dilations differ go
+one by one, as do residual ones.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from madsep_jax.ops.block_loop import over_blocks
+from madsep_jax.ops.choice import Operations, runs_fast
+from madsep_jax.ops.dws_block import BlockMoments, BlockParameters, dws_block, dws_blocks
+from madsep_jax.ops.fast_dws_blocks import fast_dws_blocks
+from madsep_jax.ops.fast_first_block import fast_first_block
+from madsep_jax.ops.fast_pooled_block import fast_dws_block
+from madsep_jax.ops.folded_dws_block import folded_block, folded_blocks
+
+
+def train_block(
+    parameters: BlockParameters, x_BTWC: jax.Array, kept_BC: jax.Array | None, operations: Operations, *, pool: int
+) -> tuple[jax.Array, BlockMoments]:
+    """Apply one block in training; see `dws_block`."""
+    x_BTWC, parameters = _of_one_type(x_BTWC, parameters)
+    if not _may_run_fast(parameters, operations):
+        return dws_block(parameters, x_BTWC, None, kept_BC, pool=pool)
+    if x_BTWC.shape[-1] == 1:
+        return fast_first_block(parameters, x_BTWC[..., 0], kept_BC, pool=pool)
+    return fast_dws_block(parameters, x_BTWC, kept_BC, pool=pool)
+
+
+def train_blocks(
+    parameters_L: BlockParameters,
+    x_BTWC: jax.Array,
+    kept_LBC: jax.Array | None,
+    operations: Operations,
+    *,
+    dilations: tuple[int, ...],
+    residual: bool,
+    unrolled: bool,
+) -> tuple[jax.Array, BlockMoments]:
+    """Apply equal blocks in training; see `dws_blocks`."""
+    x_BTWC, parameters_L = _of_one_type(x_BTWC, parameters_L)
+    if not _may_run_fast(parameters_L, operations):
+        return dws_blocks(
+            parameters_L, x_BTWC, None, kept_LBC, dilations=dilations, residual=residual, unrolled=unrolled
+        )
+    if kept_LBC is None:
+        layers, channels = parameters_L.depthwise_bias_C.shape
+        kept_LBC = jnp.ones((layers, len(x_BTWC), channels), x_BTWC.dtype)
+    if len(set(dilations)) == 1 and not residual:
+        return fast_dws_blocks(parameters_L, x_BTWC, kept_LBC, dilations[0], unrolled)
+    return _one_by_one(parameters_L, x_BTWC, kept_LBC, dilations, residual, unrolled)
+
+
+def evaluate_block(
+    parameters: BlockParameters, x_BTWC: jax.Array, moments: BlockMoments, operations: Operations, *, pool: int
+) -> jax.Array:
+    """Apply one block normalised by given moments, without dropout."""
+    x_BTWC, parameters, moments = _of_one_type(x_BTWC, parameters, moments)
+    if not _may_run_fast(parameters, operations):
+        return dws_block(parameters, x_BTWC, moments, pool=pool)[0]
+    return folded_block(parameters, x_BTWC, moments, pool=pool)
+
+
+def evaluate_blocks(
+    parameters_L: BlockParameters, x_BTWC: jax.Array, moments_L: BlockMoments, operations: Operations, **form: Any
+) -> jax.Array:
+    """Apply equal blocks normalised by given moments, without dropout; `form` as in `dws_blocks`."""
+    x_BTWC, parameters_L, moments_L = _of_one_type(x_BTWC, parameters_L, moments_L)
+    if not _may_run_fast(parameters_L, operations):
+        return dws_blocks(parameters_L, x_BTWC, moments_L, **form)[0]
+    return folded_blocks(parameters_L, x_BTWC, moments_L, **form)
+
+
+def _may_run_fast(parameters: BlockParameters, operations: Operations) -> bool:
+    stacked = parameters.depthwise_bias_C.ndim - 1
+    one_element = parameters.pointwise_kernel_CC.ndim == 2 + stacked
+    return one_element and runs_fast("dws_block", operations)
+
+
+def _of_one_type(*trees: Any) -> Any:
+    """Give all arrays the highest precision that is among them: convolutions and buffers mix none."""
+    dtype = jnp.result_type(*jax.tree.leaves(trees))
+    return jax.tree.map(lambda array: array.astype(dtype), trees)
+
+
+def _one_by_one(
+    parameters_L: BlockParameters,
+    x_BTWC: jax.Array,
+    kept_LBC: jax.Array,
+    dilations: tuple[int, ...],
+    residual: bool,
+    unrolled: bool,
+) -> tuple[jax.Array, BlockMoments]:
+    def apply(x_BTWC: jax.Array, block: tuple, dilation: int) -> tuple[jax.Array, BlockMoments]:
+        parameters, kept_BC = block
+        y_BTWC, moments = fast_dws_block(parameters, x_BTWC, kept_BC, dilation=dilation)
+        return x_BTWC + y_BTWC if residual else y_BTWC, moments
+
+    return over_blocks(apply, x_BTWC, (parameters_L, kept_LBC), dilations, unrolled)

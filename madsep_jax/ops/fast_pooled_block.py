@@ -1,0 +1,106 @@
+"""One depthwise-separable block by itself, with max-pooling or without, written for speed."""
+
+import functools
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from madsep_jax.ops.dws_block import BlockMoments, BlockParameters, as_affine
+from madsep_jax.ops.fast_dws_block import BlockInput, Room, cut, run_backward, run_forward
+from madsep_jax.ops.frame_chunks import Chunk
+from madsep_jax.ops.margins import Margins
+from madsep_jax.ops.pooling import grad_of_pooled, max_pool_frequency
+
+
+def fast_dws_block(
+    parameters: BlockParameters,
+    x_BTWC: jax.Array,
+    kept_BC: jax.Array | None = None,
+    *,
+    pool: int = 1,
+    dilation: int = 1,
+) -> tuple[jax.Array, BlockMoments]:
+    """Apply one block in training; equals `madsep_jax.ops.dws_block.dws_block`."""
+    # Pooled before the normalisation: a negative scale makes the largest normalised value of the smallest one.
+    sign_C = jnp.where(parameters.outer_scale_C < 0, -1, 1).astype(x_BTWC.dtype)
+    z_BTWC, moments = _pooled_block(parameters, x_BTWC, sign_C, pool, dilation)
+    return normalised_output(parameters, z_BTWC, moments, kept_BC), moments
+
+
+def normalised_output(
+    parameters: BlockParameters, z_BTWC: jax.Array, moments: BlockMoments, kept_BC: jax.Array | None
+) -> jax.Array:
+    """Return the block's output from z: the outer BatchNorm and the dropout."""
+    factor_BC, offset_BC = output_affine(parameters, moments.outer_mean_C, moments.outer_var_C, kept_BC)
+    return z_BTWC * factor_BC[:, None, None] + offset_BC[:, None, None]
+
+
+def output_affine(
+    parameters: BlockParameters, outer_mean_C: jax.Array, outer_var_C: jax.Array, kept_BC: jax.Array | None
+) -> tuple[jax.Array, jax.Array]:
+    """Return the outer BatchNorm and the dropout as a factor and an offset for each sequence and channel."""
+    factor_C, offset_C = as_affine(outer_mean_C, outer_var_C, parameters.outer_scale_C, parameters.outer_bias_C)
+    return (factor_C[None], offset_C[None]) if kept_BC is None else (factor_C * kept_BC, offset_C * kept_BC)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
+def _pooled_block(
+    parameters: BlockParameters, x_BTWC: jax.Array, sign_C: jax.Array, pool: int, dilation: int
+) -> tuple[jax.Array, BlockMoments]:
+    """Return z, pooled, and the moments. Those of the inner BatchNorm are not differentiated."""
+    return _forward(parameters, x_BTWC, sign_C, pool, dilation)[0]
+
+
+def _forward(
+    parameters: BlockParameters, x_BTWC: jax.Array, sign_C: jax.Array, pool: int, dilation: int
+) -> tuple[tuple[jax.Array, BlockMoments], tuple]:
+    block_input = _block_input(parameters, x_BTWC, dilation)
+    chunks, width, channels = block_input.chunks, block_input.width, len(sign_C)
+
+    def put(z_BTWC: jax.Array, z_RWC: jax.Array, chunk: Chunk) -> jax.Array:
+        return chunks.write(z_BTWC, max_pool_frequency(z_RWC * sign_C, pool) * sign_C, chunk)
+
+    shape = (chunks.batch, chunks.filled_frames)
+    room_BTWC = jnp.zeros((*shape, width, channels), x_BTWC.dtype)
+    z_BTWC = jnp.zeros((*shape, width // pool, channels), x_BTWC.dtype)
+    z_BTWC, _, moments = run_forward(parameters, block_input, room_BTWC, z_BTWC, put)
+    return (z_BTWC[:, : chunks.frames], moments), (parameters, x_BTWC, z_BTWC, moments)
+
+
+def _backward(
+    pool: int, dilation: int, residuals: tuple, cotangents: tuple[jax.Array, BlockMoments]
+) -> tuple[BlockParameters, jax.Array, None]:
+    (parameters, x_BTWC, z_BTWC, moments), (grad_BTWC, grad_moments) = residuals, cotangents
+    constant_C, slope_C = moments_gradient(moments, grad_moments, x_BTWC.size // x_BTWC.shape[-1])
+    block_input = _block_input(parameters, x_BTWC, dilation)
+    chunks, width, channels = block_input.chunks, block_input.width, z_BTWC.shape[-1]
+    grad_BTWC = chunks.filled(grad_BTWC)
+
+    def grad_p(z_again: Callable[[], jax.Array], _: jax.Array, chunk: Chunk) -> jax.Array:
+        z_RWC = z_again()
+        grad_z_RWC = grad_of_pooled(chunks.read(grad_BTWC, chunk), z_RWC, chunks.read(z_BTWC, chunk), pool)
+        return jnp.where(z_RWC > 0, grad_z_RWC + constant_C + slope_C * z_RWC, 0)
+
+    room = Room(
+        jnp.zeros((*z_BTWC.shape[:2], width, channels), x_BTWC.dtype),
+        jnp.zeros(block_input.margins.shape(chunks.batch, chunks, width, channels), x_BTWC.dtype),
+    )
+    gradients, room, _ = run_backward(parameters, moments, block_input, room, grad_p)
+    return gradients, room.grad_BTWC[:, : chunks.frames], None
+
+
+_pooled_block.defvjp(_forward, _backward)
+
+
+def moments_gradient(moments: BlockMoments, grad_moments: BlockMoments, count: int) -> tuple[jax.Array, jax.Array]:
+    """Return what the gradients of z's moments add to that of z: constant + slope · z."""
+    slope_C = 2 / count * grad_moments.outer_var_C
+    return grad_moments.outer_mean_C / count - slope_C * moments.outer_mean_C, slope_C
+
+
+def _block_input(parameters: BlockParameters, x_BTWC: jax.Array, dilation: int) -> BlockInput:
+    batch, frames, width, channels = x_BTWC.shape
+    chunks = cut(batch, frames, width * channels)
+    margins = Margins(len(parameters.depthwise_kernel_KKC), dilation)
+    return BlockInput(margins.fill(x_BTWC, chunks), margins, chunks)

@@ -1,0 +1,206 @@
+"""The fast forms of the depthwise-separable block. Oracle: the plain form, every value and gradient, float64, 1e-10.
+
+1e-10 is a share of the largest value of each array. All inputs are cut into several chunks and tiles, see
+`small_dws.small_chunks`.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from small_dws import (
+    assert_equal_trees,
+    block_parameters,
+    given_moments,
+    kept_factors,
+    normal,
+    small_chunks,
+    value_and_gradients,
+)
+from tiny import enable_float64
+
+from madsep_jax.ops import fast_dws_block as parts
+from madsep_jax.ops.depthwise_rows import empty_sums
+from madsep_jax.ops.dws_block import dws_block, dws_blocks
+from madsep_jax.ops.fast_dws_blocks import fast_dws_blocks
+from madsep_jax.ops.fast_first_block import fast_first_block
+from madsep_jax.ops.fast_pooled_block import fast_dws_block
+from madsep_jax.ops.folded_dws_block import folded_block, folded_blocks
+
+
+@pytest.fixture(scope="module", autouse=True)
+def chunks():
+    with small_chunks():
+        yield
+
+
+def plain_block(parameters, x_BTWC, kept_BC=None, **options):
+    return dws_block(parameters, x_BTWC, None, kept_BC, **options)
+
+
+def plain_first_block(parameters, mag_BSF, kept_BC=None, **options):
+    return dws_block(parameters, mag_BSF[..., None], None, kept_BC, **options)
+
+
+def plain_blocks(parameters_L, x_BTWC, kept_LBC, **options):
+    return dws_blocks(parameters_L, x_BTWC, None, kept_LBC, **options)
+
+
+def block_arguments(batch, frames, width, channels, side):
+    return block_parameters(channels, side), normal(batch, frames, width, channels), kept_factors(batch, channels)
+
+
+def blocks_arguments(layers, batch, frames, width, channels, side):
+    parameters_L = block_parameters(channels, side, layers)
+    return parameters_L, normal(batch, frames, width, channels), kept_factors(layers, batch, channels)
+
+
+def test_the_inputs_here_have_several_chunks_and_tiles():
+    """11 frames of 7 × 3: chunks of 2, the last one with fill, put together to 4; and two tiles."""
+    chunks = parts.cut(2, 11, 7 * 3)
+    assert (chunks.rows, chunks.per_sequence, chunks.has_fill) == (2, 6, True)
+    assert (chunks.coarse(parts.PRODUCT_ROWS).rows, chunks.filled_frames) == (4, 12)
+    assert empty_sums(3, 7, 3, jnp.float32)[0].shape == (4, 3)
+
+
+@pytest.mark.parametrize("side", [1, 3, 5])
+@pytest.mark.parametrize(("pool", "dilation"), [(1, 1), (5, 1), (1, 2), (5, 2)])
+def test_block(float64, side, pool, dilation):
+    """11 frames, which no chunk divides; 7 frequencies, of which pooling leaves 2 over."""
+    arguments = block_arguments(2, 11, 7, 3, side)
+    options = {"pool": pool, "dilation": dilation}
+    found, expected = (value_and_gradients(form, *arguments, **options) for form in (fast_dws_block, plain_block))
+    assert_equal_trees(found, expected)
+
+
+@settings(max_examples=8)
+@given(
+    st.integers(1, 3),
+    st.sampled_from([1, 2, 5, 6, 13]),
+    st.integers(1, 13),
+    st.integers(1, 4),
+    st.sampled_from([1, 3, 5]),
+    st.sampled_from([1, 5]),
+    st.integers(1, 3),
+)
+def test_block_of_any_shape(batch, frames, width, channels, side, pool, dilation):
+    with enable_float64():
+        arguments = block_arguments(batch, frames, max(width, pool), channels, side)
+        options = {"pool": pool, "dilation": dilation}
+        found, expected = (value_and_gradients(form, *arguments, **options) for form in (fast_dws_block, plain_block))
+        assert_equal_trees(found, expected, floor=1e-3)
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+@pytest.mark.parametrize(("dilation", "unrolled"), [(1, False), (1, True), (2, False), (2, True)])
+def test_blocks(float64, layers, dilation, unrolled):
+    arguments = blocks_arguments(layers, 2, 11, 7, 3, 3)
+    found = value_and_gradients(lambda *given: fast_dws_blocks(*given, dilation, unrolled), *arguments)
+    assert_equal_trees(found, value_and_gradients(plain_blocks, *arguments, dilations=(dilation,)))
+
+
+@settings(max_examples=6)
+@given(
+    st.integers(1, 3),
+    st.integers(1, 3),
+    st.sampled_from([1, 2, 5, 6, 13]),
+    st.integers(1, 9),
+    st.integers(1, 4),
+    st.sampled_from([1, 3, 5]),
+)
+def test_blocks_of_any_shape(layers, batch, frames, width, channels, side):
+    with enable_float64():
+        arguments = blocks_arguments(layers, batch, frames, width, channels, side)
+        found = value_and_gradients(lambda *given: fast_dws_blocks(*given, 1, False), *arguments)
+        assert_equal_trees(found, value_and_gradients(plain_blocks, *arguments), floor=1e-3)
+
+
+def test_blocks_mapped_over_seeds(float64):
+    """All arguments with a further axis, as for a batch of seeds: value and gradients are those of each alone."""
+    x_BTWC, kept_LBC = blocks_arguments(2, 2, 7, 7, 3, 3)[1:]
+    seeds = [(block_parameters(3, 3, 2, seed), (1 + seed) * x_BTWC + seed, kept_LBC) for seed in range(2)]
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *seeds)
+    fast = lambda *given: fast_dws_blocks(*given, 1, False)  # noqa: E731
+    found = jax.vmap(lambda *given: value_and_gradients(fast, *given))(*stacked)
+    alone = [value_and_gradients(fast, *given) for given in seeds]
+    assert_equal_trees(found, jax.tree.map(lambda *leaves: jnp.stack(leaves), *alone))
+
+
+@pytest.mark.parametrize("side", [1, 3, 5])
+@pytest.mark.parametrize("pool", [1, 5])
+def test_first_block(float64, side, pool):
+    """By the parameters, the magnitudes and the dropout's factors; and without the magnitudes, as in training."""
+    parameters, kept_BC = block_parameters(4, side), kept_factors(2, 4)
+    mag_BSF = jnp.square(normal(2, 5, 13))
+    forms = fast_first_block, plain_first_block
+    found, expected = (value_and_gradients(form, parameters, mag_BSF, kept_BC, pool=pool) for form in forms)
+    assert_equal_trees(found, expected)
+    found, expected = (
+        value_and_gradients(lambda parameters, form=form: form(parameters, mag_BSF, kept_BC, pool=pool), parameters)
+        for form in forms
+    )
+    assert_equal_trees(found, expected)
+
+
+@settings(max_examples=6)
+@given(
+    st.integers(1, 3),
+    st.integers(1, 4),
+    st.integers(5, 13),
+    st.integers(1, 4),
+    st.sampled_from([1, 3, 5]),
+    st.booleans(),
+)
+def test_first_block_of_any_shape(batch, frames, width, channels, side, pooled):
+    with enable_float64():
+        arguments = (
+            block_parameters(channels, side),
+            jnp.square(normal(batch, frames, width)),
+            kept_factors(batch, channels),
+        )
+        forms, options = (fast_first_block, plain_first_block), {"pool": 5 if pooled else 1}
+        assert_equal_trees(*(value_and_gradients(form, *arguments, **options) for form in forms), floor=1e-3)
+
+
+@pytest.mark.parametrize("pool", [1, 5])
+def test_blocks_without_dropout(float64, pool):
+    parameters, x_BTWC, _ = block_arguments(2, 5, 7, 3, 3)
+    forms = fast_dws_block, plain_block
+    assert_equal_trees(*(value_and_gradients(form, parameters, x_BTWC, pool=pool) for form in forms))
+    forms, mag_BSF = (fast_first_block, plain_first_block), jnp.square(x_BTWC[..., 0])
+    assert_equal_trees(*(value_and_gradients(form, parameters, mag_BSF, pool=pool) for form in forms))
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_equal_largest_values_share_the_gradient(float64, first):
+    """A kernel of one element maps equal inputs to equal outputs, of which no one may take the whole gradient."""
+    values = np.repeat(normal(2, 5, 5, 3), [2, 3, 5, 1, 4], axis=2)  # three groups of 5: 2 + 3, 5, 1 + 4
+    x = jnp.asarray(values[..., 0] if first else values)
+    forms = (fast_first_block, plain_first_block) if first else (fast_dws_block, plain_block)
+    arguments = block_parameters(3, 1), x, kept_factors(2, 3)
+    found, expected = (value_and_gradients(form, *arguments, pool=5) for form in forms)
+    assert_equal_trees(found, expected)
+    for _, _, (_, grad_x, _) in (found, expected):
+        assert np.any(grad_x[:, :, 5])
+        for part in (slice(0, 2), slice(2, 5), slice(5, 10), slice(11, 15)):
+            same = np.asarray(grad_x[:, :, part])
+            np.testing.assert_allclose(same, np.broadcast_to(same[:, :, :1], same.shape), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(("channels_in", "pool"), [(1, 1), (1, 5), (3, 1), (3, 5)])
+@pytest.mark.parametrize("side", [1, 5])
+def test_block_in_evaluation(float64, channels_in, pool, side):
+    arguments = block_parameters(3, side), normal(2, 11, 7, channels_in), given_moments(3)
+    found = jax.jit(lambda *given: folded_block(*given, pool=pool))(*arguments)
+    assert_equal_trees(found, dws_block(*arguments, pool=pool)[0])
+
+
+@pytest.mark.parametrize("residual", [False, True])
+@pytest.mark.parametrize(("dilations", "unrolled"), [((1,), False), ((1,), True), ((2,), False), ((1, 3), False)])
+def test_blocks_in_evaluation(float64, residual, dilations, unrolled):
+    arguments = block_parameters(3, 3, 3), normal(2, 11, 7, 3), given_moments(3, 3)
+    options = {"dilations": dilations, "residual": residual, "unrolled": unrolled}
+    found = jax.jit(lambda *given: folded_blocks(*given, **options))(*arguments)
+    assert_equal_trees(found, dws_blocks(*arguments, **options)[0])
