@@ -16,6 +16,7 @@ from madsep_jax.audio import resample
 from madsep_jax.config import SignalConfig
 from madsep_jax.errors import InputError
 from madsep_jax.spectrogram import mono_magnitudes
+from madsep_jax.user_cache import user_cache
 
 #: Part of every cache key: to be raised when what is computed changes.
 _VERSION = 1
@@ -37,7 +38,7 @@ class TrackFeatures:
 
 def default_cache() -> Path:
     """Return the user's cache folder for this project."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "madsep_jax"
+    return user_cache()
 
 
 def load_features(
