@@ -67,6 +67,8 @@ class BlockVariables(nn.Module):
             moments: of the batch, variances biased.
             count: positions that they were taken over.
         """
+        if self.is_initializing():
+            return
         unbiased = count / max(count - 1, 1)
         batch = moments._replace(inner_var_C=moments.inner_var_C * unbiased, outer_var_C=moments.outer_var_C * unbiased)
         for variable, value in zip(self.running, batch, strict=True):

@@ -22,7 +22,7 @@ def train_block(
     parameters: BlockParameters, x_BTWC: jax.Array, kept_BC: jax.Array | None, operations: Operations, *, pool: int
 ) -> tuple[jax.Array, BlockMoments]:
     """Apply one block in training; see `dws_block`."""
-    x_BTWC, parameters = _of_one_type(x_BTWC, parameters)
+    x_BTWC, parameters, kept_BC = _of_one_type(x_BTWC, parameters, kept_BC)
     if not _may_run_fast(parameters, operations):
         return dws_block(parameters, x_BTWC, None, kept_BC, pool=pool)
     if x_BTWC.shape[-1] == 1:
@@ -41,7 +41,7 @@ def train_blocks(
     unrolled: bool,
 ) -> tuple[jax.Array, BlockMoments]:
     """Apply equal blocks in training; see `dws_blocks`."""
-    x_BTWC, parameters_L = _of_one_type(x_BTWC, parameters_L)
+    x_BTWC, parameters_L, kept_LBC = _of_one_type(x_BTWC, parameters_L, kept_LBC)
     if not _may_run_fast(parameters_L, operations):
         return dws_blocks(
             parameters_L, x_BTWC, None, kept_LBC, dilations=dilations, residual=residual, unrolled=unrolled
@@ -83,7 +83,7 @@ def _may_run_fast(parameters: BlockParameters, operations: Operations) -> bool:
 def _of_one_type(*trees: Any) -> Any:
     """Give all arrays the highest precision that is among them: convolutions and buffers mix none."""
     dtype = jnp.result_type(*jax.tree.leaves(trees))
-    return jax.tree.map(lambda array: array.astype(dtype), trees)
+    return jax.tree.map(lambda array: jnp.asarray(array, dtype), trees)
 
 
 def _one_by_one(
