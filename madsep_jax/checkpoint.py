@@ -3,6 +3,7 @@
 This is the only module that knows Orbax.
 """
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,8 @@ def restore_state(folder: Path, template: TrainState) -> TrainState | None:
             return None
     variables = _restore(folder, _WEIGHTS, template.variables)
     training = _restore(folder, _TRAINING, _training_items(template))
-    return TrainState(
+    return dataclasses.replace(
+        template,
         step=training["step"],
         params=variables["params"],
         batch_stats=variables.get("batch_stats", {}),

@@ -11,7 +11,7 @@ import numpy as np
 from madsep_jax.config import DwsMaskerConfig, RunConfig
 from madsep_jax.models import build_model
 from madsep_jax.models.twin import without_training_parts
-from madsep_jax.train import Batch, init_state, make_train_step
+from madsep_jax.train import Batch, init_state, jit_train_step, make_train_step
 
 Mode = Literal["train", "forward"]
 
@@ -46,7 +46,7 @@ class Program:
 
     def jitted(self) -> Any:
         """Return the function as it is used: a train step gives its state's buffers up."""
-        return jax.jit(self.function(), donate_argnums=0 if self.mode == "train" else ())
+        return jit_train_step(self.config) if self.mode == "train" else jax.jit(self.function())
 
     def arguments(self) -> tuple[Any, Any]:
         """Return arguments of the function: the initial state or weights, and a batch of noise."""
