@@ -14,6 +14,7 @@ from experiments.train_row import checkpoint_folder
 from madsep_jax import separation
 from madsep_jax.audio import AudioInfo, probe_audio, read_audio, shown
 from madsep_jax.checkpoint import load_config, load_model
+from madsep_jax.compilation_cache import use_compilation_cache
 from madsep_jax.environment import describe_device
 from madsep_jax.errors import InputError
 
@@ -38,6 +39,9 @@ class SeparateOptions:
     subtype: Literal["PCM_16", "PCM_24", "PCM_32", "FLOAT"] | None = None
     """Sample format of the files. Default: like the song's, at least 16 bits; 16 bits for mp3 and ogg. Flac holds at
     most 24 bits."""
+
+    compilation_cache: Annotated[bool, Parameter(negative=(), show_default=False)] = False
+    """Keep compiled programs in the user's cache folder, so that the next command starts sooner."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,8 @@ def separate(
     console = make_console()
     console.print(describe_device(), markup=False, soft_wrap=True)
     plans = plan_songs(songs, options)
+    if options.compilation_cache:
+        use_compilation_cache()
     config, variables = load_model(find_checkpoint(options.checkpoint))
     compiled: set[int] = set()
     with Bar(console, "songs", len(plans)) as bar:

@@ -1,5 +1,6 @@
 """Oracle: the two files add up to the song, at its rate, channels and length."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -198,3 +199,20 @@ def test_installed_command_prints_its_help():
     assert (found.returncode, found.stderr) == (0, "")
     for part in ("SONG", "--out", "-o", "--checkpoint", "--format", "--subtype"):
         assert part in found.stdout
+
+
+def test_compiled_programs_are_kept_on_request(tmp_path, row):
+    """The second process finds what the first one compiled, and writes the same files."""
+    sf.write(tmp_path / "song.wav", noise_NC(), 44100)
+    command = [sys.executable, "-m", "experiments.madsep", "separate", str(tmp_path / "song.wav"), "--checkpoint", row]
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    kept, voices = [], []
+    for out in (tmp_path / "first", tmp_path / "second"):
+        subprocess.run(
+            [*command, "-o", out, "--compilation-cache"], cwd=Path(__file__).parent.parent, env=environment, check=True
+        )
+        kept.append(sorted(path.name for path in (tmp_path / "cache").rglob("*-cache")))
+        voices.append((out / "song" / "vocals.wav").read_bytes())
+    assert kept[0]
+    assert kept[0] == kept[1]
+    assert voices[0] == voices[1]

@@ -15,7 +15,8 @@ from madsep_jax.ops.dws_block import BlockMoments, BlockParameters, dws_block, d
 from madsep_jax.ops.fast_dws_blocks import fast_dws_blocks
 from madsep_jax.ops.fast_first_block import fast_first_block
 from madsep_jax.ops.fast_pooled_block import fast_dws_block
-from madsep_jax.ops.folded_dws_block import folded_block, folded_blocks
+from madsep_jax.ops.folded_dws_block import folded_block
+from madsep_jax.ops.folded_dws_blocks import folded_blocks
 
 
 def train_block(
