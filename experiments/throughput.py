@@ -72,7 +72,7 @@ class ThroughputOptions:
     """Size of the signal and recipe: paper, or quick (a quarter of the size)."""
 
     out: Annotated[Path | None, Parameter(alias="-o")] = None
-    """Folder of throughput.json, table.md and plots. Default: runs/throughput-PRESET."""
+    """Folder of throughput.json, table.md, summary.md and plots. Default: runs/throughput-PRESET."""
 
     def __post_init__(self) -> None:
         for name in ("batches", "lengths", "modes", "forms", "precisions"):
@@ -140,7 +140,7 @@ def throughput(options: ThroughputOptions = _DEFAULTS) -> int:
     report.write(out)
     console.print(report.terminal_table())
     console.print(report.caption(), markup=False)
-    say(console, f"Results: {out}/ (throughput.json, table.md, plots)")
+    say(console, f"Results: {out}/ (throughput.json, table.md, summary.md, plots)")
     return 0
 
 

@@ -66,6 +66,7 @@ def test_sizes_are_timed_beside_torch(tmp_path, capsys):
     assert found["settings"]["options"]["steps"] == 2
     assert {path.name for path in tmp_path.iterdir()} == {
         "throughput.json",
+        "summary.md",
         "table.md",
         "throughput_against_batch.png",
         "seconds_against_parameters.png",

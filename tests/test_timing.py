@@ -23,6 +23,7 @@ from experiments.timing.profiling import operation_seconds, slowest_operations
 from experiments.timing.report import Report
 from experiments.timing.result import VariantResult
 from experiments.timing.rounds import Times, interleave
+from experiments.timing.summary import summary_table
 from madsep_jax.config_io import override
 from madsep_jax.errors import InputError
 from madsep_jax.models.shapes import parameter_counts
@@ -228,6 +229,22 @@ def test_speeds_and_ratios_of_a_result():
     assert cells.items() >= expected.items()
     assert "failed: out of memory" in lines[6]
     assert "precision" not in cells
+
+
+def test_the_summary_has_our_fastest_form_beside_pytorch():
+    results = [
+        result("jax plain", 0.9),
+        result("jax fast", 0.5),
+        result("torch", 2.0),
+        result("jax fast", None, batch=8, status="failed: out of memory"),
+        result("torch", 3.0, batch=8),
+    ]
+    header, _, *rows = summary_table(results, "caption").split("\n\n")[0].splitlines()
+    assert len(rows) == 1
+    cells = dict(zip(*([cell.strip() for cell in line.split("|")] for line in (header, rows[0])), strict=True))
+    expected = {"batch": "4", "jax (ms)": "500.0", "torch (ms)": "2,000.0", "/ torch": "0.25", "audio s / s": "3.0"}
+    assert cells.items() >= expected.items()
+    assert "torch tuned (ms)" not in cells
 
 
 def events(*spans, tid=1):

@@ -12,6 +12,7 @@ from tabulate import tabulate
 from experiments.timing.peak import Peak
 from experiments.timing.plots import plot_all
 from experiments.timing.result import MEASURED, VariantResult
+from experiments.timing.summary import fastest, summary_table
 from madsep_jax.environment import environment
 from madsep_jax.files import write_json, write_text
 
@@ -132,9 +133,11 @@ class Report:
         }
 
     def write(self, folder: Path) -> None:
-        """Write throughput.json, table.md and the plots."""
+        """Write throughput.json, table.md, summary.md and the plots."""
         write_json(folder / "throughput.json", self.content())
         write_text(folder / "table.md", self.markdown())
+        if fastest(self.results):
+            write_text(folder / "summary.md", summary_table(self.results, self.caption()))
         plot_all(self.results, folder)
 
 
