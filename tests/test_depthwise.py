@@ -129,14 +129,33 @@ def test_running_statistics_start_at_mean_0_and_variance_1():
         np.testing.assert_array_equal(running[f"{norm}_var"], np.ones(5))
 
 
-@pytest.mark.parametrize("form", [max_pool_frequency])
 @pytest.mark.parametrize("pool", [1, 2, 5])
-def test_max_pool(form, pool):
+def test_max_pool(pool):
     """The largest of each group; 13 frequencies leave some over."""
     x_BTWC = normal(2, 3, 13, 4).astype(np.float32)
     width = 13 // pool
     expected = np.stack([x_BTWC[:, :, pool * w : pool * (w + 1)].max(axis=2) for w in range(width)], axis=2)
-    np.testing.assert_array_equal(form(jnp.asarray(x_BTWC), pool), expected)
+    np.testing.assert_array_equal(max_pool_frequency(jnp.asarray(x_BTWC), pool), expected)
+
+
+def test_gradient_of_max_pool(float64):
+    """Equal largest values share it, others and those left over get none; here in groups of 5 of 13."""
+    x_WC = jnp.array([[1.0, 7, 7, 0, 7, 2, 2, 2, 2, 2, 9, 9, 9]]).T
+    _, pull = jax.vjp(lambda x_WC: max_pool_frequency(x_WC, 5), x_WC)
+    grad_W = pull(jnp.array([[6.0], [10.0]]))[0][:, 0]
+    np.testing.assert_array_equal(grad_W, [0, 2, 2, 0, 2] + [2] * 5 + [0] * 3)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_max_pool_loses_no_gradient(float64, dtype):
+    """Oracle: a shift of all inputs shifts all outputs. The compiler may compute the input anew for the comparison."""
+    x_BTWC, factor_C, offset_C = (jnp.asarray(array, dtype) for array in (normal(2, 20, 35, 8), normal(8), normal(8)))
+    total = jax.jit(jax.value_and_grad(lambda x, f, o: jnp.sum(jnp.sin(max_pool_frequency(x * f + o, 5))), (0, 1, 2)))
+    _, (grad_x_BTWC, _, grad_offset_C) = total(x_BTWC, factor_C, offset_C)
+    pooled_BTWC = max_pool_frequency(x_BTWC * factor_C + offset_C, 5)
+    expected_C = np.cos(pooled_BTWC).sum((0, 1, 2))
+    assert_close(grad_offset_C, expected_C, 1e-5)
+    assert_close(grad_x_BTWC.sum((0, 1, 2)), expected_C * factor_C, 1e-5)
 
 
 def test_upsample_is_the_transposed_convolution(float64):

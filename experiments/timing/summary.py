@@ -29,7 +29,7 @@ def summary_table(results: Sequence[VariantResult], caption: str) -> str:
                 f"{best.parameters:,}",
                 f"{best.flops / 1e9 / best.audio_s:.1f}",
                 _cell(best.median_s, 1e3),
-                *(_cell(other and other.median_s, 1e3) for other in others),
+                *(_cell(other.median_s if other else None, 1e3) for other in others),
                 *(_cell(best.ratio_to(peer, results), digits=2) for peer in peers),
                 _cell(best.audio_s_per_s),
                 _cell(best.memory.get("peak"), 2**-20, digits=0),

@@ -5,7 +5,9 @@ import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from madsep_jax.ops.frame_chunks import dynamic_slice
 from madsep_jax.ops.margins import Margins
 
 #: Numbers of a frame, or of its tile, at most: as many as stay in the cache together with the frames around them.
@@ -22,61 +24,60 @@ def tap_sum(x_RWC: jax.Array, kernel_KKC: jax.Array, bias_C: jax.Array, dilation
 
     def add_row(sum_RWC: jax.Array, i: jax.Array) -> tuple[jax.Array, None]:
         for j in range(side):
-            sum_RWC = sum_RWC + jax.lax.dynamic_slice(x_RWC, (i * dilation, j, 0), shape) * kernel_KKC[i, j]
+            sum_RWC = sum_RWC + dynamic_slice(x_RWC, (i * dilation, j, 0), shape) * kernel_KKC[i, j]
         return sum_RWC, None
 
     return jax.lax.scan(add_row, jnp.broadcast_to(bias_C, shape), jnp.arange(side))[0]
 
 
-def empty_sums(side: int, width: int, channels: int, dtype: jnp.dtype) -> tuple[jax.Array, ...]:
-    """Return the sums that `add_products` starts from: for each kernel element one over the frequencies of a tile."""
-    return (jnp.zeros((_tile_width(width, channels), channels), dtype),) * side**2
+def kernel_products(x_RWC: jax.Array, grad_RWC: jax.Array, margins: Margins) -> jax.Array:
+    """Return what a few frames add to the kernel's gradient, (side, side, C): products of input and gradient.
 
-
-def add_products(
-    sums: tuple[jax.Array, ...], x_RWC: jax.Array, grad_RWC: jax.Array, margins: Margins
-) -> tuple[jax.Array, ...]:
-    """Add the products of input and gradient to the sum of each kernel element.
-
-    Each sum is over frames alone, and over tiles of frequencies, elementwise, so that the compiler adds up a whole
-    chunk's frames in registers. `joined_sums` adds up the rest.
+    For each kernel element, the frames of a tile of frequencies are multiplied and added up in one pass, which keeps
+    the sums in registers. The sum over frequencies is a matrix product, since a reduction is several times slower on a
+    CPU. All tiles and kernel rows share one loop, which is compiled once.
 
     Args:
-        sums: so far.
         x_RWC: input frames with their surroundings.
         grad_RWC: gradient of the convolution's output.
         margins: of the kernel.
     """
-    rows, width, _ = grad_RWC.shape
-    side, dilation, tile = margins.side, margins.dilation, len(sums[0])
+    rows, width, channels = grad_RWC.shape
+    side = margins.side
+    start_J, counted_JW = frequency_tiles(width, channels)
+    tiles, tile = counted_JW.shape
+    x_RWC, grad_RWC = jax.lax.optimization_barrier((x_RWC, grad_RWC))
 
-    def add_tile(sums: tuple[jax.Array, ...], x: jax.Array, grad: jax.Array) -> tuple[jax.Array, ...]:
-        x, grad = jax.lax.optimization_barrier((x, grad))
-        return tuple(
-            sums[i * side + j]
-            + functools.reduce(jnp.add, (x[row + i * dilation, j : j + tile] * grad[row] for row in range(rows)))
-            for i in range(side)
-            for j in range(side)
-        )
+    def read(array_RWC: jax.Array, frame: jax.Array | int, first_bin: jax.Array) -> jax.Array:
+        return jax.lax.squeeze(dynamic_slice(array_RWC, (frame, first_bin, 0), (1, tile, channels)), (0,))
 
-    if tile == width:
-        return add_tile(sums, x_RWC, grad_RWC)
-    tiles = math.ceil(width / tile)
-    fill = ((0, 0), (0, tiles * tile - width), (0, 0))
-    x_RWC, grad_RWC = jax.lax.optimization_barrier((jnp.pad(x_RWC, fill), jnp.pad(grad_RWC, fill)))
+    def of_kernel_row(_: None, place: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[None, jax.Array]:
+        i, start, counted_W = place
+        frames = [i * margins.dilation + row for row in range(rows)]
+        grads_WC = [read(grad_RWC, row, start) for row in range(rows)]
+        sums_C = []
+        for first_bin in [start + j for j in range(side)]:
+            products_WC = map(jax.lax.mul, (read(x_RWC, frame, first_bin) for frame in frames), grads_WC)
+            sums_C.append(counted_W @ functools.reduce(jax.lax.add, products_WC))
+        return None, jnp.stack(sums_C)
 
-    def step(sums: tuple[jax.Array, ...], start: jax.Array) -> tuple[tuple[jax.Array, ...], None]:
-        x = jax.lax.dynamic_slice_in_dim(x_RWC, start, tile + side - 1, 1)
-        return add_tile(sums, x, jax.lax.dynamic_slice_in_dim(grad_RWC, start, tile, 1)), None
-
-    return jax.lax.scan(step, sums, jnp.arange(tiles) * tile)[0]
-
-
-def joined_sums(sums: tuple[jax.Array, ...], side: int) -> jax.Array:
-    """Return the kernel's gradient (side, side, C)."""
-    return jnp.stack([jnp.sum(total, 0) for total in sums]).reshape(side, side, -1)
+    counted_JW = counted_JW.astype(grad_RWC.dtype)
+    places = jax.tree.map(
+        jnp.asarray, (np.tile(np.arange(side), tiles), np.repeat(start_J, side), np.repeat(counted_JW, side, 0))
+    )
+    _, sums = jax.lax.scan(of_kernel_row, None, places)
+    return jnp.sum(sums.reshape(tiles, side, side, channels), 0)
 
 
-def _tile_width(width: int, channels: int) -> int:
+def frequency_tiles(width: int, channels: int) -> tuple[np.ndarray, np.ndarray]:
+    """Cut the frequencies into equally wide tiles, as many as a frame needs (J).
+
+    Returns:
+        Where each tile starts; and which of its frequencies count (J, W of a tile): where tiles do not divide the
+        frequencies, the last one starts early and repeats a few.
+    """
     tiles = math.ceil(width * channels / _TILE_VALUES)
-    return math.ceil(width / tiles)
+    tile = math.ceil(width / tiles)
+    wanted_J = np.arange(tiles) * tile
+    start_J = np.minimum(wanted_J, width - tile)
+    return start_J, start_J[:, None] + np.arange(tile) >= wanted_J[:, None]

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 
 from madsep_jax.ops.chunk_moments import chunk_moments, joined_moments
-from madsep_jax.ops.depthwise_rows import add_products, empty_sums, joined_sums, tap_sum
+from madsep_jax.ops.depthwise_rows import kernel_products, tap_sum
 from madsep_jax.ops.dws_block import LEAKY_SLOPE, BlockMoments, BlockParameters, as_affine
 from madsep_jax.ops.frame_chunks import Chunk, FrameChunks
 from madsep_jax.ops.margins import Margins
@@ -27,7 +27,7 @@ from madsep_jax.ops.margins import Margins
 #: Numbers of a chunk, so that two arrays of it fit into the second-level caches of two cores.
 CHUNK_VALUES = 550_000
 #: Frames at a time in the gradient of the depthwise kernel: enough for its running sums to pay.
-PRODUCT_ROWS = 24
+PRODUCT_ROWS = 15
 
 
 def cut(batch: int, frames: int, frame_values: int) -> FrameChunks:
@@ -214,14 +214,12 @@ def run_backward(
     coarse = chunks.coarse(PRODUCT_ROWS)
     coarse_input = block_input._replace(chunks=coarse)
 
-    def kernel_products(sums: tuple[jax.Array, ...], chunk: Chunk) -> tuple[tuple[jax.Array, ...], None]:
+    def kernel_gradient(grad_KKC: jax.Array, chunk: Chunk) -> tuple[jax.Array, None]:
         grad_u_RWC = coarse.without_fill(margins.read(grad_u, coarse, chunk, chunk.sequence), chunk)
-        return add_products(sums, coarse_input.read_around(chunk), grad_u_RWC, margins), None
+        return grad_KKC + kernel_products(coarse_input.read_around(chunk), grad_u_RWC, margins), None
 
-    sums, _ = coarse.scan(kernel_products, empty_sums(margins.side, width, channels, dtype))
-    gradients = BlockParameters(
-        joined_sums(sums, margins.side), grad_depthwise_bias_C, *pointwise.gradients, *(jnp.zeros_like(sum_C),) * 2
-    )
+    grad_KKC, _ = coarse.scan(kernel_gradient, jnp.zeros_like(parameters.depthwise_kernel_KKC))
+    gradients = BlockParameters(grad_KKC, grad_depthwise_bias_C, *pointwise.gradients, *(jnp.zeros_like(sum_C),) * 2)
     affine = None if affine_KC is None else AffineGradient.joined(affine_KC, chunks.batch)
     return gradients, Room(grad_BTWC, grad_u), affine
 

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from madsep_jax.ops.dws_block import BlockMoments, BlockParameters
 from madsep_jax.ops.fast_dws_block import AffineGradient, BlockInput, Room, cut, run_backward, run_forward
 from madsep_jax.ops.fast_pooled_block import moments_gradient, output_affine
-from madsep_jax.ops.frame_chunks import Chunk, FrameChunks
+from madsep_jax.ops.frame_chunks import Chunk, FrameChunks, dynamic_update_slice
 from madsep_jax.ops.margins import Margins
 
 
@@ -56,7 +56,7 @@ def _forward(
     plan = _plan(parameters_L, x_BTWC, dilation, unrolled)
     chunks, margins = plan.chunks, plan.margins
     buffer = jnp.zeros(margins.shape((plan.layers + 1) * chunks.batch, chunks, *x_BTWC.shape[2:]), x_BTWC.dtype)
-    buffer = jax.lax.dynamic_update_slice(buffer, x_BTWC, (0, margins.frames, margins.bins, 0))
+    buffer = dynamic_update_slice(buffer, x_BTWC, (0, margins.frames, margins.bins, 0))
 
     def block(carry: tuple, xs: tuple) -> tuple[tuple, tuple]:
         (buffer, room_BTWC, factor_BC, offset_BC), (layer, parameters, kept_BC) = carry, xs

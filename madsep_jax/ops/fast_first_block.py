@@ -23,7 +23,7 @@ from madsep_jax.ops.fast_dws_block import (
     pointwise_gradients,
 )
 from madsep_jax.ops.fast_pooled_block import moments_gradient, normalised_output
-from madsep_jax.ops.frame_chunks import Chunk, FrameChunks
+from madsep_jax.ops.frame_chunks import Chunk, FrameChunks, dynamic_slice
 from madsep_jax.ops.pooling import grad_of_pooled, max_pool_frequency
 
 
@@ -41,7 +41,7 @@ def _first_block(
     parameters: BlockParameters, mag_BSF: jax.Array, sign_C: jax.Array, pool: int
 ) -> tuple[jax.Array, BlockMoments]:
     """Return z, pooled, and the moments. Those of the inner BatchNorm are not differentiated."""
-    return _run(parameters, mag_BSF, sign_C, pool)[:2]
+    return _run(parameters, mag_BSF, sign_C, pool)
 
 
 class Windows(NamedTuple):
@@ -64,7 +64,7 @@ class Windows(NamedTuple):
     def read_around(self, chunk: Chunk) -> jax.Array:
         """Return a chunk (R + k-1, F + k-1)."""
         shape = (1, self.chunks.rows + self.side - 1, self.mag_BSF.shape[2])
-        return jax.lax.dynamic_slice(self.mag_BSF, (chunk.sequence, chunk.first, 0), shape)[0]
+        return dynamic_slice(self.mag_BSF, (chunk.sequence, chunk.first, 0), shape)[0]
 
     def activate(self, parameters: BlockParameters, mag_RF: jax.Array, chunk: Chunk) -> jax.Array:
         """Return a of a chunk: here the depthwise convolution is an ordinary one."""
@@ -88,8 +88,8 @@ class Windows(NamedTuple):
 
 def _run(
     parameters: BlockParameters, mag_BSF: jax.Array, sign_C: jax.Array, pool: int
-) -> tuple[jax.Array, BlockMoments, jax.Array]:
-    """Return z, pooled, the moments, and z with its fill."""
+) -> tuple[jax.Array, BlockMoments]:
+    """Return z, pooled, and the moments."""
     windows = Windows.of(mag_BSF, parameters.depthwise_kernel_KKC)
     chunks, width = windows.chunks, mag_BSF.shape[2]
     count_K = chunks.counts_K(width)
@@ -110,7 +110,7 @@ def _run(
 
     shape = (chunks.batch, chunks.filled_frames, width // pool, len(sign_C))
     z_BTWC, moments_K = chunks.scan(second_pass, jnp.zeros(shape, mag_BSF.dtype))
-    return z_BTWC[:, : chunks.frames], BlockMoments(*inner, *joined_moments(moments_K, count_K)), z_BTWC
+    return z_BTWC[:, : chunks.frames], BlockMoments(*inner, *joined_moments(moments_K, count_K))
 
 
 def _forward(parameters: Any, mag_BSF: Any, sign_C: Any, pool: int) -> tuple[tuple[jax.Array, BlockMoments], tuple]:
@@ -119,15 +119,15 @@ def _forward(parameters: Any, mag_BSF: Any, sign_C: Any, pool: int) -> tuple[tup
     parameters, mag_BSF, sign_C = jax.tree.map(
         lambda primal: primal.value, (parameters, mag_BSF, sign_C), is_leaf=lambda leaf: hasattr(leaf, "perturbed")
     )
-    z_BTWC, moments, filled_BTWC = _run(parameters, mag_BSF, sign_C, pool)
-    return (z_BTWC, moments), (parameters, mag_BSF, filled_BTWC, moments, sign_C, wanted)
+    z_BTWC, moments = _run(parameters, mag_BSF, sign_C, pool)
+    return (z_BTWC, moments), (parameters, mag_BSF, moments, sign_C, wanted)
 
 
 def _backward(pool: int, residuals: tuple, cotangents: tuple) -> tuple[BlockParameters, jax.Array | None, None]:
-    parameters, mag_BSF, z_BTWC, moments, sign_C, wanted = residuals
+    parameters, mag_BSF, moments, sign_C, wanted = residuals
     grad_BTWC, grad_moments = jax.tree.map(_instantiated, cotangents, is_leaf=_is_symbolic)
     windows = Windows.of(mag_BSF, parameters.depthwise_kernel_KKC)
-    chunks, channels, count = windows.chunks, z_BTWC.shape[-1], mag_BSF.size
+    chunks, channels, count = windows.chunks, len(sign_C), mag_BSF.size
     kernel_CC, bias_C = folded_pointwise(parameters, moments.inner_mean_C, moments.inner_var_C)
     constant_C, slope_C = moments_gradient(moments, grad_moments, count)
     filled_grad_BTWC = chunks.filled(grad_BTWC)
@@ -137,7 +137,7 @@ def _backward(pool: int, residuals: tuple, cotangents: tuple) -> tuple[BlockPara
         mag_RF = windows.read_around(chunk)
         a_RFC = windows.activate(parameters, mag_RF, chunk)
         z_RFC = mix(a_RFC, kernel_CC, bias_C)
-        grad_z_RFC = grad_of_pooled(chunks.read(filled_grad_BTWC, chunk), z_RFC, chunks.read(z_BTWC, chunk), pool)
+        grad_z_RFC = grad_of_pooled(chunks.read(filled_grad_BTWC, chunk), z_RFC * sign_C, pool)
         grad_p_RFC = jnp.where(z_RFC > 0, grad_z_RFC + constant_C + slope_C * z_RFC, 0)
         grad_p_RFC = chunks.without_fill(grad_p_RFC, chunk)
         product_CC = product_CC + a_RFC.reshape(-1, channels).T @ grad_p_RFC.reshape(-1, channels)

@@ -65,25 +65,25 @@ def _forward(
     room_BTWC = jnp.zeros((*shape, width, channels), x_BTWC.dtype)
     z_BTWC = jnp.zeros((*shape, width // pool, channels), x_BTWC.dtype)
     z_BTWC, _, moments = run_forward(parameters, block_input, room_BTWC, z_BTWC, put)
-    return (z_BTWC[:, : chunks.frames], moments), (parameters, x_BTWC, z_BTWC, moments)
+    return (z_BTWC[:, : chunks.frames], moments), (parameters, x_BTWC, sign_C, moments)
 
 
 def _backward(
     pool: int, dilation: int, residuals: tuple, cotangents: tuple[jax.Array, BlockMoments]
 ) -> tuple[BlockParameters, jax.Array, None]:
-    (parameters, x_BTWC, z_BTWC, moments), (grad_BTWC, grad_moments) = residuals, cotangents
+    (parameters, x_BTWC, sign_C, moments), (grad_BTWC, grad_moments) = residuals, cotangents
     constant_C, slope_C = moments_gradient(moments, grad_moments, x_BTWC.size // x_BTWC.shape[-1])
     block_input = _block_input(parameters, x_BTWC, dilation)
-    chunks, width, channels = block_input.chunks, block_input.width, z_BTWC.shape[-1]
+    chunks, width, channels = block_input.chunks, block_input.width, len(sign_C)
     grad_BTWC = chunks.filled(grad_BTWC)
 
     def grad_p(z_again: Callable[[], jax.Array], _: jax.Array, chunk: Chunk) -> jax.Array:
         z_RWC = z_again()
-        grad_z_RWC = grad_of_pooled(chunks.read(grad_BTWC, chunk), z_RWC, chunks.read(z_BTWC, chunk), pool)
+        grad_z_RWC = grad_of_pooled(chunks.read(grad_BTWC, chunk), z_RWC * sign_C, pool)
         return jnp.where(z_RWC > 0, grad_z_RWC + constant_C + slope_C * z_RWC, 0)
 
     room = Room(
-        jnp.zeros((*z_BTWC.shape[:2], width, channels), x_BTWC.dtype),
+        jnp.zeros((chunks.batch, chunks.filled_frames, width, channels), x_BTWC.dtype),
         jnp.zeros(block_input.margins.shape(chunks.batch, chunks, width, channels), x_BTWC.dtype),
     )
     gradients, room, _ = run_backward(parameters, moments, block_input, room, grad_p)

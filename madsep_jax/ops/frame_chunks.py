@@ -5,6 +5,7 @@ the last chunk of each sequence reaches beyond its end: frames from T on are fil
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +13,11 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+
+#: Of starts that are known not to be negative: by itself, JAX adds several operations that ask whether they are.
+dynamic_slice = functools.partial(jax.lax.dynamic_slice, allow_negative_indices=False)
+dynamic_update_slice = functools.partial(jax.lax.dynamic_update_slice, allow_negative_indices=False)
 
 
 class Chunk(NamedTuple):
@@ -86,18 +92,18 @@ class FrameChunks:
     def read(self, buffer_BTWC: jax.Array, chunk: Chunk) -> jax.Array:
         """Return a chunk of a filled array."""
         start = (chunk.sequence, chunk.first) + (0,) * (buffer_BTWC.ndim - 2)
-        return jax.lax.dynamic_slice(buffer_BTWC, start, (1, self.rows, *buffer_BTWC.shape[2:]))[0]
+        return dynamic_slice(buffer_BTWC, start, (1, self.rows, *buffer_BTWC.shape[2:]))[0]
 
     def write(self, buffer_BTWC: jax.Array, x_RWC: jax.Array, chunk: Chunk) -> jax.Array:
         """Replace a chunk of a filled array."""
         start = (chunk.sequence, chunk.first) + (0,) * (buffer_BTWC.ndim - 2)
-        return jax.lax.dynamic_update_slice(buffer_BTWC, x_RWC[None], start)
+        return dynamic_update_slice(buffer_BTWC, x_RWC[None], start)
 
     def scan(self, body: Callable[[Any, Chunk], tuple[Any, Any]], start: Any) -> tuple[Any, Any]:
         """Run body(carry, chunk) over all chunks."""
 
         def step(carry: Any, number: jax.Array) -> tuple[Any, Any]:
-            sequence = number // self.per_sequence
+            sequence = jax.lax.div(number, np.array(self.per_sequence, number.dtype))
             return body(carry, Chunk(number, sequence, (number - sequence * self.per_sequence) * self.rows))
 
         return jax.lax.scan(step, start, jnp.arange(self.batch * self.per_sequence))

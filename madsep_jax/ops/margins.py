@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from madsep_jax.ops.frame_chunks import Chunk, FrameChunks
+from madsep_jax.ops.frame_chunks import Chunk, FrameChunks, dynamic_slice, dynamic_update_slice
 
 
 class Margins(NamedTuple):
@@ -46,18 +46,18 @@ class Margins(NamedTuple):
     def read_around(self, buffer: jax.Array, chunks: FrameChunks, chunk: Chunk, item: Any) -> jax.Array:
         """Return a chunk of an item with its surroundings."""
         shape = (1, chunks.rows + 2 * self.frames, *buffer.shape[2:])
-        return jax.lax.dynamic_slice(buffer, (item, chunk.first, 0, 0), shape)[0]
+        return dynamic_slice(buffer, (item, chunk.first, 0, 0), shape)[0]
 
     def read(self, buffer: jax.Array, chunks: FrameChunks, chunk: Chunk, item: Any) -> jax.Array:
         """Return a chunk of an item, (R, W, C)."""
         _, _, width, channels = buffer.shape
         start = (item, chunk.first + self.frames, self.bins, 0)
-        return jax.lax.dynamic_slice(buffer, start, (1, chunks.rows, width - 2 * self.bins, channels))[0]
+        return dynamic_slice(buffer, start, (1, chunks.rows, width - 2 * self.bins, channels))[0]
 
     def write(self, buffer: jax.Array, x_RWC: jax.Array, chunk: Chunk, item: Any) -> jax.Array:
         """Replace a chunk of an item."""
         start = (item, chunk.first + self.frames, self.bins, 0)
-        return jax.lax.dynamic_update_slice(buffer, x_RWC[None], start)
+        return dynamic_update_slice(buffer, x_RWC[None], start)
 
     def is_inside(self, chunks: FrameChunks, chunk: Chunk, width: int) -> jax.Array:
         """Tell which positions of what `read_around` returns are no margins; (R + …, W + …, 1)."""

@@ -23,23 +23,26 @@ def max_pool_frequency(x: jax.Array, pool: int) -> jax.Array:
     return functools.reduce(jnp.maximum, (groups[..., i, :] for i in range(pool)))
 
 
-def _forward(x: jax.Array, pool: int) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    pooled = max_pool_frequency(x, pool)
-    return pooled, (x, pooled)
+def _forward(x: jax.Array, pool: int) -> tuple[jax.Array, jax.Array]:
+    return max_pool_frequency(x, pool), x
 
 
-def _backward(pool: int, residuals: tuple[jax.Array, jax.Array], grad: jax.Array) -> tuple[jax.Array]:
-    return (grad_of_pooled(grad, *residuals, pool),)
+def _backward(pool: int, x: jax.Array, grad: jax.Array) -> tuple[jax.Array]:
+    return (grad_of_pooled(grad, x, pool),)
 
 
 max_pool_frequency.defvjp(_forward, _backward)
 
 
-def grad_of_pooled(grad: jax.Array, x: jax.Array, pooled: jax.Array, pool: int) -> jax.Array:
-    """Return the gradient of x (…, W, C) from that of what it was pooled to. Equal largest ones share it."""
+def grad_of_pooled(grad: jax.Array, x: jax.Array, pool: int) -> jax.Array:
+    """Return the gradient of x (…, W, C) from that of what it was pooled to. Equal largest values share it.
+
+    The largest are sought anew: one that was kept may differ in its last bit from what the compiler computes here, and
+    then no value would equal it and the gradient be lost.
+    """
     if pool == 1:
         return grad
-    largest = _groups(x, pool) == pooled[..., None, :]
+    largest = _groups(x, pool) == max_pool_frequency(x, pool)[..., None, :]
     count = functools.reduce(jnp.add, (largest[..., i, :].astype(grad.dtype) for i in range(pool)))
     spread = jnp.where(largest, (grad / count)[..., None, :], 0).reshape(*x.shape[:-2], -1, x.shape[-1])
     left_over = x.shape[-2] - spread.shape[-2]
