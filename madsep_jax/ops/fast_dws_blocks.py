@@ -70,7 +70,7 @@ def _forward(
         return (buffer, room_BTWC, *affine), (moments, factor_BC, offset_BC)
 
     unit_BC = jnp.ones_like(kept_LBC[0])
-    start = (buffer, jnp.zeros_like(chunks.filled(x_BTWC)), unit_BC, jnp.zeros_like(unit_BC))
+    start = (buffer, chunks.filled(x_BTWC), unit_BC, jnp.zeros_like(unit_BC))
     xs = (jnp.arange(plan.layers), parameters_L, kept_LBC)
     (buffer, _, *affine), (moments_L, factor_LBC, offset_LBC) = jax.lax.scan(block, start, xs, unroll=plan.unroll)
     factor_BC, offset_BC = affine
