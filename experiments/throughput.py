@@ -6,7 +6,7 @@ size, batch 4 and 60 frames.
 
 import dataclasses
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,6 +18,7 @@ from experiments.option_types import Many, ManyOrNone, Whole
 from experiments.progress import Bar, make_console, say
 from experiments.systems import expand
 from experiments.timing.cases import Case, Form, Mode, Precision
+from experiments.timing.earlier import Earlier
 from experiments.timing.peak import Peak, measure_peak
 from experiments.timing.peer import share_memory, torch_settings
 from experiments.timing.precision import computing_in
@@ -72,7 +73,8 @@ class ThroughputOptions:
     """Size of the signal and recipe: paper, or quick (a quarter of the size)."""
 
     out: Annotated[Path | None, Parameter(alias="-o")] = None
-    """Folder of throughput.json, table.md, summary.md and plots. Default: runs/throughput-PRESET."""
+    """Folder of throughput.json, table.md, summary.md and plots; what was timed there before, in the same way and on
+    the same machine, is kept. Default: runs/throughput-PRESET."""
 
     def __post_init__(self) -> None:
         for name in ("batches", "lengths", "modes", "forms", "precisions"):
@@ -114,8 +116,10 @@ def throughput(options: ThroughputOptions = _DEFAULTS) -> int:
         share_memory()
     settings = {"options": _json_options(options, out), "torch": torch_settings() if with_torch else None}
     console.print(describe_device())
-    peaks: dict[str, Peak] = {precision: _measured_peak(precision) for precision in options.precisions}
-    results: list[VariantResult] = []
+    earlier = Earlier.find(out, settings, cases)
+    peaks = _faster(earlier.peaks, _measured_peaks(options))
+    results = list(earlier.results)
+    already = len(results)
     try:
         with Bar(console, "throughput", len(cases)) as bar:
             for number, case in enumerate(cases):
@@ -123,20 +127,16 @@ def throughput(options: ThroughputOptions = _DEFAULTS) -> int:
                 def on_stage(stage: str, number: int = number, case: Case = case) -> None:
                     bar.advance_to(number, f"{case.title}: {stage}")
 
-                if with_torch and not any(_same_system(case, result) for result in results):
+                if with_torch and not any(_same_system(case, result) for result in results[already:]):
                     on_stage("comparing training losses")
                     compare_training_losses(case, options.forms)
                 results += run_case(case, options.forms, options.steps, options.seconds, with_torch, on_stage)
-                Report(results, peaks, settings).write(out)
+                Report(results, peaks, settings, earlier.runs).write(out)
                 bar.advance_to(number + 1)
     except KeyboardInterrupt:
-        say(console, f"interrupted; what was measured until then: {out}/" if results else "interrupted")
+        say(console, f"interrupted; what was measured until then: {out}/" if results[already:] else "interrupted")
         return INTERRUPTED
-    # The machine's speed may have moved meanwhile.
-    peaks = {
-        precision: max(peaks[precision], _measured_peak(precision), key=_speed) for precision in options.precisions
-    }
-    report = Report(results, peaks, settings)
+    report = Report(results, _faster(peaks, _measured_peaks(options)), settings, earlier.runs)
     report.write(out)
     console.print(report.terminal_table())
     console.print(report.caption(), markup=False)
@@ -148,17 +148,25 @@ def _same_system(case: Case, result: VariantResult) -> bool:
     return (case.system, case.precision) == (result.system, result.precision)
 
 
-def _measured_peak(precision: Precision) -> Peak:
-    with computing_in(precision):  # says at once where there is no such precision
-        return measure_peak(precision)
+def _measured_peaks(options: ThroughputOptions) -> dict[str, Peak]:
+    peaks: dict[str, Peak] = {}
+    for precision in options.precisions:
+        with computing_in(precision):  # says at once where there is no such precision
+            peaks[precision] = measure_peak(precision)
+    return peaks
+
+
+def _faster(before: Mapping[str, Peak], now: Mapping[str, Peak]) -> dict[str, Peak]:
+    """Return the faster measurement of each peak: the machine's speed moves."""
+    both = [*now.items(), *before.items()]
+    return {
+        precision: max((peak for name, peak in both if name == precision), key=lambda peak: peak.gflop_per_s)
+        for precision in dict(both)
+    }
 
 
 def _json_options(options: ThroughputOptions, out: Path) -> dict[str, Any]:
     return {**dataclasses.asdict(options), "out": str(out)}
-
-
-def _speed(peak: Peak) -> float:
-    return peak.gflop_per_s
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -76,6 +76,24 @@ def test_sizes_are_timed_beside_torch(tmp_path, capsys):
     assert "/ torch tuned" in capsys.readouterr().out
 
 
+def test_a_folder_takes_up_further_cases(tmp_path, capsys):
+    """The earlier rows stay as they are; a case timed again is replaced; other settings are refused."""
+    size = ["--batches", "1", "--lengths", "24", "--modes", "forward"]
+    first = run_throughput(tmp_path, "--systems", "dae", *size)
+    second = run_throughput(tmp_path, "--systems", "skip-filtering", *size)
+    assert [row["system"] for row in second["results"]] == ["dae", "skip-filtering"]
+    assert second["results"][0]["step_s"] == first["results"][0]["step_s"]
+    assert second["earlier_runs"] == [first["settings"]]
+    third = run_throughput(tmp_path, "--systems", "dae", *size)
+    assert [row["system"] for row in third["results"]] == ["skip-filtering", "dae"]
+    assert third["results"][0]["step_s"] == second["results"][1]["step_s"]
+    capsys.readouterr()
+    assert throughput.main([*SMALL, "--out", str(tmp_path), "--systems", "dae", *size, "--forms", "plain"]) == 2
+    error = capsys.readouterr().err
+    assert "other settings" in error
+    assert json.loads((tmp_path / "throughput.json").read_text()) == third
+
+
 def test_forms_are_timed_though_torch_does_not_have_the_system(tmp_path):
     pytest.importorskip("torch")
     size = ["--systems", "dae", "--batches", "2", "--lengths", "24", "--modes", "train"]

@@ -36,6 +36,8 @@ class Report:
     peaks: Mapping[str, Peak]
     settings: Mapping[str, Any]
     """What the command was asked for, and what else its numbers depend on."""
+    earlier_runs: Sequence[Mapping[str, Any]] = ()
+    """The settings of earlier runs, whose results are among these."""
 
     @property
     def peers(self) -> list[str]:
@@ -128,6 +130,7 @@ class Report:
             "caption": self.caption(),
             "environment": environment(),
             "settings": dict(self.settings),
+            "earlier_runs": [dict(settings) for settings in self.earlier_runs],
             "peaks": {precision: dataclasses.asdict(peak) for precision, peak in self.peaks.items()},
             "results": [self.row(result) for result in self.results],
         }
