@@ -21,6 +21,19 @@ def test_tables_are_the_kept_results(name):
     assert between(f"{name} table") == (ROOT / "experiments" / "results" / name / "table.md").read_text().strip()
 
 
+def test_the_speed_table_is_the_kept_result():
+    kept = ROOT / "experiments" / "results" / "throughput" / "summary.md"
+    assert between("throughput summary") == kept.read_text().strip()
+
+
+def test_the_compile_tables_are_among_the_kept_results():
+    kept = (ROOT / "experiments" / "results" / "compile-time" / "table.md").read_text()
+    tables = re.findall(r"^#### (.*?)\n\n((?:\|.*\n?)+)", between("compile tables"), flags=re.MULTILINE)
+    assert len(tables) == 2
+    for title, table in tables:
+        assert f"### {title}\n\n{table.strip()}" in kept
+
+
 def test_pictures_and_linked_files_exist():
     links = re.findall(r"\]\(([^)#]+)\)", README)
     assert links
