@@ -12,8 +12,8 @@ from madsep_jax.cost import forward_gflop_per_second
 #: A training step takes about three forward passes.
 _STEP_FORWARDS = 3
 #: Share of a matrix product's speed that a whole training step reaches on two CPU cores.
-_DWS_SHARE = 0.10
-_GRU_SHARE = 0.35
+_DWS_SHARE = 0.20
+_GRU_SHARE = 0.50
 #: Seconds of one core to score a second of stereo audio at 44.1 kHz (museval, 512-tap filters).
 _SCORE_S = 0.4
 _SONG_OVERHEAD_S = 3.0

@@ -130,19 +130,19 @@ def make_train_step(config: RunConfig) -> TrainStep:
     return train_step
 
 
-def jit_train_step(config: RunConfig) -> Any:
-    """Return the jitted step. It takes the state's buffers and writes the new state into them.
+def jit_train_step(train_step: TrainStep) -> Any:
+    """Jit a step. It takes the state's buffers and writes the new state into them.
 
     Unused arguments are kept: of the last gradient only its memory is used.
     """
-    return jax.jit(make_train_step(config), donate_argnums=0, keep_unused=True)
+    return jax.jit(train_step, donate_argnums=0, keep_unused=True)
 
 
 def compile_train_step(config: RunConfig, state: TrainState) -> tuple[Any, float]:
     """Compile the step ahead of time, with the state's buffers donated; return it and the seconds that it took."""
     batch = jax.eval_shape(lambda: zero_batch(config))
     start = time.perf_counter()
-    compiled = jit_train_step(config).lower(state, batch).compile()
+    compiled = jit_train_step(make_train_step(config)).lower(state, batch).compile()
     return compiled, time.perf_counter() - start
 
 

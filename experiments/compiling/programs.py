@@ -46,7 +46,7 @@ class Program:
 
     def jitted(self) -> Any:
         """Return the function as it is used: a train step gives its state's buffers up."""
-        return jit_train_step(self.config) if self.mode == "train" else jax.jit(self.function())
+        return jit_train_step(self.function()) if self.mode == "train" else jax.jit(self.function())
 
     def arguments(self) -> tuple[Any, Any]:
         """Return arguments of the function: the initial state or weights, and a batch of noise."""

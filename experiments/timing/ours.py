@@ -18,7 +18,7 @@ from madsep_jax.config import RunConfig
 from madsep_jax.config_io import override
 from madsep_jax.models import build_model
 from madsep_jax.models.twin import without_training_parts
-from madsep_jax.train import TrainState, init_state, jit_train_step, zero_batch
+from madsep_jax.train import TrainState, init_state, jit_train_step, make_train_step, zero_batch
 
 
 class Forward(NamedTuple):
@@ -77,7 +77,7 @@ def compile_program(case: Case, form: Form) -> Program:
     batch = jax.eval_shape(lambda: zero_batch(config))
     start = time.perf_counter()
     if case.mode == "train":
-        lowered = jit_train_step(config).lower(state, batch)
+        lowered = jit_train_step(make_train_step(config)).lower(state, batch)
     else:
         function, variables = forward_of(config, state.variables)
         lowered = jax.jit(function).lower(variables, batch.mix_BSF)
