@@ -7,6 +7,7 @@ from cyclopts import App
 
 from experiments import import_command, separate_command
 from experiments.command import run
+from experiments.host_allocator import keep_freed_memory
 
 app = App(name="madsep", help="Use a trained singing-voice separator.", version_flags=[])
 app.command(separate_command.separate, name="separate", usage=separate_command.USAGE)
@@ -16,6 +17,8 @@ app.command(import_command.export_model, name="export", usage=import_command.EXP
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
+    if argv is None:  # the process is the command's own
+        keep_freed_memory()
     return run(app, argv)
 
 
