@@ -26,7 +26,7 @@ from madsep_jax.ops.margins import Margins
 
 #: Numbers of a chunk, so that two arrays of it fit into the second-level caches of two cores.
 CHUNK_VALUES = 550_000
-#: Frames at a time in the gradient of the depthwise kernel: enough for its running sums to pay.
+#: Frames at a time, at most, in the gradient of the depthwise kernel, and so in all loops.
 PRODUCT_ROWS = 15
 
 
