@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from madsep_jax.config import DwsMaskerConfig, RunConfig
+from madsep_jax.inference import inference_variables
 from madsep_jax.losses import clip_input
 from madsep_jax.models import build_model
-from madsep_jax.models.twin import without_training_parts
 from madsep_jax.rate import process_at_rate
 from madsep_jax.stft import (
     analyse_frames,
@@ -65,7 +65,7 @@ def separate(
     """
     if sequences_per_block is None:
         sequences_per_block = suitable_sequences_per_block(config)
-    variables = without_training_parts(variables)
+    variables = inference_variables(config, variables)
     mixture_NC = np.asarray(mixture_NC, np.float32)
     if mixture_NC.ndim != 2 or not np.isfinite(mixture_NC).all():
         raise ValueError(f"mixture_NC: found shape {mixture_NC.shape}, expected finite samples (N, channels)")

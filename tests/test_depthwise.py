@@ -166,7 +166,7 @@ def test_upsample_is_the_transposed_convolution(float64):
         for p in range(2):
             if 0 <= 2 * w + p - 2 < 8:
                 expected[:, :, 2 * w + p - 2] += x_BTWC[:, :, w] @ kernel_C2C[:, p]
-    found = Upsample().apply({"params": {"kernel": kernel_C2C, "bias": bias_C}}, x_BTWC)
+    found = Upsample().apply({"params": {"kernel": kernel_C2C, "bias": bias_C}}, x_BTWC).array()
     assert_close(found, expected, 1e-10)
 
 

@@ -32,6 +32,7 @@ from madsep_jax.ops.fast_pooled_block import fast_dws_block
 from madsep_jax.ops.folded_dws_block import folded_block
 from madsep_jax.ops.folded_dws_blocks import folded_blocks
 from madsep_jax.ops.margins import Margins
+from madsep_jax.ops.upsampling import Upsampled
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -113,6 +114,31 @@ def test_block_of_any_shape(batch, frames, width, channels, side, pool, dilation
         options = {"pool": pool, "dilation": dilation}
         found, expected = (value_and_gradients(form, *arguments, **options) for form in (fast_dws_block, plain_block))
         assert_equal_overall(found, expected)
+
+
+def upsampled(batch, frames, width, channels):
+    """What makes an input of 2 · width - 4 frequencies."""
+    kernel_C2C, bias_C = normal(channels, 2, channels, seed=2), normal(channels, seed=3)
+    return Upsampled(normal(batch, frames, width, channels), kernel_C2C, bias_C)
+
+
+@settings(max_examples=4)
+@given(st.integers(1, 2), st.sampled_from([1, 5, 11]), st.integers(3, 7), st.integers(1, 3), st.sampled_from([1, 5]))
+def test_block_after_upsampling(batch, frames, width, channels, pool):
+    """Gradients of the upsampling's input, kernel and bias included. Oracle: the block after the whole array."""
+    pool = pool if 2 * width - 4 >= pool else 1
+
+    def plain(parameters, source, kept_BC, **options):
+        return plain_block(parameters, source.array(), kept_BC, **options)
+
+    with enable_float64():
+        source = upsampled(batch, frames, width, channels)
+        arguments = block_parameters(channels, 3), source, kept_factors(batch, channels)
+        found, expected = (value_and_gradients(form, *arguments, pool=pool) for form in (fast_dws_block, plain))
+        assert_equal_overall(found, expected)
+        moments = given_moments(channels)
+        expected_BTWC = dws_block(arguments[0], source.array(), moments, pool=pool)[0]
+        assert_equal_overall(folded_block(arguments[0], source, moments, pool=pool), expected_BTWC)
 
 
 @pytest.mark.parametrize(

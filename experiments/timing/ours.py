@@ -16,8 +16,8 @@ from experiments.timing.precision import enable_float64
 from experiments.timing.prepared import Prepared
 from madsep_jax.config import RunConfig
 from madsep_jax.config_io import override
+from madsep_jax.inference import inference_variables
 from madsep_jax.models import build_model
-from madsep_jax.models.twin import without_training_parts
 from madsep_jax.train import TrainState, init_state, jit_train_step, make_train_step, zero_batch
 
 
@@ -33,7 +33,7 @@ def forward_of(config: RunConfig, variables: Any) -> Forward:
     model = build_model(config.model)
     return Forward(
         lambda variables, mag_BSF: model.apply(variables, mag_BSF, train=False).voice_BTF,  # type: ignore[union-attr]
-        without_training_parts(variables),
+        inference_variables(config, variables),
     )
 
 
@@ -79,7 +79,8 @@ def compile_program(case: Case, form: Form) -> Program:
     if case.mode == "train":
         lowered = jit_train_step(make_train_step(config)).lower(state, batch)
     else:
-        function, variables = forward_of(config, state.variables)
+        function = forward_of(config, {}).function
+        variables = jax.eval_shape(lambda variables: forward_of(config, variables).variables, state.variables)
         lowered = jax.jit(function).lower(variables, batch.mix_BSF)
     return Program(lowered.compile(), time.perf_counter() - start)
 

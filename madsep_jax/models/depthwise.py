@@ -13,6 +13,7 @@ from flax import linen as nn
 from madsep_jax.config import ComputeConfig
 from madsep_jax.ops.dws_block import BlockMoments, BlockParameters
 from madsep_jax.ops.dws_form import evaluate_block, evaluate_blocks, train_block, train_blocks
+from madsep_jax.ops.upsampling import Upsampled
 
 #: How far BatchNorm's running statistics move towards those of a batch.
 MOMENTUM = 0.1
@@ -90,14 +91,14 @@ class DwsBlock(BlockVariables):
     pool: int = 1
     """Neighbouring frequencies of which the largest is kept; 1 for no pooling."""
 
-    def __call__(self, x_BTWC: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, x_BTWC: jax.Array | Upsampled, train: bool) -> jax.Array:
         """Map (batch, T, W, C_in) to (batch, T, W // pool, channels). An input of one channel is spread over all."""
         operations = self.compute.operations
         if not train:
             return evaluate_block(self.parameters, x_BTWC, self.running_moments(), operations, pool=self.pool)
-        kept_BC = self.kept(len(x_BTWC))
+        kept_BC = self.kept(x_BTWC.shape[0])
         y_BTWC, moments = train_block(self.parameters, x_BTWC, kept_BC, operations, pool=self.pool)
-        self.track(moments, x_BTWC.size // x_BTWC.shape[-1])
+        self.track(moments, math.prod(x_BTWC.shape[:3]))
         return y_BTWC
 
 

@@ -10,6 +10,7 @@ from madsep_jax.config import ComputeConfig, DwsMaskerConfig
 from madsep_jax.framing import middle_frames
 from madsep_jax.models.denoiser import dense
 from madsep_jax.models.depthwise import DwsBlock, DwsBlocks, torch_dense, uniform_by_fan_in
+from madsep_jax.ops.upsampling import Upsampled
 
 _POOL = 5
 _REDUCED_CHANNELS = 8
@@ -39,8 +40,8 @@ class DwsMasker(nn.Module):
                 name="encoder",
             )
             h_BTWC = encoder(h_BTWC, train)
-        h_BTWC = Upsample(name="upsample")(h_BTWC)
-        h_BTWC = DwsBlock(**self.block, pool=_POOL, name="decoder_0")(h_BTWC, train)
+        upsampled = Upsample(name="upsample")(h_BTWC)
+        h_BTWC = DwsBlock(**self.block, pool=_POOL, name="decoder_0")(upsampled, train)
         h_BTWC = DwsBlock(**self.block, pool=_POOL, name="decoder_1")(h_BTWC, train)
         h_BTWC = torch_dense(config.channels, _REDUCED_CHANNELS, "channel_reduce", use_bias=False)(h_BTWC)
         if whole_input:
@@ -61,18 +62,12 @@ class DwsMasker(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Transposed convolution over frequency, kernel 2, stride 2, padding 2: W → 2W - 4, channels kept.
-
-    Kernel and stride are equal, so each input position alone makes two outputs: one matrix product. The padding of the
-    transposed convolution cuts two outputs at each end, those of the first and last position.
-    """
+    """Transposed convolution over frequency, kernel 2, stride 2, padding 2: W → 2W - 4, channels kept."""
 
     @nn.compact
-    def __call__(self, x_BTWC: jax.Array) -> jax.Array:
-        """Map (batch, T, W, C) to (batch, T, 2W - 4, C)."""
+    def __call__(self, x_BTWC: jax.Array) -> Upsampled:
+        """Map (batch, T, W, C) to (batch, T, 2W - 4, C), which the block after it writes."""
         channels = x_BTWC.shape[-1]
         uniform = uniform_by_fan_in(2 * channels)
         kernel_C2C = self.param("kernel", uniform, (channels, 2, channels))
-        bias_C = self.param("bias", uniform, (channels,))
-        up_NC = x_BTWC[:, :, 1:-1].reshape(-1, channels) @ kernel_C2C.reshape(channels, -1)
-        return up_NC.reshape(*x_BTWC.shape[:2], -1, channels) + bias_C
+        return Upsampled(x_BTWC, kernel_C2C, self.param("bias", uniform, (channels,)))

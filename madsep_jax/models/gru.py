@@ -13,6 +13,7 @@ from flax import linen as nn
 from madsep_jax.ops.choice import Operations, runs_fast
 from madsep_jax.ops.fast_gru import fast_gru_scan
 from madsep_jax.ops.gru import gru_scan
+from madsep_jax.ops.row_gru import KERNEL_BY_ROWS, row_gru_scan
 
 
 class Gru(nn.Module):
@@ -30,9 +31,13 @@ class Gru(nn.Module):
         width = 3 * self.hidden
         input_kernel = self.param("input_kernel", nn.initializers.xavier_normal(), (x_BTD.shape[-1], width))
         input_bias = self.param("input_bias", nn.initializers.zeros, (width,))
-        recurrent_kernel = self.param("recurrent_kernel", nn.initializers.orthogonal(), (self.hidden, width))
+        by_rows = self.has_variable("params", KERNEL_BY_ROWS)
+        if by_rows:
+            recurrent_kernel: jax.Array = self.get_variable("params", KERNEL_BY_ROWS)
+        else:
+            recurrent_kernel = self.param("recurrent_kernel", nn.initializers.orthogonal(), (self.hidden, width))
         recurrent_bias = self.param("recurrent_bias", nn.initializers.zeros, (width,))
         gates_TBG = jnp.swapaxes(x_BTD, 0, 1) @ input_kernel + input_bias
-        scan = fast_gru_scan if runs_fast("gru", self.operations) else gru_scan
+        scan = row_gru_scan if by_rows else fast_gru_scan if runs_fast("gru", self.operations) else gru_scan
         h_TBH = scan(gates_TBG, recurrent_kernel, recurrent_bias, self.reverse)
         return jnp.swapaxes(h_TBH, 0, 1)

@@ -17,16 +17,22 @@ from madsep_jax.ops.fast_first_block import fast_first_block
 from madsep_jax.ops.fast_pooled_block import fast_dws_block
 from madsep_jax.ops.folded_dws_block import folded_block
 from madsep_jax.ops.folded_dws_blocks import folded_blocks
+from madsep_jax.ops.upsampling import Upsampled, as_array
 
 
 def train_block(
-    parameters: BlockParameters, x_BTWC: jax.Array, kept_BC: jax.Array | None, operations: Operations, *, pool: int
+    parameters: BlockParameters,
+    x_BTWC: jax.Array | Upsampled,
+    kept_BC: jax.Array | None,
+    operations: Operations,
+    *,
+    pool: int,
 ) -> tuple[jax.Array, BlockMoments]:
     """Apply one block in training; see `dws_block`."""
     x_BTWC, parameters, kept_BC = _of_one_type(x_BTWC, parameters, kept_BC)
     if not _may_run_fast(parameters, operations):
-        return dws_block(parameters, x_BTWC, None, kept_BC, pool=pool)
-    if x_BTWC.shape[-1] == 1:
+        return dws_block(parameters, as_array(x_BTWC), None, kept_BC, pool=pool)
+    if isinstance(x_BTWC, jax.Array) and x_BTWC.shape[-1] == 1:
         return fast_first_block(parameters, x_BTWC[..., 0], kept_BC, pool=pool)
     return fast_dws_block(parameters, x_BTWC, kept_BC, pool=pool)
 
@@ -56,12 +62,17 @@ def train_blocks(
 
 
 def evaluate_block(
-    parameters: BlockParameters, x_BTWC: jax.Array, moments: BlockMoments, operations: Operations, *, pool: int
+    parameters: BlockParameters,
+    x_BTWC: jax.Array | Upsampled,
+    moments: BlockMoments,
+    operations: Operations,
+    *,
+    pool: int,
 ) -> jax.Array:
     """Apply one block normalised by given moments, without dropout."""
     x_BTWC, parameters, moments = _of_one_type(x_BTWC, parameters, moments)
     if not _may_run_fast(parameters, operations):
-        return dws_block(parameters, x_BTWC, moments, pool=pool)[0]
+        return dws_block(parameters, as_array(x_BTWC), moments, pool=pool)[0]
     return folded_block(parameters, x_BTWC, moments, pool=pool)
 
 

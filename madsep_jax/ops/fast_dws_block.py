@@ -23,6 +23,7 @@ from madsep_jax.ops.depthwise_rows import kernel_products, tap_sum
 from madsep_jax.ops.dws_block import LEAKY_SLOPE, BlockMoments, BlockParameters, as_affine
 from madsep_jax.ops.frame_chunks import Chunk, FrameChunks
 from madsep_jax.ops.margins import Margins
+from madsep_jax.ops.upsampling import Upsampled
 
 #: Numbers of a chunk, so that two arrays of it fit into the second-level caches of two cores.
 CHUNK_VALUES = 550_000
@@ -50,6 +51,22 @@ class BlockInput(NamedTuple):
     offset_BC: jax.Array | None = None
     first_item: jax.Array | int = 0
     """Where the first of the B sequences lies in the buffer, which may hold more."""
+
+    @classmethod
+    def of(
+        cls,
+        parameters: BlockParameters,
+        x_BTWC: jax.Array | Upsampled,
+        dilation: int = 1,
+        buffer: jax.Array | None = None,
+    ) -> "BlockInput":
+        """Return the input of a block in a buffer of its own: the one given, which holds it already, or a new one."""
+        batch, frames, width, channels = x_BTWC.shape
+        chunks = cut(batch, frames, width * channels)
+        margins = Margins(len(parameters.depthwise_kernel_KKC), dilation)
+        if buffer is None:
+            buffer = x_BTWC.fill(margins, chunks) if isinstance(x_BTWC, Upsampled) else margins.fill(x_BTWC, chunks)
+        return cls(buffer, margins, chunks)
 
     @property
     def width(self) -> int:

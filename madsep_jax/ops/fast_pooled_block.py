@@ -1,21 +1,22 @@
 """One depthwise-separable block by itself, with max-pooling or without, written for speed."""
 
 import functools
+import math
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 
 from madsep_jax.ops.dws_block import BlockMoments, BlockParameters, as_affine
-from madsep_jax.ops.fast_dws_block import BlockInput, Room, cut, run_backward, run_forward
+from madsep_jax.ops.fast_dws_block import BlockInput, Room, run_backward, run_forward
 from madsep_jax.ops.frame_chunks import Chunk
-from madsep_jax.ops.margins import Margins
 from madsep_jax.ops.pooling import grad_of_pooled, max_pool_frequency
+from madsep_jax.ops.upsampling import Upsampled
 
 
 def fast_dws_block(
     parameters: BlockParameters,
-    x_BTWC: jax.Array,
+    x_BTWC: jax.Array | Upsampled,
     kept_BC: jax.Array | None = None,
     *,
     pool: int = 1,
@@ -46,16 +47,16 @@ def output_affine(
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
 def _pooled_block(
-    parameters: BlockParameters, x_BTWC: jax.Array, sign_C: jax.Array, pool: int, dilation: int
+    parameters: BlockParameters, x_BTWC: jax.Array | Upsampled, sign_C: jax.Array, pool: int, dilation: int
 ) -> tuple[jax.Array, BlockMoments]:
     """Return z, pooled, and the moments. Those of the inner BatchNorm are not differentiated."""
     return _forward(parameters, x_BTWC, sign_C, pool, dilation)[0]
 
 
 def _forward(
-    parameters: BlockParameters, x_BTWC: jax.Array, sign_C: jax.Array, pool: int, dilation: int
+    parameters: BlockParameters, x_BTWC: jax.Array | Upsampled, sign_C: jax.Array, pool: int, dilation: int
 ) -> tuple[tuple[jax.Array, BlockMoments], tuple]:
-    block_input = _block_input(parameters, x_BTWC, dilation)
+    block_input = BlockInput.of(parameters, x_BTWC, dilation)
     chunks, width, channels = block_input.chunks, block_input.width, len(sign_C)
 
     def put(z_BTWC: jax.Array, z_RWC: jax.Array, chunk: Chunk) -> jax.Array:
@@ -65,15 +66,15 @@ def _forward(
     room_BTWC = jnp.zeros((*shape, width, channels), x_BTWC.dtype)
     z_BTWC = jnp.zeros((*shape, width // pool, channels), x_BTWC.dtype)
     z_BTWC, _, moments = run_forward(parameters, block_input, room_BTWC, z_BTWC, put)
-    return (z_BTWC[:, : chunks.frames], moments), (parameters, x_BTWC, sign_C, moments)
+    return (z_BTWC[:, : chunks.frames], moments), (parameters, x_BTWC, block_input.buffer, sign_C, moments)
 
 
 def _backward(
     pool: int, dilation: int, residuals: tuple, cotangents: tuple[jax.Array, BlockMoments]
-) -> tuple[BlockParameters, jax.Array, None]:
-    (parameters, x_BTWC, sign_C, moments), (grad_BTWC, grad_moments) = residuals, cotangents
-    constant_C, slope_C = moments_gradient(moments, grad_moments, x_BTWC.size // x_BTWC.shape[-1])
-    block_input = _block_input(parameters, x_BTWC, dilation)
+) -> tuple[BlockParameters, jax.Array | Upsampled, None]:
+    (parameters, x_BTWC, buffer, sign_C, moments), (grad_BTWC, grad_moments) = residuals, cotangents
+    constant_C, slope_C = moments_gradient(moments, grad_moments, math.prod(x_BTWC.shape[:3]))
+    block_input = BlockInput.of(parameters, x_BTWC, dilation, buffer)
     chunks, width, channels = block_input.chunks, block_input.width, len(sign_C)
     grad_BTWC = chunks.filled(grad_BTWC)
 
@@ -87,6 +88,8 @@ def _backward(
         jnp.zeros(block_input.margins.shape(chunks.batch, chunks, width, channels), x_BTWC.dtype),
     )
     gradients, room, _ = run_backward(parameters, moments, block_input, room, grad_p)
+    if isinstance(x_BTWC, Upsampled):
+        return gradients, x_BTWC.gradient(room.grad_BTWC, chunks), None
     return gradients, room.grad_BTWC[:, : chunks.frames], None
 
 
@@ -97,10 +100,3 @@ def moments_gradient(moments: BlockMoments, grad_moments: BlockMoments, count: i
     """Return what the gradients of z's moments add to that of z: constant + slope · z."""
     slope_C = 2 / count * grad_moments.outer_var_C
     return grad_moments.outer_mean_C / count - slope_C * moments.outer_mean_C, slope_C
-
-
-def _block_input(parameters: BlockParameters, x_BTWC: jax.Array, dilation: int) -> BlockInput:
-    batch, frames, width, channels = x_BTWC.shape
-    chunks = cut(batch, frames, width * channels)
-    margins = Margins(len(parameters.depthwise_kernel_KKC), dilation)
-    return BlockInput(margins.fill(x_BTWC, chunks), margins, chunks)

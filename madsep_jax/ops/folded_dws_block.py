@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 
 from madsep_jax.ops.dws_block import BlockMoments, BlockParameters, as_affine
-from madsep_jax.ops.fast_dws_block import BlockInput, activate, cut, folded_pointwise, mix
+from madsep_jax.ops.fast_dws_block import BlockInput, activate, folded_pointwise, mix
 from madsep_jax.ops.fast_first_block import Windows
 from madsep_jax.ops.frame_chunks import Chunk
-from madsep_jax.ops.margins import Margins
 from madsep_jax.ops.pooling import max_pool_frequency
+from madsep_jax.ops.upsampling import Upsampled
 
 
 class Folded(NamedTuple):
@@ -37,28 +37,49 @@ class Folded(NamedTuple):
 
 
 def folded_block(
-    parameters: BlockParameters, x_BTWC: jax.Array, moments: BlockMoments, *, pool: int = 1, dilation: int = 1
+    parameters: BlockParameters,
+    x_BTWC: jax.Array | Upsampled,
+    moments: BlockMoments,
+    *,
+    pool: int = 1,
+    dilation: int = 1,
 ) -> jax.Array:
-    """Apply one block normalised by given moments; equals `madsep_jax.ops.dws_block.dws_block` with them."""
+    """Apply one block normalised by given moments; equals `madsep_jax.ops.dws_block.dws_block` with them.
+
+    One sequence after the other: its buffer is small enough then to stay in the cache.
+    """
     folded = Folded.of(parameters, moments)
-    batch, frames, width, _ = x_BTWC.shape
-    channels = len(folded.bias_C)
-    if x_BTWC.shape[-1] == 1:
+    sequences_BTWC, rest = (x_BTWC.x_BTWC, x_BTWC[1:]) if isinstance(x_BTWC, Upsampled) else (x_BTWC, None)
+
+    def run(x_TWC: jax.Array) -> jax.Array:
+        x_1TWC = x_TWC[None] if rest is None else Upsampled(x_TWC[None], *rest)
+        return _one_sequence(parameters, folded, x_1TWC, pool, dilation)[0]
+
+    return jax.lax.map(run, sequences_BTWC)
+
+
+def _one_sequence(
+    parameters: BlockParameters, folded: Folded, x_BTWC: jax.Array | Upsampled, pool: int, dilation: int
+) -> jax.Array:
+    batch, _, width, channels = x_BTWC.shape
+    if channels == 1 and not isinstance(x_BTWC, Upsampled):
         windows = Windows.of(x_BTWC[..., 0], parameters.depthwise_kernel_KKC)
         chunks = windows.chunks
+
+        def activated(chunk: Chunk) -> jax.Array:
+            return windows.activate(parameters, windows.read_around(chunk), chunk)
     else:
-        chunks = cut(batch, frames, width * channels)
-        margins = Margins(len(parameters.depthwise_kernel_KKC), dilation)
-        block_input = BlockInput(margins.fill(x_BTWC, chunks), margins, chunks)
+        block_input = BlockInput.of(parameters, x_BTWC, dilation)
+        chunks = block_input.chunks
+
+        def activated(chunk: Chunk) -> jax.Array:
+            return activate(parameters, block_input.read_around(chunk), dilation)
 
     def run(y_BTWC: jax.Array, chunk: Chunk) -> tuple[jax.Array, None]:
-        if x_BTWC.shape[-1] == 1:
-            a_RWC = windows.activate(parameters, windows.read_around(chunk), chunk)
-        else:
-            a_RWC = activate(parameters, block_input.read_around(chunk), dilation)
+        a_RWC = activated(chunk)
         # the factor's sign decides which value is the largest, so that it comes before the pooling
         return chunks.write(y_BTWC, max_pool_frequency(folded.after(a_RWC), pool), chunk), None
 
-    shape = (batch, chunks.filled_frames, width // pool, channels)
+    shape = (batch, chunks.filled_frames, width // pool, len(folded.bias_C))
     y_BTWC, _ = chunks.scan(run, jnp.zeros(shape, x_BTWC.dtype))
     return y_BTWC[:, : chunks.frames]

@@ -20,12 +20,30 @@ def folded_blocks(
     residual: bool = False,
     unrolled: bool = False,
 ) -> jax.Array:
-    """Apply equal blocks normalised by given moments; arguments as of `madsep_jax.ops.dws_block.dws_blocks`."""
+    """Apply equal blocks normalised by given moments; arguments as of `madsep_jax.ops.dws_block.dws_blocks`.
+
+    One sequence goes through all blocks before the next one does: the buffer is small enough then to stay in the cache.
+    """
     if len(set(dilations)) > 1:  # the margins differ
         return _one_by_one(parameters_L, x_BTWC, moments_L, dilations, residual)
+
+    def run(x_TWC: jax.Array) -> jax.Array:
+        return _in_one_buffer(parameters_L, x_TWC[None], moments_L, dilations[0], residual, unrolled)[0]
+
+    return jax.lax.map(run, x_BTWC)
+
+
+def _in_one_buffer(
+    parameters_L: BlockParameters,
+    x_BTWC: jax.Array,
+    moments_L: BlockMoments,
+    dilation: int,
+    residual: bool,
+    unrolled: bool,
+) -> jax.Array:
     layers, side = parameters_L.depthwise_kernel_KKC.shape[:2]
     batch, frames, width, channels = x_BTWC.shape
-    chunks, margins = cut(batch, frames, width * channels), Margins(side, dilations[0])
+    chunks, margins = cut(batch, frames, width * channels), Margins(side, dilation)
     buffer = jnp.zeros(margins.shape(2 * batch, chunks, width, channels), x_BTWC.dtype)
     buffer = jax.lax.dynamic_update_slice(buffer, x_BTWC, (0, margins.frames, margins.bins, 0))
 

@@ -1,0 +1,82 @@
+"""The upsampling between encoder and decoder of the DWS masker, and how it is written straight into a block's buffer.
+
+A transposed convolution over frequency with kernel and stride 2: each input position alone makes two outputs, so that
+it is one matrix product. Its padding of 2 cuts two outputs at each end, those of the first and the last position.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from madsep_jax.ops.frame_chunks import Chunk, FrameChunks
+from madsep_jax.ops.margins import Margins
+
+
+class Upsampled(NamedTuple):
+    """(B, T, W, C) upsampled to (B, T, 2W - 4, C): what it is made from, for the block that reads it.
+
+    The plain form of that block writes the array (`array`), the fast form its own buffer (`fill`), a few frames at a
+    time. The array would be the largest of the masker but one, and be written twice.
+    """
+
+    x_BTWC: jax.Array
+    kernel_C2C: jax.Array
+    bias_C: jax.Array
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Of the array."""
+        batch, frames, width, channels = self.x_BTWC.shape
+        return batch, frames, 2 * width - 4, channels
+
+    @property
+    def dtype(self) -> jnp.dtype:
+        """Of the array."""
+        return self.x_BTWC.dtype
+
+    def array(self) -> jax.Array:
+        """Return the array."""
+        return self._upsample(self.x_BTWC.reshape(-1, *self.x_BTWC.shape[2:])).reshape(self.shape)
+
+    def fill(self, margins: Margins, chunks: FrameChunks) -> jax.Array:
+        """Return a buffer that holds the array, as `Margins.fill` does."""
+        inputs_BTWC = chunks.filled(self.x_BTWC)
+        batch, _, width, channels = self.shape
+
+        def run(buffer: jax.Array, chunk: Chunk) -> tuple[jax.Array, None]:
+            up_RWC = self._upsample(chunks.read(inputs_BTWC, chunk))
+            return margins.write(buffer, up_RWC, chunk, chunk.sequence), None
+
+        return chunks.scan(run, jnp.zeros(margins.shape(batch, chunks, width, channels), self.dtype))[0]
+
+    def gradient(self, grad_BTWC: jax.Array, chunks: FrameChunks) -> "Upsampled":
+        """Return the gradients of input, kernel and bias from the array's, which is filled."""
+        inputs_BTWC = chunks.filled(self.x_BTWC)
+        channels = len(self.bias_C)
+        kernel_CP = self.kernel_C2C.reshape(channels, -1)
+
+        def run(carry: tuple[jax.Array, jax.Array, jax.Array], chunk: Chunk) -> tuple[tuple, None]:
+            grad_x_BTWC, grad_kernel_CP, sum_P = carry
+            grad_NP = chunks.without_fill(chunks.read(grad_BTWC, chunk), chunk).reshape(-1, 2 * channels)
+            x_RWC = chunks.read(inputs_BTWC, chunk)
+            grad_x_RWC = (grad_NP @ kernel_CP.T).reshape(len(x_RWC), -1, channels)
+            grad_x_BTWC = chunks.write(grad_x_BTWC, jnp.pad(grad_x_RWC, ((0, 0), (1, 1), (0, 0))), chunk)
+            grad_kernel_CP = grad_kernel_CP + x_RWC[:, 1:-1].reshape(-1, channels).T @ grad_NP
+            return (grad_x_BTWC, grad_kernel_CP, sum_P + jnp.sum(grad_NP, 0)), None
+
+        start = (jnp.zeros_like(inputs_BTWC), jnp.zeros_like(kernel_CP), jnp.zeros_like(kernel_CP[0]))
+        (grad_x_BTWC, grad_kernel_CP, sum_P), _ = chunks.scan(run, start)
+        return Upsampled(
+            grad_x_BTWC[:, : chunks.frames], grad_kernel_CP.reshape(self.kernel_C2C.shape), sum_P.reshape(2, -1).sum(0)
+        )
+
+    def _upsample(self, x_RWC: jax.Array) -> jax.Array:
+        rows, _, channels = x_RWC.shape
+        up_NP = x_RWC[:, 1:-1].reshape(-1, channels) @ self.kernel_C2C.reshape(channels, -1)
+        return up_NP.reshape(rows, -1, channels) + self.bias_C
+
+
+def as_array(x_BTWC: jax.Array | Upsampled) -> jax.Array:
+    """Return a block's input as an array."""
+    return x_BTWC.array() if isinstance(x_BTWC, Upsampled) else x_BTWC

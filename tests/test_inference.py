@@ -1,0 +1,72 @@
+"""Variables laid out for evaluation. Oracle: the plain scan and the model with its own variables, float64, 1e-10."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny import GRU, assert_close, enable_float64, magnitudes
+
+from madsep_jax import ComputeConfig, DilatedConfig, GruMaskerConfig, build_model
+from madsep_jax.inference import inference_variables
+from madsep_jax.ops.gru import gru_scan
+from madsep_jax.ops.row_gru import KERNEL_BY_ROWS, row_gru_scan
+
+TOLERANCE = 1e-10
+MASKERS = {
+    "mad": GruMaskerConfig(reduced_bins=9),
+    "twin": GruMaskerConfig(reduced_bins=9, twin=True),
+    "recurrent inference": GruMaskerConfig(reduced_bins=9, recurrent_iterations=3, recurrent_tolerance=1e-4),
+    "dilated masker": DilatedConfig(role="masker", blocks=2, channels=8, convolutions=1, groups=2, gru_dilation=3),
+}
+
+
+@settings(max_examples=6)
+@given(st.integers(1, 6), st.integers(1, 5), st.integers(1, 5), st.booleans())
+def test_scan_of_any_shape(steps, batch, hidden, reverse):
+    with enable_float64():
+        random = np.random.default_rng(steps)
+        shapes = (steps, batch, 3 * hidden), (hidden, 3 * hidden), (3 * hidden,)
+        gates_TBG, kernel_HG, bias_G = (jnp.asarray(random.normal(size=shape)) for shape in shapes)
+        found_TBH = row_gru_scan(gates_TBG, kernel_HG.T, bias_G, reverse)
+        assert_close(found_TBH, gru_scan(gates_TBG, kernel_HG, bias_G, reverse), TOLERANCE)
+
+
+def variables_of(run, mag_BSF):
+    shapes = jax.eval_shape(build_model(run.model).init, jax.random.key(0), mag_BSF)
+    random = np.random.default_rng(1)
+    return jax.tree.map(lambda leaf: jnp.asarray(0.3 * random.normal(size=leaf.shape)), shapes)
+
+
+def names(tree):
+    return [str(path[-1].key) for path, _ in jax.tree_util.tree_leaves_with_path(tree)]
+
+
+@pytest.mark.parametrize("name", MASKERS)
+def test_every_system_gives_the_same(name, float64, monkeypatch):
+    """With every kernel taken for a large one."""
+    monkeypatch.setattr("madsep_jax.ops.row_gru._LARGE_BYTES", 0)
+    run = dataclasses.replace(GRU, masker=MASKERS[name], compute=ComputeConfig(operations="fast"))
+    mag_BSF = jnp.asarray(magnitudes(2, run.sequences.frames, run.signal.bins), jnp.float64)
+    variables = variables_of(run, mag_BSF)
+    laid_out = inference_variables(run, variables)
+    assert KERNEL_BY_ROWS in names(laid_out)
+    assert "recurrent_kernel" not in names(laid_out)
+    found, expected = (build_model(run.model).apply(given, mag_BSF) for given in (laid_out, variables))
+    assert_close(found.voice_BTF, expected.voice_BTF, TOLERANCE)
+    assert found.decoder_calls == expected.decoder_calls
+
+
+def test_small_kernels_and_plain_operations_stay():
+    """Oracle: the definition, 16 MiB; 1200 units in float32 are 16.5 MiB."""
+
+    def tree(hidden):
+        return {"params": {"decoder": {"recurrent_kernel": jnp.zeros((hidden, 3 * hidden), jnp.float32)}}}
+
+    plain, fast = (dataclasses.replace(GRU, compute=ComputeConfig(operations=form)) for form in ("plain", "fast"))
+    assert names(inference_variables(fast, tree(1100))) == ["recurrent_kernel"]
+    assert names(inference_variables(fast, tree(1200))) == [KERNEL_BY_ROWS]
+    assert names(inference_variables(plain, tree(1200))) == ["recurrent_kernel"]
