@@ -74,7 +74,7 @@ def plot_all(results: Sequence[VariantResult], folder: Path) -> list[Path]:
 def _draw(picture: Picture, results: Sequence[VariantResult], folder: Path) -> Path | None:
     from matplotlib import colormaps
     from matplotlib.figure import Figure
-    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+    from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
     if not picture.fixed:
         results = _of_one_size(results)
@@ -106,8 +106,9 @@ def _draw(picture: Picture, results: Sequence[VariantResult], folder: Path) -> P
         axes.set_xscale("log")
         axes.set_yscale("log")
         for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axis.set_major_formatter(FuncFormatter(_shown))
-            axis.set_minor_formatter(FuncFormatter(_shown))
+            axis.set_minor_formatter(NullFormatter())
         if picture.fixed:
             axes.xaxis.set_major_locator(FixedLocator(sorted({picture.x(result) or 0 for result in results})))
             axes.xaxis.set_minor_locator(NullLocator())
