@@ -1,11 +1,11 @@
 """The order in which sequences are trained on: a pure function of seed and epoch, so that any step can be resumed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from madsep_jax.config import SequenceConfig, TrainingConfig
+from madsep_jax.config import DataConfig, SequenceConfig, TrainingConfig
 from madsep_jax.errors import InputError
 from madsep_jax.framing import sequence_count
 
@@ -19,37 +19,56 @@ class TrainingOrder:
     index_in_song: np.ndarray
     """Number of each sequence within its song."""
     training: TrainingConfig
+    data: DataConfig = field(default_factory=DataConfig)
+    silent: np.ndarray | None = None
+    """Whether each sequence is without voice; None where it does not matter."""
 
     @classmethod
     def of_songs(
-        cls, song_frames: Sequence[int], sequences: SequenceConfig, training: TrainingConfig
+        cls,
+        song_frames: Sequence[int],
+        sequences: SequenceConfig,
+        training: TrainingConfig,
+        data: DataConfig | None = None,
+        silent: Sequence[Sequence[int]] | None = None,
     ) -> "TrainingOrder":
-        """List the sequences of songs of so many frames.
+        """List the sequences of songs of so many frames; `silent` says which of each song's are without voice.
 
         In the order `passes`, songs that do not fill a pass are left out, as in the released code (the last two of
         DSD100's 50); where there are fewer than one pass takes, all are used.
 
         Raises:
-            InputError: where there are fewer sequences than a batch takes.
+            InputError: where an epoch has fewer sequences than a batch takes, or it is not known which are silent.
         """
+        data = data or DataConfig()
         counts = [sequence_count(frames, sequences, training.batch_size) for frames in song_frames]
         if training.order == "passes":
             counts = counts[: len(counts) // training.songs_per_pass * training.songs_per_pass] or counts
-        if sum(counts) < training.batch_size:
-            raise InputError(
-                f"training songs: found {sum(counts)} sequences in {len(counts)} songs, expected at least one batch "
-                f"of {training.batch_size}"
-            )
-        return cls(
+        order = cls(
             song_of=np.repeat(np.arange(len(counts)), counts),
-            index_in_song=np.concatenate([np.arange(count) for count in counts]),
+            index_in_song=np.concatenate([np.arange(count) for count in counts]) if counts else np.arange(0),
             training=training,
+            data=data,
+            silent=_marked(counts, silent) if data.silent_share < 1 else None,
         )
+        if order.epoch_length < training.batch_size:
+            raise InputError(
+                f"training songs: found {order.epoch_length} sequences in {len(counts)} songs, expected at least one "
+                f"batch of {training.batch_size}"
+            )
+        return order
+
+    @property
+    def epoch_length(self) -> int:
+        """Sequences in an epoch: all but the silent ones that it leaves out."""
+        silent = 0 if self.silent is None else int(np.count_nonzero(self.silent))
+        return len(self.song_of) - silent + round(self.data.silent_share * silent)
 
     @property
     def steps_per_epoch(self) -> int:
-        """Whole batches in an epoch; what is left over waits for the next epoch's order."""
-        return len(self.song_of) // self.training.batch_size
+        """Batches in an epoch; with `last_batch` "drop" what is left over waits for the next epoch's order."""
+        left_over = self.epoch_length % self.training.batch_size > 0
+        return self.epoch_length // self.training.batch_size + (left_over and self.data.last_batch == "pad")
 
     @property
     def total_steps(self) -> int:
@@ -59,7 +78,23 @@ class TrainingOrder:
     def epoch(self, epoch: int) -> np.ndarray:
         """Return the sequences in the order of an epoch: indices into `song_of` and `index_in_song`."""
         random = np.random.RandomState([self.training.seed, epoch])  # a stream that NumPy keeps for good
+        taken = self._taken(epoch)
         if self.training.order == "global":
-            return random.permutation(len(self.song_of))
-        passes = self.song_of // self.training.songs_per_pass
-        return np.concatenate([random.permutation(np.flatnonzero(passes == number)) for number in np.unique(passes)])
+            return random.permutation(taken)
+        passes = self.song_of[taken] // self.training.songs_per_pass
+        return np.concatenate([random.permutation(taken[passes == number]) for number in np.unique(passes)])
+
+    def _taken(self, epoch: int) -> np.ndarray:
+        """Return the sequences of an epoch, in order."""
+        if self.silent is None:
+            return np.arange(len(self.song_of))
+        random = np.random.RandomState([self.training.seed, epoch, 1])
+        left_out = random.permutation(np.flatnonzero(self.silent))[: len(self.song_of) - self.epoch_length]
+        return np.delete(np.arange(len(self.song_of)), left_out)
+
+
+def _marked(counts: Sequence[int], silent: Sequence[Sequence[int]] | None) -> np.ndarray:
+    if silent is None:
+        raise InputError("DataConfig.silent_share: needs a prepared set, which knows the sequences without voice")
+    marks = [np.isin(np.arange(count), numbers) for count, numbers in zip(counts, silent, strict=False)]
+    return np.concatenate(marks) if marks else np.zeros(0, bool)

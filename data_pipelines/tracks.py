@@ -1,11 +1,12 @@
 """What a data set is here: a list of tracks, each a mixture and its stems, in a split."""
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 
-Split = Literal["train", "test"]
+#: "train" for the songs to learn from, "test" for those to score; a folder of stems may have others.
+Split = str
 
 #: The stems that every track has, in the order of DSD100 and MUSDB18.
 STEMS = ("vocals", "drums", "bass", "other")

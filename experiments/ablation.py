@@ -7,13 +7,14 @@ nothing else.
 import dataclasses
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 
 from cyclopts import App
 from rich.console import Console
 
-from data_pipelines.features import TrackFeatures, load_features
+from data_pipelines.features import load_features
+from data_pipelines.sources import SongSpectrograms, Source
 from experiments.command import run
 from experiments.experiment_folder import ExperimentFolder
 from experiments.options import AblationOptions
@@ -23,11 +24,14 @@ from experiments.report import show, write_report
 from experiments.rows import Row, RowResult
 from experiments.score_row import checkpoint_estimator, reference_estimator, score_tracks, scoring_pool
 from experiments.train_row import OnStep, checkpoint_folder, train_row
+from madsep_jax.config import RunConfig
 from madsep_jax.config_io import to_dict
 from madsep_jax.cost import forward_gflop_per_second
 from madsep_jax.environment import describe_device
 from madsep_jax.models.shapes import parameter_counts
 from madsep_jax.train import NonFiniteLossError
+
+SourceOf = Callable[[RunConfig], Source]
 
 _DEFAULTS = AblationOptions()
 app = App(name="ablation", usage="Usage: python -m experiments.ablation [OPTIONS]", version_flags=[])
@@ -46,8 +50,7 @@ def ablation(options: AblationOptions = _DEFAULTS) -> None:
         console.print(plan_table(plan, options.processes))
         return
     folder = ExperimentFolder.find(plan.out, plan.base, plan.songs.fingerprint())
-    with Bar(console, "spectrograms", len(plan.songs.train)) as bar:
-        features = load_features(plan.songs.train, plan.base.signal, options.cache, bar.advance)
+    source_of = training_source(plan, options, console)
     if folder.is_new:
         check_songs(plan, console)
         folder.create()
@@ -56,13 +59,26 @@ def ablation(options: AblationOptions = _DEFAULTS) -> None:
         for row in plan.rows:
             result = folder.finished(row)
             if result is None:
-                result = run_row(row, plan, features, pool, options.processes, console)
+                result = run_row(row, plan, source_of, pool, options.processes, console)
                 folder.finish(row, result)
             results.append(result)
             shown = results + folder.others(plan.rows)
             write_report(plan, shown)
             show(console, plan, shown, with_caption=row is plan.rows[-1])
     say(console, f"Results: {plan.out}/ (table.md, results.csv, results.json, plots, a checkpoint for each row)")
+
+
+def training_source(plan: Plan, options: AblationOptions, console: Console) -> SourceOf:
+    """Return what gives a row its training sequences: a prepared set, or spectrograms computed now or before."""
+    if plan.songs.prepared:
+        from data_pipelines.prepared.reader import PreparedSongs
+
+        plan.songs.prepared.check(console)
+        prepared = PreparedSongs(plan.songs.prepared.folder)
+        return lambda config: prepared
+    with Bar(console, "spectrograms", len(plan.songs.train)) as bar:
+        features = load_features(plan.songs.train, plan.base.signal, options.cache, bar.advance)
+    return lambda config: SongSpectrograms(features, config.sequences)
 
 
 def check_songs(plan: Plan, console: Console) -> None:
@@ -76,7 +92,7 @@ def check_songs(plan: Plan, console: Console) -> None:
 def run_row(
     row: Row,
     plan: Plan,
-    features: list[TrackFeatures],
+    source_of: SourceOf,
     pool: ProcessPoolExecutor,
     processes: int,
     console: Console,
@@ -99,7 +115,7 @@ def run_row(
         try:
             with Bar(console, f"{row.folder_name}: training", plan.steps_of(row.config)) as bar:
                 on_step = _step_reporter(bar, row.config.training.batch_size)
-                trained = train_row(row.config, features, folder, on_step)
+                trained = train_row(row.config, source_of(row.config), folder, on_step)
         except NonFiniteLossError as error:
             say(console, f"{row.folder_name}: {error}")
             return dataclasses.replace(result, status=f"failed: {error}")

@@ -34,6 +34,10 @@ class AblationOptions:
     data: str = EMBEDDED
     """Songs: 'embedded' (made from a seed, nothing to download), or a folder in the layout of DSD100 or MUSDB18-HQ."""
 
+    prepared: Path | None = None
+    """Train on this set, prepared by `python -m data_pipelines.prepare` as spectrograms or as waveforms, in place of
+    the training songs of --data."""
+
     preset: str = "quick"
     """Recipe: quick (a quarter of the signal size, minutes), paper (full size, as published),
     or released_code (as paper, but for what the published programs do otherwise)."""

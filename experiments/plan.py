@@ -1,6 +1,5 @@
 """From options to what is to be done."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,9 @@ from rich.text import Text
 
 from data_pipelines.order import TrainingOrder
 from experiments import estimate
+from experiments.assignment import parse_assignment
 from experiments.options import AblationOptions
+from experiments.prepared_songs import PreparedTraining
 from experiments.rows import REFERENCES, Row
 from experiments.songs import Songs, load_songs
 from experiments.systems import expand
@@ -41,18 +42,21 @@ class Plan:
 
     def steps_of(self, config: RunConfig) -> int:
         """Return the training steps of a row, or of the base."""
+        if self.songs.prepared:
+            return self.songs.prepared.order(config).total_steps
         frames = [_frames(track.duration_s, config) for track in self.songs.train]
-        return TrainingOrder.of_songs(frames, config.sequences, config.training).total_steps
+        return TrainingOrder.of_songs(frames, config.sequences, config.training, config.data).total_steps
 
 
 def make_plan(options: AblationOptions) -> Plan:
     """Check the options and resolve them. Raises InputError where one cannot be used."""
     _require_positive(options)
-    base = _base(options)
+    prepared = PreparedTraining.find(options.prepared) if options.prepared else None
+    base = _base(options, prepared)
+    songs = load_songs(options.data, base.signal.sample_rate, prepared)
     systems = expand(options.systems or DEFAULT_SYSTEMS[options.preset], options.layers, options.channels, base.preset)
     rows = [Row(name, None) for name in REFERENCES]
     rows += [Row.of_system(system, seed, base) for system in systems for seed in range(options.seeds)]
-    songs = load_songs(options.data, base.signal.sample_rate)
     out = options.out or Path("runs") / f"{options.preset}-{Path(options.data).name}"
     plan = Plan(base, rows, songs, out)
     for config in (base, *(row.config for row in rows if row.config)):
@@ -87,9 +91,9 @@ def plan_table(plan: Plan, processes: int) -> Table:
     return table
 
 
-def _base(options: AblationOptions) -> RunConfig:
+def _base(options: AblationOptions, prepared: PreparedTraining | None) -> RunConfig:
     base = preset_config(options.preset)
-    changes: dict[str, Any] = {}
+    changes: dict[str, Any] = {"data.features": prepared.index.settings.features} if prepared else {}
     if options.epochs is not None and options.steps is not None:
         raise InputError("--epochs and --steps: found both, expected one of them")
     if options.epochs is not None:
@@ -99,20 +103,11 @@ def _base(options: AblationOptions) -> RunConfig:
     if options.batch is not None:
         changes["training.batch_size"] = options.batch
     for assignment in options.set:
-        name, equals, value = assignment.partition("=")
-        if not equals:
-            raise InputError(f"--set {assignment}: expected NAME=VALUE, as in training.learning_rate=0.0003")
-        if name.startswith("masker") or name in ("training.seed", "preset"):
-            raise InputError(f"--set {assignment}: is decided by --systems, --seeds and --preset")
-        changes[name] = _json_or_text(value)
+        name, value = parse_assignment(assignment)
+        if name.startswith("masker") or name in ("training.seed", "preset", "data.features"):
+            raise InputError(f"--set {assignment}: is decided by --systems, --seeds, --preset and --prepared")
+        changes[name] = value
     return override(base, changes)
-
-
-def _json_or_text(value: str) -> Any:
-    try:
-        return json.loads(value)
-    except ValueError:
-        return value
 
 
 def _require_positive(options: AblationOptions) -> None:

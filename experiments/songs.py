@@ -4,13 +4,13 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_pipelines.embedded import EmbeddedConfig, embedded_tracks
+from data_pipelines.embedded.corpus import corpus
 from data_pipelines.layouts import find_tracks
 from data_pipelines.tracks import Track
+from experiments.prepared_songs import PreparedTraining
 from madsep_jax.errors import InputError
 
 EMBEDDED = "embedded"
-_EMBEDDED_TRAIN_SONGS = 32
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,8 @@ class Songs:
     description: str
     train: list[Track]
     test: list[Track]
+    prepared: PreparedTraining | None = None
+    """Trained on in place of `train`."""
 
     @property
     def test_seconds(self) -> float:
@@ -29,27 +31,35 @@ class Songs:
     def fingerprint(self) -> str:
         """A text that changes when any song does."""
         lines = [f"{track.split}/{track.name}/{track.fingerprint()}" for track in self.train + self.test]
+        lines += [self.prepared.fingerprint()] if self.prepared else []
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
-def load_songs(data: str, sample_rate: int) -> Songs:
+def load_songs(data: str, sample_rate: int, trained_on: PreparedTraining | None = None) -> Songs:
     """Find the songs: `embedded`, made at the rate that the models need, or a folder in a known layout.
 
+    With a prepared set to train on, only those to score are looked for.
+
     Raises:
-        InputError: where the folder cannot be used, or has no songs to train on or to score.
+        InputError: where the folder or the set cannot be used, or has no songs to train on or to score, or where a
+            song would be both trained on and scored.
     """
     if data == EMBEDDED:
-        config = EmbeddedConfig(sample_rate=sample_rate, train_songs=_EMBEDDED_TRAIN_SONGS)
-        tracks: list[Track] = list(embedded_tracks(config))
+        tracks: list[Track] = list(corpus(sample_rate))
         place = "the embedded corpus"
     else:
         tracks = find_tracks(Path(data))
         place = Path(data).resolve().name
-    train = [track for track in tracks if track.split == "train"]
+    train = [track for track in tracks if track.split == "train" and not trained_on]
     test = [track for track in tracks if track.split == "test"]
     for split, found in (("training", train), ("test", test)):
-        if not found:
+        if not found and not (trained_on and split == "training"):
             raise InputError(f"{data}: found no {split} songs, expected at least one")
+    if trained_on:
+        trained_on.require_others([track.name for track in test])
+        minutes_of_test = sum(track.duration_s for track in test) / 60
+        scored = f"scored on {place} ({len(test)} test songs, {minutes_of_test:.1f} min)"
+        return Songs(f"{trained_on.description}; {scored}", train, test, trained_on)
     minutes = [sum(track.duration_s for track in part) / 60 for part in (train, test)]
     description = (
         f"{place} ({len(train)} training songs, {minutes[0]:.1f} min; {len(test)} test songs, {minutes[1]:.1f} min)"

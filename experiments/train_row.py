@@ -3,19 +3,20 @@
 import dataclasses
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_pipelines.features import TrackFeatures
 from data_pipelines.order import TrainingOrder
-from data_pipelines.pipeline import training_batches
+from data_pipelines.pipeline import example_batch, training_batches
+from data_pipelines.sources import Source
+from data_pipelines.to_device import prefetch_to_device
 from experiments.train_log import TrainLog
 from madsep_jax.checkpoint import restore_state, save_checkpoint
 from madsep_jax.config import RunConfig
 from madsep_jax.errors import InputError
 from madsep_jax.files import read_json, write_json
-from madsep_jax.train import Batch, TrainState, compile_train_step, fit, init_state
+from madsep_jax.train import TrainState, compile_train_step, fit, init_state
 
 _SAVE_EVERY_S = 60.0
 _UNTIMED_STEPS = 3
@@ -39,12 +40,12 @@ def checkpoint_folder(row_folder: Path) -> Path:
     return row_folder / "checkpoint"
 
 
-def train_row(config: RunConfig, features: list[TrackFeatures], folder: Path, on_step: OnStep) -> TrainResult:
+def train_row(config: RunConfig, source: Source, folder: Path, on_step: OnStep) -> TrainResult:
     """Train to the last step, saving every minute and at the end; a finished training is not repeated.
 
     Raises:
         NonFiniteLossError: where the loss became NaN or infinite.
-        InputError: where there are too few songs for a batch.
+        InputError: where there are too few songs for a batch, or a record of a prepared set cannot be read.
     """
     done = folder / "training.json"
     if done.is_file():
@@ -52,12 +53,12 @@ def train_row(config: RunConfig, features: list[TrackFeatures], folder: Path, on
             return TrainResult(**read_json(done))
         except TypeError:
             raise InputError(f"{done}: is damaged, expected what this command wrote; delete its folder") from None
-    order = TrainingOrder.of_songs([track.frames for track in features], config.sequences, config.training)
+    order = TrainingOrder.of_songs(source.song_frames, config.sequences, config.training, config.data, source.silent)
     start = time.perf_counter()
     state = init_state(config)
     state = restore_state(checkpoint_folder(folder), state) or state
     first_step = int(state.step)
-    train_step, compile_s = compile_train_step(config, state)
+    train_step, compile_s = compile_train_step(config, state, example_batch(source, order))
     clock = _StepClock()
     with TrainLog(folder, first_step) as log:
 
@@ -73,7 +74,7 @@ def train_row(config: RunConfig, features: list[TrackFeatures], folder: Path, on
             save_checkpoint(checkpoint_folder(folder), config, state)
             clock.saved()
 
-        batches: Iterator[Batch] = training_batches(features, order, config.sequences, first_step)
+        batches = prefetch_to_device(training_batches(source, order, first_step))
         fit(state, train_step, batches, report, save_due, save)
     result = TrainResult(order.total_steps, compile_s, clock.median(), time.perf_counter() - start)
     write_json(done, dataclasses.asdict(result))

@@ -3,6 +3,7 @@
 from madsep_jax.config import (
     AutoencoderConfig,
     ComputeConfig,
+    DataConfig,
     DilatedConfig,
     DwsMaskerConfig,
     GruMaskerConfig,
@@ -20,6 +21,7 @@ from madsep_jax.separation import separate
 __all__ = [
     "AutoencoderConfig",
     "ComputeConfig",
+    "DataConfig",
     "DilatedConfig",
     "DwsMaskerConfig",
     "GruMaskerConfig",

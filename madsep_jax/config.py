@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
+from madsep_jax.data_config import DataConfig
 from madsep_jax.errors import InputError
 from madsep_jax.masker_config import (
     LEAST_DWS_BINS,
@@ -24,6 +25,7 @@ from madsep_jax.require import require
 __all__ = [
     "AutoencoderConfig",
     "ComputeConfig",
+    "DataConfig",
     "DilatedConfig",
     "DwsMaskerConfig",
     "GruMaskerConfig",
@@ -205,6 +207,7 @@ class RunConfig:
     masker: MaskerConfig = field(default_factory=GruMaskerConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    data: DataConfig = field(default_factory=DataConfig)
     compute: ComputeConfig = field(default_factory=ComputeConfig)
 
     def __post_init__(self) -> None:

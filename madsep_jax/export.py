@@ -16,6 +16,7 @@ from madsep_jax.config import RunConfig
 from madsep_jax.models import build_model
 from madsep_jax.models.twin import without_training_parts
 from madsep_jax.train import Batch, Metrics, TrainState, TrainStep, make_train_step, zero_batch
+from madsep_jax.waveforms import WaveformBatch
 
 
 def export_forward(config: RunConfig, variables: Mapping[str, Any]) -> export.Exported:
@@ -59,7 +60,7 @@ def export_train_step(config: RunConfig, state: TrainState) -> export.Exported:
 def train_step_of(program: export.Exported) -> TrainStep:
     """Return the train step that a program of `export_train_step` holds: to be jitted, the state donated."""
 
-    def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+    def train_step(state: TrainState, batch: Batch | WaveformBatch) -> tuple[TrainState, Metrics]:
         leaves, structure = jax.tree.flatten(state)
         new_leaves, metrics = program.call(leaves, tuple(batch))
         return jax.tree.unflatten(structure, new_leaves), metrics

@@ -17,25 +17,65 @@ def decode_to_wav(path: Path) -> io.BytesIO:
     Raises:
         InputError: the decoder is not installed, or the file holds no sound that it can decode.
     """
-    try:
-        import av
-        import soundfile
-    except ImportError as error:
-        raise InputError(f'{path.suffix} files need the package av: pip install "madsep-jax[audio]"') from error
-    try:
-        with av.open(str(path)) as container:
-            if not container.streams.audio:
-                raise InputError(f"{path}: found no sound stream, expected one")
-            stream = container.streams.audio[0]
-            blocks_CN = [_block(frame) for frame in container.decode(stream)]
-            sample_rate = stream.rate
-    except av.FFmpegError as error:
-        raise InputError(f"{path}: cannot be read as audio ({error.strerror}), expected mp4 or m4a sound") from error
+    sample_rate, (samples_NC,) = decode_streams(path, 1)
+    import soundfile
+
     wav = io.BytesIO()
-    samples_NC = np.concatenate(blocks_CN, axis=1).T if blocks_CN else np.zeros((0, 1), np.float32)
     soundfile.write(wav, samples_NC, sample_rate, format="WAV", subtype="FLOAT")
     wav.seek(0)
     return wav
+
+
+def decode_streams(path: Path, count: int) -> tuple[int, list[np.ndarray]]:
+    """Decode the first `count` sound streams of a file: their rate in Hz, and for each float32 (samples N, channels C).
+
+    Raises:
+        InputError: the decoder is not installed, the file holds fewer streams, or none that it can decode.
+    """
+    av = _decoder(path)
+    try:
+        with av.open(str(path)) as container:
+            streams = _first_streams(container, path, count)
+            blocks_CN: dict[int, list[np.ndarray]] = {stream.index: [] for stream in streams}
+            for packet in container.demux(streams):
+                blocks_CN[packet.stream.index] += [_block(frame) for frame in packet.decode()]
+            sample_rate = streams[0].rate
+    except av.FFmpegError as error:
+        raise InputError(f"{path}: cannot be read as audio ({error.strerror}), expected mp4 or m4a sound") from error
+    silence = [np.zeros((1, 0), np.float32)]
+    return sample_rate, [np.concatenate(blocks or silence, axis=1).T for blocks in blocks_CN.values()]
+
+
+def probe_streams(path: Path, count: int) -> tuple[int, int]:
+    """Return the rate in Hz and about how many samples the first streams have, by the file's header.
+
+    Decoding may return up to a block of 1024 samples more or fewer.
+
+    Raises:
+        InputError: as of `decode_streams`.
+    """
+    av = _decoder(path)
+    try:
+        with av.open(str(path)) as container:
+            stream = _first_streams(container, path, count)[0]
+            return stream.rate, round(float((stream.duration or 0) * stream.time_base) * stream.rate)
+    except av.FFmpegError as error:
+        raise InputError(f"{path}: cannot be read as audio ({error.strerror}), expected mp4 or m4a sound") from error
+
+
+def _decoder(path: Path) -> Any:
+    try:
+        import av
+    except ImportError as error:
+        raise InputError(f'{path.suffix} files need the package av: pip install "madsep-jax[audio]"') from error
+    return av
+
+
+def _first_streams(container: Any, path: Path, count: int) -> list[Any]:
+    found = list(container.streams.audio)
+    if len(found) < count:
+        raise InputError(f"{path}: found {len(found)} sound streams, expected {count}")
+    return found[:count]
 
 
 def _block(frame: Any) -> np.ndarray:

@@ -13,17 +13,18 @@ import numpy as np
 
 from madsep_jax.config import SignalConfig
 
-_EDGE_HOPS = 3
+#: Hops of zeros before and after a signal.
+EDGE_HOPS = 3
 
 
 def frame_count(samples: int, config: SignalConfig) -> int:
     """Frames that a signal of so many samples has, the empty last ones included."""
-    return samples // config.hop_length + 2 * _EDGE_HOPS
+    return samples // config.hop_length + 2 * EDGE_HOPS
 
 
 def full_frame_count(samples: int, config: SignalConfig) -> int:
     """Frames that are not empty: those whose window ends within the padded signal."""
-    padded = samples + 2 * _EDGE_HOPS * config.hop_length
+    padded = samples + 2 * EDGE_HOPS * config.hop_length
     return (padded - config.window_length) // config.hop_length + 1
 
 
@@ -55,7 +56,7 @@ def stft(samples: jax.Array, config: SignalConfig | None = None) -> jax.Array:
     config = config or SignalConfig()
     samples = jnp.asarray(samples)
     length = samples.shape[-1]
-    edge = _EDGE_HOPS * config.hop_length
+    edge = EDGE_HOPS * config.hop_length
     full = full_frame_count(length, config)
     padded = jnp.pad(samples, [(0, 0)] * (samples.ndim - 1) + [(edge, edge)])
     frames = cut_frames(padded, full, config)
@@ -86,7 +87,7 @@ def istft(spectrum: jax.Array, length: int, config: SignalConfig | None = None) 
     frames = synthesise_frames(spectrum[..., :full, :], config)
     overlapped = overlap_add(frames, config.hop_length)
     squares = overlapped_squares(full, config)
-    edge = _EDGE_HOPS * config.hop_length
+    edge = EDGE_HOPS * config.hop_length
     inside = slice(edge, edge + length)
     return overlapped[..., inside] / jnp.asarray(squares[inside], overlapped.dtype)
 

@@ -17,10 +17,11 @@ from madsep_jax.losses import input_and_target, loss_parts
 from madsep_jax.models import build_model
 from madsep_jax.ops.choice import runs_fast
 from madsep_jax.ops.fused_adam import Update, fused_update, optax_update
+from madsep_jax.waveforms import WaveformBatch, magnitudes_of
 
 
 class Batch(NamedTuple):
-    """Magnitudes of one batch of sequences."""
+    """Magnitudes of one batch of sequences; those of 16 bits are computed with in float32."""
 
     mix_BSF: ArrayLike
     voice_BTF: ArrayLike
@@ -49,7 +50,7 @@ class TrainState:
 
 
 Metrics = dict[str, jax.Array]
-TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
+TrainStep = Callable[[TrainState, Batch | WaveformBatch], tuple[TrainState, Metrics]]
 
 
 class NonFiniteLossError(RuntimeError):
@@ -98,13 +99,13 @@ def make_train_step(config: RunConfig) -> TrainStep:
     """Return the pure function from (state, batch) to (state, metrics); `jit_train_step` jits it.
 
     Metrics are the loss, its parts by name, the gradient's global norm before clipping, and, of a recurrent inference,
-    how often the decoder was applied.
+    how often the decoder was applied. Of a batch of waveforms, the step computes the magnitudes first.
     """
     model = build_model(config.model)
     update = _make_update(config)
 
-    def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-        mix_BSF, voice_BTF = input_and_target(jnp.asarray(batch.mix_BSF), jnp.asarray(batch.voice_BTF), config.loss)
+    def train_step(state: TrainState, batch: Batch | WaveformBatch) -> tuple[TrainState, Metrics]:
+        mix_BSF, voice_BTF = input_and_target(*_magnitudes(batch, config), config.loss)
         rngs = {"dropout": jax.random.fold_in(state.dropout_key, state.step)}
 
         def loss_of(params: Any) -> tuple[jax.Array, tuple[Metrics, Metrics, Any]]:
@@ -138,9 +139,25 @@ def jit_train_step(train_step: TrainStep) -> Any:
     return jax.jit(train_step, donate_argnums=0, keep_unused=True)
 
 
-def compile_train_step(config: RunConfig, state: TrainState) -> tuple[Any, float]:
-    """Compile the step ahead of time, with the state's buffers donated; return it and the seconds that it took."""
-    batch = jax.eval_shape(lambda: zero_batch(config))
+def _magnitudes(batch: Batch | WaveformBatch, config: RunConfig) -> tuple[jax.Array, jax.Array]:
+    if isinstance(batch, WaveformBatch):
+        return magnitudes_of(batch, config.signal, config.sequences)
+    mix_BSF, voice_BTF = (_at_least_float32(jnp.asarray(mag)) for mag in batch)
+    return mix_BSF, voice_BTF
+
+
+def _at_least_float32(mag: jax.Array) -> jax.Array:
+    return mag.astype(jnp.promote_types(mag.dtype, jnp.float32))
+
+
+def compile_train_step(
+    config: RunConfig, state: TrainState, like: Batch | WaveformBatch | None = None
+) -> tuple[Any, float]:
+    """Compile the step ahead of time, with the state's buffers donated; return it and the seconds that it took.
+
+    The step takes batches `like` the one given, and float32 magnitudes where none is.
+    """
+    batch = jax.eval_shape(lambda: zero_batch(config) if like is None else like)
     start = time.perf_counter()
     compiled = jit_train_step(make_train_step(config)).lower(state, batch).compile()
     return compiled, time.perf_counter() - start
@@ -155,7 +172,7 @@ def zero_batch(config: RunConfig) -> Batch:
 def fit(
     state: TrainState,
     train_step: TrainStep,
-    batches: Iterable[Batch],
+    batches: Iterable[Batch | WaveformBatch],
     on_step: Callable[[int, dict[str, float]], None],
     save_due: Callable[[int], bool] = lambda step: False,
     save: Callable[[TrainState], None] = lambda state: None,

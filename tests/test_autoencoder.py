@@ -9,6 +9,7 @@ import pytest
 from data_pipelines.features import TrackFeatures
 from data_pipelines.order import TrainingOrder
 from data_pipelines.pipeline import training_batches
+from data_pipelines.sources import SongSpectrograms
 from madsep_jax import InputError, ModelConfig, RunConfig, SequenceConfig, SignalConfig, TrainingConfig, build_model
 from madsep_jax.config import AutoencoderConfig
 from madsep_jax.framing import cut_sequences, join_sequences, middle_frames
@@ -85,7 +86,7 @@ def test_single_frames_reach_the_training():
     song_MF = np.arange(33, dtype=np.float32)[:, None] * np.ones(65, np.float32)
     features = [TrackFeatures("song", song_MF, song_MF / 2)]
     order = TrainingOrder.of_songs([33], SINGLE, TrainingConfig(batch_size=8, epochs=1))
-    batches = list(training_batches(features, order, SINGLE))
+    batches = list(training_batches(SongSpectrograms(features, SINGLE), order))
     assert len(batches) == 4
     seen = []
     for batch in batches:

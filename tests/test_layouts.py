@@ -197,7 +197,7 @@ def test_folders_that_are_no_data_set(tmp_path):
     with pytest.raises(InputError, match="file: is a file, expected the folder of DSD100"):
         find_tracks(tmp_path / "file")
     (tmp_path / "a" / "train").mkdir()
-    (tmp_path / "a" / "train" / "song.stem.mp4").touch()
+    (tmp_path / "a" / "train" / "song.mp4").touch()
     with pytest.raises(InputError, match=r"a: no tracks, expected a folder for each track in train or test$"):
         find_tracks(tmp_path)
     (tmp_path / "b" / "Mixtures" / "Dev").mkdir(parents=True)

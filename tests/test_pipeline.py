@@ -9,6 +9,7 @@ from tiny import GRU, SEQUENCES, SIGNAL, assert_close
 
 from data_pipelines.features import TrackFeatures, default_cache, load_features
 from data_pipelines.order import TrainingOrder
+from data_pipelines.sources import SongSpectrograms
 from data_pipelines.tracks import TrackAudio
 from madsep_jax import InputError, SequenceConfig, TrainingConfig
 from madsep_jax.spectrogram import mono_magnitudes
@@ -114,7 +115,7 @@ def training_batches():
 
 def test_batches_are_the_plain_cut(features, training_batches):
     order = order_of()
-    found = list(training_batches(features, order, SEQUENCES))
+    found = list(training_batches(SongSpectrograms(features, SEQUENCES), order))
     assert len(found) == 10
     for batch, (mix_BSF, voice_BTF) in zip(found, plain_batches(features, order), strict=False):
         assert batch.mix_BSF.dtype == batch.voice_BTF.dtype == np.float32
@@ -124,8 +125,8 @@ def test_batches_are_the_plain_cut(features, training_batches):
 
 @pytest.mark.parametrize("first_step", [0, 3, 7, 10])
 def test_a_late_start_is_the_tail_of_the_whole(features, training_batches, first_step):
-    whole = list(training_batches(features, order_of(), SEQUENCES))
-    tail = list(training_batches(features, order_of(), SEQUENCES, first_step))
+    whole = list(training_batches(SongSpectrograms(features, SEQUENCES), order_of()))
+    tail = list(training_batches(SongSpectrograms(features, SEQUENCES), order_of(), first_step))
     assert len(tail) == 10 - first_step
     for found, expected in zip(tail, whole[first_step:], strict=True):
         np.testing.assert_array_equal(found.mix_BSF, expected.mix_BSF)
@@ -243,6 +244,6 @@ def test_batches_train(tmp_path, training_batches):
     """From tracks to what a training step takes."""
     features = load_features([FakeTrack("one"), FakeTrack("other")], GRU.signal, tmp_path)
     order = TrainingOrder.of_songs([song.frames for song in features], GRU.sequences, GRU.training)
-    batch = next(training_batches(features, order, GRU.sequences))
+    batch = next(training_batches(SongSpectrograms(features, GRU.sequences), order))
     assert batch.mix_BSF.shape == (2, 8, 81)
     assert batch.voice_BTF.shape == (2, 4, 81)

@@ -1,0 +1,47 @@
+"""Shards as an Apache Beam pipeline: for data sets that one machine would take too long for.
+
+Needs the extra `beam`. The workers must see the songs and the set's folder under the same paths.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from data_pipelines.prepared.records import TrackFacts
+from data_pipelines.prepared.runners import Runner
+from data_pipelines.prepared.shard import ShardJob
+from madsep_jax.errors import InputError
+
+
+def run_in_beam(options: Sequence[str]) -> Runner:
+    """Return what runs jobs as a Beam pipeline; `options` are Beam's own, such as --runner=FlinkRunner.
+
+    Raises:
+        InputError: Apache Beam is not installed, or knows no such runner.
+    """
+    beam = _beam()
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    pipeline_options = PipelineOptions(list(options), save_main_session=False)
+
+    def run(jobs: Sequence[tuple[int, ShardJob]]) -> Iterator[tuple[int, TrackFacts]]:
+        with beam.Pipeline(options=pipeline_options) as pipeline:
+            _ = (
+                pipeline
+                | "Tracks" >> beam.Create([job for _, job in jobs])
+                | "OneAWorker" >> beam.Reshuffle()
+                | "Write" >> beam.Map(ShardJob.run)
+            )
+        for number, job in jobs:
+            facts = job.finished()
+            assert facts is not None, job.path
+            yield number, facts
+
+    return run
+
+
+def _beam() -> Any:
+    try:
+        import apache_beam
+    except ImportError as error:
+        raise InputError('Apache Beam is not installed, expected: pip install "madsep-jax[data,beam]"') from error
+    return apache_beam

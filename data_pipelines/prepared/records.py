@@ -1,0 +1,139 @@
+"""From a track's audio to the contents of its records, and what is to be known of them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from data_pipelines.prepared.settings import FeatureSettings
+from data_pipelines.tracks import Track, TrackAudio
+from madsep_jax.audio import resample
+from madsep_jax.framing import cut_sequence, first_frame
+from madsep_jax.spectrogram import mono_magnitudes
+from madsep_jax.stft import frame_count
+from madsep_jax.waveforms import song_frames, window_start
+
+#: What a record holds, as a TFDS example: track, offset and frames, mixture and voice.
+Example = dict[str, Any]
+
+_FULL_SCALE = 2**15
+_SILENCE_DB = -60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackFacts:
+    """What is known of a prepared track."""
+
+    split: str
+    name: str
+    seconds: float
+    samples: int
+    """At the signal's rate."""
+    frames: int
+    records: int
+    silent: list[int]
+    """Numbers of the records whose voice is below -60 dB of full scale throughout their middle frames (root mean
+    square)."""
+    clipped: int
+    """Samples of the mixture at or beyond full scale, over both channels."""
+    sum_error: float
+    """Energy of the difference between the mixture and the sum of its stems, as a share of the mixture's."""
+    sum_error_peak: float
+    """Largest difference, full scale being 1."""
+    sum_error_s: float
+    """Where that is, in seconds from the start."""
+
+
+@dataclass(frozen=True)
+class TrackSamples:
+    """A track at the signal's rate, in two channels of 16 bits."""
+
+    track: Track
+    settings: FeatureSettings
+    mix_NC: np.ndarray
+    voice_NC: np.ndarray
+    facts: TrackFacts
+
+    def examples(self) -> Iterator[Example]:
+        """Yield the contents of the track's records, in order."""
+        if self.settings.features == "waveform":
+            yield from self._waveforms()
+        else:
+            yield from self._spectrograms()
+
+    def _waveforms(self) -> Iterator[Example]:
+        signal, sequences = self.settings.signal, self.settings.sequences
+        length = self.settings.mix_shape[0]
+        for number in range(self.facts.records):
+            start = window_start(number, signal, sequences)
+            yield {
+                "track": self.track.name,
+                "offset": start,
+                "frames": np.array(song_frames(number, self.facts.samples, signal, sequences), np.int32),
+                "mixture": cut_sequence(self.mix_NC, start, length),
+                "voice": cut_sequence(self.voice_NC, start, length),
+            }
+
+    def _spectrograms(self) -> Iterator[Example]:
+        sequences = self.settings.sequences
+        mix_MF, voice_MF = (
+            mono_magnitudes(samples_NC / np.float32(_FULL_SCALE), self.settings.signal).astype(self.settings.dtype)
+            for samples_NC in (self.mix_NC, self.voice_NC)
+        )
+        for number in range(self.facts.records):
+            start = first_frame(number, sequences)
+            yield {
+                "track": self.track.name,
+                "offset": start,
+                "mixture": cut_sequence(mix_MF, start, sequences.frames),
+                "voice": cut_sequence(voice_MF, start + sequences.context, sequences.target_frames),
+            }
+
+
+def read_samples(track: Track, settings: FeatureSettings) -> TrackSamples:
+    """Read a track, and find out what is to be known of it. Raises InputError where it cannot be used."""
+    audio = track.read()
+    rate = settings.signal.sample_rate
+    mix_NC, voice_NC = (
+        _stereo_pcm(resample(samples_NC, audio.sample_rate, rate)) for samples_NC in (audio.mixture_NC, audio.voice_NC)
+    )
+    records = settings.records_of(len(mix_NC))
+    facts = TrackFacts(
+        split=track.split,
+        name=track.name,
+        seconds=len(audio.mixture_NC) / audio.sample_rate,
+        samples=len(mix_NC),
+        frames=frame_count(len(mix_NC), settings.signal),
+        records=records,
+        silent=[number for number in range(records) if _is_silent(voice_NC, number, settings)],
+        clipped=int(np.count_nonzero(np.abs(audio.mixture_NC) >= 1 - 1 / _FULL_SCALE)),
+        **_sum_error(audio),
+    )
+    return TrackSamples(track, settings, mix_NC, voice_NC, facts)
+
+
+def _stereo_pcm(samples_NC: np.ndarray) -> np.ndarray:
+    """Return two channels of 16 bits whose average is that of all channels."""
+    if samples_NC.shape[1] != 2:
+        samples_NC = np.repeat(samples_NC.mean(axis=1, keepdims=True), 2, axis=1)
+    return np.rint(samples_NC * _FULL_SCALE).clip(-_FULL_SCALE, _FULL_SCALE - 1).astype(np.int16)
+
+
+def _is_silent(voice_NC: np.ndarray, number: int, settings: FeatureSettings) -> bool:
+    signal, sequences = settings.signal, settings.sequences
+    start = window_start(number, signal, sequences) + sequences.context * signal.hop_length
+    length = (sequences.target_frames - 1) * signal.hop_length + signal.window_length
+    part_NC = voice_NC[max(start, 0) : max(start + length, 0)].astype(np.float32) / _FULL_SCALE
+    return not part_NC.size or float(np.mean(part_NC**2)) < 10 ** (_SILENCE_DB / 10)
+
+
+def _sum_error(audio: TrackAudio) -> dict[str, float]:
+    error_NC = np.abs(audio.mixture_NC - np.sum(list(audio.stems_NC.values()), axis=0))
+    worst = int(error_NC.max(axis=1).argmax())
+    energy, error_energy = (float(np.square(x_NC, dtype=np.float64).sum()) for x_NC in (audio.mixture_NC, error_NC))
+    return {
+        "sum_error": error_energy / energy if energy else float(error_energy > 0),
+        "sum_error_peak": float(error_NC[worst].max()),
+        "sum_error_s": worst / audio.sample_rate,
+    }

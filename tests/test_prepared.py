@@ -1,0 +1,151 @@
+"""Prepared sets. Oracles: the songs' spectrograms computed directly; the two forms of features against each other."""
+
+import dataclasses
+import itertools
+
+import numpy as np
+import pytest
+from tiny import GRU, SEQUENCES, SIGNAL, assert_close
+from tiny_sets import HALF, RATE, SPECTROGRAM, WAVEFORM, files_in, prepare_songs, write_songs
+
+from data_pipelines.features import load_features
+from data_pipelines.layouts import find_tracks
+from data_pipelines.order import TrainingOrder
+from data_pipelines.prepared.settings import FeatureSettings
+from data_pipelines.sources import SongSpectrograms
+from madsep_jax import InputError, SequenceConfig, TrainingConfig
+from madsep_jax.framing import first_frame
+from madsep_jax.waveforms import magnitudes_of, window_start
+
+pytest.importorskip("tensorflow_datasets")
+
+from data_pipelines.pipeline import training_batches
+from data_pipelines.prepared.index import find_set, read_index
+from data_pipelines.prepared.reader import PreparedSongs
+
+TRAINING = TrainingConfig(batch_size=3, epochs=2, seed=5)
+
+
+@pytest.fixture(scope="module")
+def songs(tmp_path_factory):
+    return write_songs(tmp_path_factory.mktemp("songs"))
+
+
+@pytest.fixture(scope="module")
+def sets(songs, tmp_path_factory):
+    data_dir = tmp_path_factory.mktemp("prepared")
+    return {settings: prepare_songs(songs, data_dir, settings) for settings in (SPECTROGRAM, HALF, WAVEFORM)}
+
+
+def batches(source, **training):
+    order = TrainingOrder.of_songs(source.song_frames, SEQUENCES, dataclasses.replace(TRAINING, **training))
+    return list(training_batches(source, order))
+
+
+@pytest.mark.parametrize("settings", [SPECTROGRAM, HALF, WAVEFORM], ids=lambda settings: settings.config_name)
+def test_a_record_says_what_it_is(sets, settings):
+    prepared = PreparedSongs(sets[settings])
+    for song, track in enumerate(prepared.tracks):
+        assert track.name == f"train {song}"
+        for number in range(track.records):
+            example = prepared.example(song, number)
+            start = first_frame(number, SEQUENCES)
+            assert example["track"] == track.name
+            assert example["offset"] == (window_start(number, SIGNAL, SEQUENCES) if settings == WAVEFORM else start)
+            assert example["mixture"].dtype == settings.dtype
+
+
+def test_spectrograms_are_those_of_the_songs(songs, sets, tmp_path):
+    """To the bit: the songs have the rate and the 16 bits of the prepared samples."""
+    tracks = [track for track in find_tracks(songs) if track.split == "train"]
+    expected = batches(SongSpectrograms(load_features(tracks, SIGNAL, tmp_path), SEQUENCES))
+    found = batches(PreparedSongs(sets[SPECTROGRAM]))
+    assert len(found) == len(expected) == 2 * 33  # of 33 + 21 + 46 sequences, ceil((samples // 12 + 6) / 4)
+    for mine, theirs in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(mine.mix_BSF, theirs.mix_BSF)
+        np.testing.assert_array_equal(mine.voice_BTF, theirs.voice_BTF)
+
+
+def test_waveforms_give_the_same_batches(sets):
+    spectrograms, waveforms = batches(PreparedSongs(sets[SPECTROGRAM])), batches(PreparedSongs(sets[WAVEFORM]))
+    for spectrogram, waveform in zip(spectrograms, waveforms, strict=True):
+        mix_BSF, voice_BTF = magnitudes_of(waveform, SIGNAL, SEQUENCES)
+        assert_close(mix_BSF, spectrogram.mix_BSF, 1e-6)
+        assert_close(voice_BTF, spectrogram.voice_BTF, 1e-6)
+
+
+def test_half_precision_rounds_the_same_batches(sets):
+    whole, half = batches(PreparedSongs(sets[SPECTROGRAM])), batches(PreparedSongs(sets[HALF]))
+    for mine, theirs in zip(half, whole, strict=True):
+        assert mine.mix_BSF.dtype == np.float16
+        np.testing.assert_array_equal(mine.mix_BSF, theirs.mix_BSF.astype(np.float16))
+
+
+def test_all_forms_train_alike(sets):
+    """The same loss, its parts and gradient norm in each of four steps, to 1e-4; of half precision in the first."""
+    from madsep_jax.train import compile_train_step, fit, init_state
+
+    logs = {}
+    for settings, folder in sets.items():
+        found, state = batches(PreparedSongs(folder), batch_size=2, steps=4), init_state(GRU)
+        step, _ = compile_train_step(GRU, state, found[0])
+        values = []
+        fit(state, step, found, lambda _, metrics, values=values: values.append(list(metrics.values())))
+        logs[settings] = np.array(values)
+    np.testing.assert_allclose(logs[WAVEFORM], logs[SPECTROGRAM], rtol=1e-4)
+    np.testing.assert_allclose(logs[HALF][0], logs[SPECTROGRAM][0], rtol=2e-3)
+
+
+def test_the_index_knows_the_songs(songs, sets):
+    index = read_index(sets[WAVEFORM])
+    assert [(track.split, track.name, track.samples) for track in index.tracks] == [
+        ("test", "test 0", 700),
+        ("train", "train 0", 1500),
+        ("train", "train 1", 900),
+        ("train", "train 2", 2100),
+    ]
+    for track in index.tracks:
+        assert track.frames == track.samples // 12 + 6
+        assert (track.clipped, track.sum_error, track.seconds) == (0, 0.0, track.samples / RATE)
+        # the voice sets in at half the song, so that the windows of the middle frames reach into it from there on
+        first_sung = min(set(range(track.records)) - set(track.silent))
+        end = 12 * (4 * first_sung - 3 + 3) + 65
+        assert track.silent[:first_sung] == list(range(first_sung))
+        assert end - 48 <= track.samples // 2 < end
+
+
+def test_prepared_again_the_files_are_the_same(songs, sets, tmp_path):
+    for settings, folder in sets.items():
+        assert files_in(prepare_songs(songs, tmp_path, settings)) == files_in(folder)
+
+
+def test_tfds_reads_it(sets):
+    from data_pipelines.tfds_cpu import tfds
+
+    builder = tfds.builder_from_directory(str(sets[SPECTROGRAM]))
+    source, prepared = builder.as_data_source(split="train"), PreparedSongs(sets[SPECTROGRAM])
+    places = [(song, number) for song, track in enumerate(prepared.tracks) for number in range(track.records)]
+    assert len(source) == len(places)
+    for found, (song, number) in itertools.islice(zip(source, places, strict=True), 0, None, 17):
+        np.testing.assert_array_equal(found["mixture"], prepared.example(song, number)["mixture"])
+
+
+def test_names_of_configs():
+    assert FeatureSettings().config_name == "spectrogram"
+    assert FeatureSettings(dtype="float16").config_name == "spectrogram-float16"
+    other = FeatureSettings(features="waveform", dtype="int16", sequences=SequenceConfig(frames=120, tail="drop"))
+    assert other.config_name == "waveform-frames120-taildrop"
+
+
+def test_records_stay_below_64_mib():
+    with pytest.raises(InputError, match=r"FeatureSettings.sequences: .* expected records of less than 64 MiB"):
+        FeatureSettings(sequences=SequenceConfig(frames=8000))
+
+
+def test_find_set(sets, tmp_path):
+    folder = sets[SPECTROGRAM]
+    assert find_set(folder) == find_set(folder.parent) == folder
+    with pytest.raises(InputError, match=r"several prepared sets \(spectrogram-.*, spectrogram-.*, waveform-.*\)"):
+        find_set(folder.parent.parent)
+    with pytest.raises(InputError, match="found no prepared set, expected one by"):
+        find_set(tmp_path)
