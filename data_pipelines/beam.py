@@ -24,7 +24,11 @@ def run_in_beam(options: Sequence[str]) -> Runner:
     pipeline_options = PipelineOptions(list(options), save_main_session=False)
 
     def run(jobs: Sequence[tuple[int, ShardJob]]) -> Iterator[tuple[int, TrackFacts]]:
-        with beam.Pipeline(options=pipeline_options) as pipeline:
+        try:
+            pipeline = beam.Pipeline(options=pipeline_options)
+        except ValueError as error:
+            raise InputError(f"Apache Beam: {error}") from None
+        with pipeline:
             _ = (
                 pipeline
                 | "Tracks" >> beam.Create([job for _, job in jobs])

@@ -30,7 +30,7 @@ Name = Literal["dsd100", "musdb18hq", "musdb18", "stems_folder", "embedded"]
 class PrepareOptions:
     """Where the songs are, what is computed of them, and where it is kept."""
 
-    data_dir: Path
+    data_dir: Path | None = None
     """Folder of prepared sets: this one will be in DATA_DIR/NAME/CONFIG/VERSION."""
 
     manual_dir: Path | None = None
@@ -80,13 +80,14 @@ class PrepareOptions:
         return run_in_beam(self.beam)
 
 
+_DEFAULTS = PrepareOptions()
 app = App(
     name="prepare", usage="Usage: python -m data_pipelines.prepare NAME --data-dir DIR [OPTIONS]", version_flags=[]
 )
 
 
 @app.default
-def prepare(name: Name, /, options: PrepareOptions) -> None:
+def prepare(name: Name, /, options: PrepareOptions = _DEFAULTS) -> None:
     """Prepare a data set for training.
 
     Stopped and started again it continues. Started on a set that is there, it checks every record, and writes anew the
@@ -98,11 +99,13 @@ def prepare(name: Name, /, options: PrepareOptions) -> None:
     from data_pipelines.builders.preparation import sketch
     from data_pipelines.builders.summary import summary
 
-    builder = BUILDERS[name].of(settings, options.data_dir)
+    builder = BUILDERS[name].of(settings, options.data_dir or Path())
     if options.instructions:
         for text in (builder.MANUAL_DOWNLOAD_INSTRUCTIONS or "", f"Licence: {builder.LICENSE}", builder.CITATION or ""):
             say(console, text)
         return
+    if options.data_dir is None:
+        raise InputError("--data-dir: found none, expected the folder that the prepared set shall be in")
     if builder.MANUAL_DOWNLOAD_INSTRUCTIONS and options.manual_dir is None:
         raise InputError("--manual-dir: found none, expected the folder of the songs (--instructions says which)")
     work = sketch(builder, options.manual_dir)

@@ -13,7 +13,7 @@ from data_pipelines.layouts import find_tracks
 from data_pipelines.order import TrainingOrder
 from data_pipelines.prepared.settings import FeatureSettings
 from data_pipelines.sources import SongSpectrograms
-from madsep_jax import InputError, SequenceConfig, TrainingConfig
+from madsep_jax import DataConfig, InputError, SequenceConfig, TrainingConfig
 from madsep_jax.framing import first_frame
 from madsep_jax.waveforms import magnitudes_of, window_start
 
@@ -72,6 +72,20 @@ def test_waveforms_give_the_same_batches(sets):
         mix_BSF, voice_BTF = magnitudes_of(waveform, SIGNAL, SEQUENCES)
         assert_close(mix_BSF, spectrogram.mix_BSF, 1e-6)
         assert_close(voice_BTF, spectrogram.voice_BTF, 1e-6)
+
+
+@pytest.mark.parametrize("settings", [SPECTROGRAM, WAVEFORM], ids=lambda settings: settings.features)
+def test_resumed_anywhere_the_next_hundred_batches_are_the_same(sets, settings):
+    """To the bit, with sequences left out and batches filled up."""
+    songs, training = PreparedSongs(sets[settings]), dataclasses.replace(TRAINING, steps=400)
+    data = DataConfig(features=settings.features, silent_share=0.3, last_batch="pad")
+    order = TrainingOrder.of_songs(songs.song_frames, SEQUENCES, training, data, songs.silent)
+    whole = list(training_batches(songs, order))
+    for first_step in np.random.default_rng(2).integers(1, 300, 3).tolist():
+        resumed = itertools.islice(training_batches(PreparedSongs(sets[settings]), order, first_step), 100)
+        for found, expected in zip(resumed, whole[first_step : first_step + 100], strict=True):
+            for mine, theirs in zip(found, expected, strict=True):
+                np.testing.assert_array_equal(mine, theirs)
 
 
 def test_half_precision_rounds_the_same_batches(sets):

@@ -34,6 +34,10 @@ def test_the_compile_tables_are_among_the_kept_results():
         assert f"### {title}\n\n{table.strip()}" in kept
 
 
+def test_the_input_tables_are_the_kept_results():
+    assert between("input tables") == (ROOT / "experiments/results/input_throughput/table.md").read_text().strip()
+
+
 def test_pictures_and_linked_files_exist():
     links = re.findall(r"\]\(([^)#]+)\)", README)
     assert links

@@ -92,22 +92,27 @@ class Preparation:
         work = self.folder.with_name(f"{self.folder.name}.unfinished")
         work.mkdir(exist_ok=True)
         with _locked(work):
-            jobs = self.builder.jobs(self.tracks, self.folder, work / "facts")
-            if [(job.track.split, job.track.name) for job in jobs] != [(f.split, f.name) for f in index.tracks]:
-                raise InputError(f"{self.folder}: is of other songs than those found; delete it to prepare it again")
-            broken: list[tuple[int, ShardJob]] = []
-            for number, (job, facts) in enumerate(zip(jobs, index.tracks, strict=True)):
-                try:
-                    check_shard(job.path, facts, every_record=True)
-                    on_track(facts)
-                except InputError:
-                    broken.append((number, job))
-            for number, found in runner(broken) if broken else ():
-                if found != index.tracks[number]:
-                    raise InputError(f"{found.name}: is not as it was when the set was prepared; delete {self.folder}")
-                on_track(found)
-        shutil.rmtree(work)
+            try:
+                self._mend_shards(index, work, runner, on_track)
+            finally:
+                shutil.rmtree(work)
         return index
+
+    def _mend_shards(self, index: SetIndex, work: Path, runner: Runner, on_track: OnTrack) -> None:
+        jobs = self.builder.jobs(self.tracks, self.folder, work / "facts")
+        if [(job.track.split, job.track.name) for job in jobs] != [(facts.split, facts.name) for facts in index.tracks]:
+            raise InputError(f"{self.folder}: is of other songs than those found; delete it to prepare it again")
+        broken: list[tuple[int, ShardJob]] = []
+        for number, (job, facts) in enumerate(zip(jobs, index.tracks, strict=True)):
+            try:
+                check_shard(job.path, facts, every_record=True)
+                on_track(facts)
+            except InputError:
+                broken.append((number, job))
+        for number, found in runner(broken) if broken else ():
+            if found != index.tracks[number]:
+                raise InputError(f"{found.name}: is not as it was when the set was prepared; delete {self.folder}")
+            on_track(found)
 
     def _check_room(self, share: float) -> None:
         needed, free = round(self.bytes * share), shutil.disk_usage(self.folder.parent).free

@@ -1,0 +1,1 @@
+"""How fast training sequences come, and whether a training waits for them."""

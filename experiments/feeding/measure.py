@@ -1,0 +1,125 @@
+"""Measure the input pipeline alone, and beneath a training."""
+
+import dataclasses
+import itertools
+import statistics
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import jax
+
+from data_pipelines.order import TrainingOrder
+from data_pipelines.pipeline import example_batch, training_batches
+from data_pipelines.prepared.reader import PreparedSongs
+from data_pipelines.sources import AnyBatch
+from data_pipelines.to_device import prefetch_to_device
+from madsep_jax.compilation_cache import without_compilation_cache
+from madsep_jax.config import RunConfig
+from madsep_jax.environment import cpu_cores
+from madsep_jax.train import compile_train_step, init_state
+
+_ENDLESS = 10**9
+_UNTIMED_STEPS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class PipelineResult:
+    """The pipeline alone. Bytes are those of the arrays as they are handed over."""
+
+    name: str
+    batch: int
+    sequences_per_s: float
+    """Median over a few runs."""
+    first_quartile: float
+    third_quartile: float
+    sequence_bytes: int
+    cpu_share: float
+    """Processor time over the time of all cores."""
+
+    @property
+    def mb_per_s(self) -> float:
+        """Megabytes a second."""
+        return self.sequences_per_s * self.sequence_bytes / 1e6
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingResult:
+    """A training fed by the pipeline: seconds of each step, and of each wait for a batch before it."""
+
+    name: str
+    system: str
+    batch: int
+    step_s: list[float] = field(repr=False)
+    wait_s: list[float] = field(repr=False)
+
+    @property
+    def median_step_s(self) -> float:
+        """Median of a step, the wait included."""
+        return statistics.median(step + wait for step, wait in zip(self.step_s, self.wait_s, strict=True))
+
+    @property
+    def wait_share(self) -> float:
+        """Share of the whole time that was spent waiting."""
+        return sum(self.wait_s) / (sum(self.wait_s) + sum(self.step_s))
+
+
+def endless_order(songs: PreparedSongs, config: RunConfig, batch: int) -> TrainingOrder:
+    """Return an order of so many sequences a batch that does not end."""
+    training = dataclasses.replace(config.training, batch_size=batch, steps=_ENDLESS)
+    return TrainingOrder.of_songs(songs.song_frames, config.sequences, training, config.data, songs.silent)
+
+
+def measure_pipeline(
+    name: str, songs: PreparedSongs, config: RunConfig, batch: int, seconds: float, runs: int = 5
+) -> PipelineResult:
+    """Take batches as fast as they come, after an epoch that brings the set into memory."""
+    order = endless_order(songs, config, batch)
+    batches = training_batches(songs, order)
+    for _ in itertools.islice(batches, order.steps_per_epoch):
+        pass
+    rates, cpu_s, wall_s = [], time.process_time(), time.perf_counter()
+    for _ in range(runs):
+        rates.append(batch * _rate(batches, seconds / runs))
+    cpu_share = (time.process_time() - cpu_s) / (time.perf_counter() - wall_s) / cpu_cores()
+    first, median, third = statistics.quantiles(rates, n=4, method="inclusive")
+    return PipelineResult(
+        name=name,
+        batch=batch,
+        sequences_per_s=median,
+        first_quartile=first,
+        third_quartile=third,
+        sequence_bytes=songs.index.settings.array_bytes,
+        cpu_share=cpu_share,
+    )
+
+
+def _rate(batches: Iterator[AnyBatch], seconds: float) -> float:
+    start, count = time.perf_counter(), 0
+    while (passed := time.perf_counter() - start) < seconds:
+        next(batches)
+        count += 1
+    return count / passed
+
+
+def measure_training(
+    name: str, songs: PreparedSongs, config: RunConfig, system: str, batch: int, steps: int
+) -> TrainingResult:
+    """Run training steps one by one, as soon as there is a batch for each."""
+    config = dataclasses.replace(config, training=dataclasses.replace(config.training, batch_size=batch))
+    order = endless_order(songs, config, batch)
+    state = init_state(config)
+    with without_compilation_cache():
+        step, _ = compile_train_step(config, state, example_batch(songs, order))
+    batches = prefetch_to_device(training_batches(songs, order))
+    step_s, wait_s = [], []
+    for number in range(_UNTIMED_STEPS + steps):
+        start = time.perf_counter()
+        ready = next(batches)
+        begun = time.perf_counter()
+        state, metrics = step(state, ready)
+        jax.block_until_ready((state, metrics))
+        if number >= _UNTIMED_STEPS:
+            wait_s.append(begun - start)
+            step_s.append(time.perf_counter() - begun)
+    return TrainingResult(name=name, system=system, batch=batch, step_s=step_s, wait_s=wait_s)

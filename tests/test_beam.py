@@ -1,0 +1,22 @@
+"""The Beam pipeline. Oracle: the same set prepared directly, to the byte."""
+
+import pytest
+from tiny_sets import SPECTROGRAM, WAVEFORM, files_in, prepare_songs, write_songs
+
+pytest.importorskip("tensorflow_datasets")
+pytest.importorskip("apache_beam")
+
+from data_pipelines.builders import BUILDERS
+from data_pipelines.builders.preparation import sketch
+
+
+@pytest.mark.parametrize("settings", [SPECTROGRAM, WAVEFORM], ids=lambda settings: settings.features)
+@pytest.mark.filterwarnings("ignore")  # Beam's own
+def test_beam_makes_the_same_set(tmp_path, settings):
+    from data_pipelines.beam import run_in_beam
+
+    songs = write_songs(tmp_path / "songs")
+    direct = prepare_songs(songs, tmp_path / "direct", settings)
+    preparation = sketch(BUILDERS["musdb18hq"].of(settings, tmp_path / "beam"), songs)
+    preparation.run(run_in_beam(["--runner=DirectRunner"]))
+    assert files_in(preparation.folder) == files_in(direct)
