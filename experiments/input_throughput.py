@@ -91,7 +91,7 @@ def input_throughput(options: InputOptions = _DEFAULTS) -> None:
         for one in sets:
             kind = one.index.settings
             name = kind.features if kind.features == "waveform" else f"{kind.features} {kind.dtype}"
-            config = override(base, {"data.features": kind.features})
+            config = override(base, {"data.features": kind.features, "training.batch_size": max(options.batches)})
             one.order(config)  # raises where the set is of other settings
             songs = PreparedSongs(one.folder)
             pipelines.append(measure_pipeline(name, songs, config, max(options.batches), options.seconds))

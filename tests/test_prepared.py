@@ -56,14 +56,15 @@ def test_a_record_says_what_it_is(sets, settings):
 
 
 def test_spectrograms_are_those_of_the_songs(songs, sets, tmp_path):
-    """To the bit: the songs have the rate and the 16 bits of the prepared samples."""
+    """The songs have the rate and the 16 bits of the prepared samples, whose magnitudes are rounded once."""
     tracks = [track for track in find_tracks(songs) if track.split == "train"]
     expected = batches(SongSpectrograms(load_features(tracks, SIGNAL, tmp_path), SEQUENCES))
     found = batches(PreparedSongs(sets[SPECTROGRAM]))
     assert len(found) == len(expected) == 2 * 33  # of 33 + 21 + 46 sequences, ceil((samples // 12 + 6) / 4)
     for mine, theirs in zip(found, expected, strict=True):
-        np.testing.assert_array_equal(mine.mix_BSF, theirs.mix_BSF)
-        np.testing.assert_array_equal(mine.voice_BTF, theirs.voice_BTF)
+        assert mine.mix_BSF.dtype == mine.voice_BTF.dtype == np.float32
+        assert_close(mine.mix_BSF, theirs.mix_BSF, 1e-6)
+        assert_close(mine.voice_BTF, theirs.voice_BTF, 1e-6)
 
 
 def test_waveforms_give_the_same_batches(sets):
@@ -89,25 +90,27 @@ def test_resumed_anywhere_the_next_hundred_batches_are_the_same(sets, settings):
 
 
 def test_half_precision_rounds_the_same_batches(sets):
+    """By at most half a step of 11 bits, and float32's own rounding."""
     whole, half = batches(PreparedSongs(sets[SPECTROGRAM])), batches(PreparedSongs(sets[HALF]))
     for mine, theirs in zip(half, whole, strict=True):
         assert mine.mix_BSF.dtype == np.float16
-        np.testing.assert_array_equal(mine.mix_BSF, theirs.mix_BSF.astype(np.float16))
+        np.testing.assert_allclose(mine.mix_BSF.astype(np.float32), theirs.mix_BSF, rtol=2**-11 * 1.001, atol=1e-7)
 
 
 def test_all_forms_train_alike(sets):
-    """The same loss, its parts and gradient norm in each of four steps, to 1e-4; of half precision in the first."""
-    from madsep_jax.train import compile_train_step, fit, init_state
+    """The same loss, its parts and gradient norm for each of four batches, to 1e-4; each from the first state.
+
+    Not of one step after the other: Adam's first step takes the sign of each gradient, whatever its size.
+    """
+    from madsep_jax.train import compile_train_step, init_state
 
     logs = {}
     for settings, folder in sets.items():
-        found, state = batches(PreparedSongs(folder), batch_size=2, steps=4), init_state(GRU)
-        step, _ = compile_train_step(GRU, state, found[0])
-        values = []
-        fit(state, step, found, lambda _, metrics, values=values: values.append(list(metrics.values())))
-        logs[settings] = np.array(values)
+        found = batches(PreparedSongs(folder), batch_size=2, steps=4)
+        step, _ = compile_train_step(GRU, init_state(GRU), found[0])
+        logs[settings] = [[float(value) for value in step(init_state(GRU), batch)[1].values()] for batch in found]
     np.testing.assert_allclose(logs[WAVEFORM], logs[SPECTROGRAM], rtol=1e-4)
-    np.testing.assert_allclose(logs[HALF][0], logs[SPECTROGRAM][0], rtol=2e-3)
+    np.testing.assert_allclose(logs[HALF], logs[SPECTROGRAM], rtol=0.02)
 
 
 def test_the_index_knows_the_songs(songs, sets):

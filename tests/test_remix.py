@@ -66,9 +66,13 @@ def test_gains_are_of_each_source_and_within_bounds(songs):
     gains_db = []
     for place, mix_NC, voice_NC, _ in rows(songs, gain_db=6.0):
         voice, other = sources(songs, place)
+        gains_db.append([])
+        if not other.any():  # a song's end, of which the record only has silence
+            assert not mix_NC.any()
+            continue
         other_gain = np.vdot(mix_NC - voice_NC, other) / np.vdot(other, other)
         np.testing.assert_allclose(mix_NC - voice_NC, other_gain * other, atol=1e-5)
-        gains_db.append([20 * np.log10(other_gain)])
+        gains_db[-1].append(20 * np.log10(other_gain))
         if voice.any():
             voice_gain = np.vdot(voice_NC, voice) / np.vdot(voice, voice)
             np.testing.assert_allclose(voice_NC, voice_gain * voice, atol=1e-5)
@@ -104,6 +108,8 @@ def test_accompaniments_come_from_other_songs(songs):
     partners = []
     for place, mix_NC, voice_NC, frames in rows(songs, remix=1.0):
         np.testing.assert_array_equal(voice_NC, sources(songs, place)[0])
+        if not np.any(mix_NC - voice_NC):  # a song's end, which many songs have
+            continue
         (partner,) = [at for at, other in records.items() if np.allclose(mix_NC - voice_NC, other, atol=1e-5)]
         assert partner[0] != place[0]
         mine, others = songs.example(*place)["frames"], songs.example(*partner)["frames"]

@@ -29,7 +29,7 @@ def silent_numbers(order):
 def test_silent_sequences_are_left_out(share, kept):
     order = order_of(silent_share=share)
     assert silent_numbers(order) == {0, 4, 5, 6, 13, 14}
-    epochs = [order.epoch(epoch).tolist() for epoch in range(20)]
+    epochs = [order.epoch(epoch).tolist() for epoch in range(60)]
     for epoch in epochs:
         assert len(epoch) == len(set(epoch)) == order.epoch_length == 10 + kept
         assert set(range(16)) - silent_numbers(order) <= set(epoch)

@@ -6,7 +6,7 @@ import numpy as np
 
 from data_pipelines.prepared.records import Example
 from data_pipelines.prepared.settings import FeatureSettings
-from data_pipelines.tfds_cpu import tfds
+from data_pipelines.tfds_cpu import tf, tfds
 
 
 def tfds_features(settings: FeatureSettings) -> "tfds.features.FeaturesDict":
@@ -24,10 +24,14 @@ def tfds_features(settings: FeatureSettings) -> "tfds.features.FeaturesDict":
 
 
 def example_encoder(settings: FeatureSettings) -> Callable[[Example], bytes]:
-    """Return what makes the bytes of a record, a `tf.train.Example` as TFDS reads it."""
+    """Return what makes the bytes of a record, a `tf.train.Example` as TFDS reads it.
+
+    Its fields are in the order of their names: TFDS's own are in another one in each process.
+    """
     features = tfds_features(settings)
 
     def encode(example: Example) -> bytes:
-        return features.serialize_example(example)
+        message = tf.train.Example.FromString(features.serialize_example(example))
+        return message.SerializeToString(deterministic=True)
 
     return encode

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from data_pipelines.prepared.magnitudes import mono_magnitudes_of_pcm
 from data_pipelines.prepared.settings import FeatureSettings
 from data_pipelines.tracks import Track, TrackAudio
 from madsep_jax.audio import resample
 from madsep_jax.framing import cut_sequence, first_frame
-from madsep_jax.spectrogram import mono_magnitudes
 from madsep_jax.stft import frame_count
 from madsep_jax.waveforms import song_frames, window_start
 
@@ -78,7 +78,7 @@ class TrackSamples:
     def _spectrograms(self) -> Iterator[Example]:
         sequences = self.settings.sequences
         mix_MF, voice_MF = (
-            mono_magnitudes(samples_NC / np.float32(_FULL_SCALE), self.settings.signal).astype(self.settings.dtype)
+            mono_magnitudes_of_pcm(samples_NC, self.settings.signal, self.settings.dtype)
             for samples_NC in (self.mix_NC, self.voice_NC)
         )
         for number in range(self.facts.records):

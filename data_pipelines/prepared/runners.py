@@ -45,11 +45,8 @@ def run_in_processes(processes: int) -> Runner:
 
 
 def _start() -> None:
-    """Set up a process of the pool: interrupts are the parent's, and so is the accelerator."""
-    import jax
-
+    """Set up a process of the pool: interrupts are the parent's."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    jax.config.update("jax_platforms", "cpu")
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
