@@ -58,9 +58,10 @@ class Remix:
 
     def _of_another_song(self, random: np.random.RandomState, sequence: int) -> int:
         """Draw a sequence of another song; of this one where there is no other."""
-        mine = np.flatnonzero(self._order.song_of == self._order.song_of[sequence])
-        others = len(self._order.song_of) - len(mine)
+        song_of = self._order.song_of  # in order
+        first, end = np.searchsorted(song_of, [song_of[sequence], song_of[sequence] + 1])
+        others = len(song_of) - (end - first)
         if not others:
             return sequence
-        drawn = int(random.randint(others))  # a song's sequences are next to each other
-        return drawn if drawn < mine[0] else drawn + len(mine)
+        drawn = int(random.randint(others))
+        return drawn if drawn < first else drawn + int(end - first)

@@ -34,7 +34,9 @@ def test_measures_and_writes(tmp_path, capsys):
         assert 0 < row["first_quartile"] <= row["sequences_per_s"] <= row["third_quartile"]
         assert row["mb_per_s"] == pytest.approx(row["sequences_per_s"] * row["sequence_bytes"] / 1e6)
         assert 0 < row["cpu_share"] <= 1.05
-    assert [(row["system"], row["batch"]) for row in content["trainings"]] == [("dws-1-4", 1), ("dws-1-4", 2)] * 2
+    assert [(row["system"], row["batch"]) for row in content["trainings"]] == [("dws-1-4", 1)] * 2 + [
+        ("dws-1-4", 2)
+    ] * 2
     for row in content["trainings"]:
         assert len(row["step_s"]) == len(row["wait_s"]) == 2
         assert row["wait_share"] == pytest.approx(sum(row["wait_s"]) / (sum(row["wait_s"]) + sum(row["step_s"])))

@@ -205,17 +205,26 @@ def test_without_a_folder_of_songs(tmp_path, capsys):
 
 
 def killed_at_random(songs, data_dir, kills, seed):
-    """Prepare with 2 processes, killed so many times; returns how many shards were there at each kill."""
-    random, shards = np.random.default_rng(seed), []
+    """Prepare with 2 processes, killed so many times; returns how many shards were there at each kill.
+
+    Each time it may finish a few more shards, and is killed within the time that it takes for one more.
+    """
+    random, shards = np.random.default_rng(seed), [0]
+
+    def found():
+        return len(list(data_dir.rglob("*.array_record-*")))
+
     for _ in range(kills):
         with start(songs, data_dir, processes=2) as process:
-            deadline = time.monotonic() + random.uniform(4, 12)
-            while process.poll() is None and time.monotonic() < deadline:
-                time.sleep(0.02)
+            wanted = shards[-1] + random.integers(0, 8)
+            while process.poll() is None and found() < wanted:
+                time.sleep(0.002)
+            time.sleep(random.uniform(0, 0.2))
             process.send_signal(signal.SIGKILL)
             process.communicate()
-        shards.append(len(list(data_dir.rglob("*.array_record-*"))))
-    return shards
+        assert process.returncode == -signal.SIGKILL
+        shards.append(found())
+    return shards[1:]
 
 
 @pytest.mark.slow
@@ -224,7 +233,8 @@ def test_killed_ten_times_the_set_is_the_same(tmp_path):
     with start(songs, tmp_path / "undisturbed", processes=2) as process:
         assert process.wait(300) == 0, process.stderr.read()
     shards = killed_at_random(songs, tmp_path / "killed", kills=10, seed=1)
-    print("shards at each kill:", shards)
+    assert shards == sorted(shards)  # nothing that is finished gets lost
+    assert 0 < shards[-1] < 61
     with start(songs, tmp_path / "killed", processes=2) as process:
         assert process.wait(300) == 0, process.stderr.read()
     assert files_in(tmp_path / "killed") == files_in(tmp_path / "undisturbed")

@@ -4,7 +4,7 @@ import dataclasses
 import itertools
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import jax
@@ -12,7 +12,6 @@ import jax
 from data_pipelines.order import TrainingOrder
 from data_pipelines.pipeline import example_batch, training_batches
 from data_pipelines.prepared.reader import PreparedSongs
-from data_pipelines.sources import AnyBatch
 from data_pipelines.to_device import prefetch_to_device
 from madsep_jax.compilation_cache import without_compilation_cache
 from madsep_jax.config import RunConfig
@@ -20,6 +19,9 @@ from madsep_jax.environment import cpu_cores
 from madsep_jax.train import compile_train_step, init_state
 
 _ENDLESS = 10**9
+_RUNS = 5
+_READY_BATCHES = 16
+"""More than a pipeline has ready."""
 _UNTIMED_STEPS = 3
 
 
@@ -30,7 +32,7 @@ class PipelineResult:
     name: str
     batch: int
     sequences_per_s: float
-    """Median over a few runs."""
+    """Median over the runs."""
     first_quartile: float
     third_quartile: float
     sequence_bytes: int
@@ -70,36 +72,54 @@ def endless_order(songs: PreparedSongs, config: RunConfig, batch: int) -> Traini
     return TrainingOrder.of_songs(songs.song_frames, config.sequences, training, config.data, songs.silent)
 
 
-def measure_pipeline(
-    name: str, songs: PreparedSongs, config: RunConfig, batch: int, seconds: float, runs: int = 5
-) -> PipelineResult:
-    """Take batches as fast as they come, after an epoch that brings the set into memory."""
-    order = endless_order(songs, config, batch)
-    batches = training_batches(songs, order)
-    for _ in itertools.islice(batches, order.steps_per_epoch):
-        pass
-    rates, cpu_s, wall_s = [], time.process_time(), time.perf_counter()
-    for _ in range(runs):
-        rates.append(batch * _rate(batches, seconds / runs))
-    cpu_share = (time.process_time() - cpu_s) / (time.perf_counter() - wall_s) / cpu_cores()
-    first, median, third = statistics.quantiles(rates, n=4, method="inclusive")
-    return PipelineResult(
-        name=name,
-        batch=batch,
-        sequences_per_s=median,
-        first_quartile=first,
-        third_quartile=third,
-        sequence_bytes=songs.index.settings.array_bytes,
-        cpu_share=cpu_share,
-    )
+class PipelineClock:
+    """The pipeline of one set, taken from as fast as batches come."""
+
+    def __init__(self, name: str, songs: PreparedSongs, config: RunConfig, batch: int) -> None:
+        """Start it with an epoch, which brings the set into memory."""
+        self._name, self._songs, self._batch = name, songs, batch
+        order = endless_order(songs, config, batch)
+        self._batches = training_batches(songs, order)
+        for _ in itertools.islice(self._batches, order.steps_per_epoch):
+            pass
+        self._rates: list[float] = []
+        self._cpu_s = self._wall_s = 0.0
+
+    def run(self, seconds: float) -> None:
+        """Count the batches of so many seconds; those that were ready beforehand are not among them."""
+        for _ in range(_READY_BATCHES):
+            next(self._batches)
+        cpu_s, start, count = time.process_time(), time.perf_counter(), 0
+        while (passed := time.perf_counter() - start) < seconds:
+            next(self._batches)
+            count += 1
+        self._rates.append(count * self._batch / passed)
+        self._cpu_s += time.process_time() - cpu_s
+        self._wall_s += passed
+
+    def result(self) -> PipelineResult:
+        """Return what at least two runs found."""
+        first, median, third = statistics.quantiles(self._rates, n=4, method="inclusive")
+        return PipelineResult(
+            name=self._name,
+            batch=self._batch,
+            sequences_per_s=median,
+            first_quartile=first,
+            third_quartile=third,
+            sequence_bytes=self._songs.index.settings.array_bytes,
+            cpu_share=self._cpu_s / self._wall_s / cpu_cores(),
+        )
 
 
-def _rate(batches: Iterator[AnyBatch], seconds: float) -> float:
-    start, count = time.perf_counter(), 0
-    while (passed := time.perf_counter() - start) < seconds:
-        next(batches)
-        count += 1
-    return count / passed
+def measure_pipelines(
+    sets: Sequence[tuple[str, PreparedSongs, RunConfig]], batch: int, seconds: float
+) -> list[PipelineResult]:
+    """Measure the pipelines of sets in turn, each for so many seconds in all."""
+    clocks = [PipelineClock(name, songs, config, batch) for name, songs, config in sets]
+    for _ in range(_RUNS):
+        for clock in clocks:
+            clock.run(seconds / _RUNS)
+    return [clock.result() for clock in clocks]
 
 
 def measure_training(
