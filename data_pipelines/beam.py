@@ -3,6 +3,7 @@
 Needs the extra `beam`. The workers must see the songs and the set's folder under the same paths.
 """
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -33,14 +34,18 @@ def run_in_beam(options: Sequence[str]) -> Runner:
                 pipeline
                 | "Tracks" >> beam.Create([job for _, job in jobs])
                 | "OneAWorker" >> beam.Reshuffle()
-                | "Write" >> beam.Map(ShardJob.run)
+                | "Write" >> beam.Map(_run)
             )
         for number, job in jobs:
-            facts = job.finished()
-            assert facts is not None, job.path
-            yield number, facts
+            yield number, job.finished() or job.run()  # which raises again what a worker found to be wrong
 
     return run
+
+
+def _run(job: ShardJob) -> None:
+    """Run a job; a song that cannot be used is not a fault of the worker, and Beam would try it again and again."""
+    with contextlib.suppress(InputError):
+        job.run()
 
 
 def _beam() -> Any:

@@ -91,7 +91,8 @@ def input_throughput(options: InputOptions = _DEFAULTS) -> None:
         config = override(base, {"data.features": kind.features, "training.batch_size": max(options.batches)})
         one.order(config)  # raises where the set is of other settings
         sources.append((name, PreparedSongs(one.folder), config))
-    settings = {**dataclasses.asdict(options), "out": str(options.out), "prepared": [str(one.folder) for one in sets]}
+    names = [f"{one.index.name}/{one.index.settings.config_name}" for one in sets]
+    settings = {**dataclasses.asdict(options), "out": options.out.name, "prepared": names}
     cases = list(itertools.product(systems, options.batches, sources))
     trainings: list[TrainingResult] = []
     with Bar(console, "input", 1 + len(cases)) as bar:

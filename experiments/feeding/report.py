@@ -57,7 +57,7 @@ class FeedingReport:
         ]
         parts = [_table(pipelines), f"{machine} {_PIPELINE_CAPTION}"]
         if trainings:
-            parts += [_table(trainings), f"{machine} {_TRAINING_CAPTION}"]
+            parts += [_table(trainings), _TRAINING_CAPTION]
         return "\n\n".join(parts) + "\n"
 
     def write(self, folder: Path) -> None:
