@@ -75,7 +75,10 @@ def test_other_signal_settings(songs, tmp_path, capsys):
         (lambda path: path.unlink(), "-00001-of-00002: no such file, expected a shard of the set"),
         (lambda path: path.write_bytes(path.read_bytes()[:-5000]), "-00001-of-00002: is damaged or cut short"),
         (lambda path: path.write_bytes(b""), "-00001-of-00002: is damaged or cut short"),
-        (lambda path: flip_a_bit(path), "is damaged, expected it as it was written; delete it and run `python -m"),
+        (
+            lambda path: flip_a_bit(path),
+            "is damaged, expected it as it was written; `python -m data_pipelines.prepare`, run again, writes",
+        ),
     ],
     ids=["missing", "cut short", "empty", "a bit"],
 )

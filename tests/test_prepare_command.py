@@ -130,7 +130,7 @@ def test_a_full_disk_is_one_line_and_what_is_finished_stays(tmp_path):
 def test_no_room_is_said_before_it_starts(songs, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9, 1000))
     assert main(arguments(songs, tmp_path)) == 2
-    assert "0.00 GB free, expected 0.00 GB" in error_line(capsys)
+    assert "0.0 MB free, expected 0.5 MB" in error_line(capsys)
     assert not list(tmp_path.rglob("*.array_record*"))
 
 

@@ -63,7 +63,7 @@ class Preparation:
             return self._mend(runner, on_track) if self.done else self._build(runner, on_track)
         except OSError as error:
             where = error.filename or self.folder
-            raise InputError(f"{shown(where)}: {error.strerror}; what is finished stays") from None
+            raise InputError(f"{shown(where)}: cannot be written ({error.strerror}); what is finished stays") from None
 
     def _build(self, runner: Runner, on_track: OnTrack) -> SetIndex:
         work = self.folder.with_name(f"{self.folder.name}.unfinished")
@@ -117,7 +117,7 @@ class Preparation:
     def _check_room(self, share: float) -> None:
         needed, free = round(self.bytes * share), shutil.disk_usage(self.folder.parent).free
         if needed > free:
-            raise InputError(f"{self.folder.parent}: {free / 1e9:.2f} GB free, expected {needed / 1e9:.2f} GB")
+            raise InputError(f"{self.folder.parent}: {free / 1e6:,.1f} MB free, expected {needed / 1e6:,.1f} MB")
 
 
 def sketch(builder: SongBuilder, manual_dir: Path | None) -> Preparation:

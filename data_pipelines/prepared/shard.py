@@ -80,7 +80,7 @@ def open_shard(path: Path) -> Any:
     from array_record.python import array_record_module
 
     if not path.is_file():
-        raise InputError(f"{shown(path)}: no such file, expected a shard of the set; prepare it again")
+        raise InputError(f"{shown(path)}: no such file, expected a shard of the set; {ANEW}")
     reader = array_record_module.ArrayRecordReader(
         os.fspath(path), options=_READER_OPTIONS, file_reader_buffer_size=_READER_BUFFER
     )
@@ -89,8 +89,8 @@ def open_shard(path: Path) -> Any:
     return reader
 
 
-#: What helps where a shard is damaged.
-ANEW = "delete it and run `python -m data_pipelines.prepare` again"
+#: What helps where a shard is missing or damaged.
+ANEW = "`python -m data_pipelines.prepare`, run again, writes it anew"
 
 
 def _write_records(path: Path, records: Iterable[bytes], count: int) -> None:
