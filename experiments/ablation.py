@@ -8,7 +8,7 @@ import dataclasses
 import sys
 import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor
 
 from cyclopts import App
 from rich.console import Console
@@ -21,7 +21,9 @@ from experiments.plan import Plan, make_plan, plan_table
 from experiments.progress import Bar, make_console, say
 from experiments.report import show, write_report
 from experiments.rows import Row, RowResult
-from experiments.score_row import checkpoint_estimator, reference_estimator, score_tracks, scoring_pool
+from experiments.score_row import checkpoint_estimator, reference_estimator, score_tracks
+from experiments.scoring.pool import scoring_pool
+from experiments.scoring.protocols import EngineName
 from experiments.train_row import OnStep, checkpoint_folder, train_row
 from madsep_jax.config_io import to_dict
 from madsep_jax.cost import forward_gflop_per_second
@@ -43,7 +45,7 @@ def ablation(options: AblationOptions = _DEFAULTS) -> None:
     console.print(describe_device())
     plan = make_plan(options)
     if options.dry_run:
-        console.print(plan_table(plan, options.processes))
+        console.print(plan_table(plan, options.processes, options.engine))
         return
     folder = ExperimentFolder.find(plan.out, plan.base, plan.songs.fingerprint())
     with Bar(console, "spectrograms", len(plan.songs.train)) as bar:
@@ -52,11 +54,11 @@ def ablation(options: AblationOptions = _DEFAULTS) -> None:
         check_songs(plan, console)
         folder.create()
     results: list[RowResult] = []
-    with scoring_pool(options.processes) as pool:
+    with scoring_pool(options.processes, options.engine) as pool:
         for row in plan.rows:
             result = folder.finished(row)
             if result is None:
-                result = run_row(row, plan, features, pool, options.processes, console)
+                result = run_row(row, plan, features, pool, options.processes, options.engine, console)
                 folder.finish(row, result)
             results.append(result)
             shown = results + folder.others(plan.rows)
@@ -77,8 +79,9 @@ def run_row(
     row: Row,
     plan: Plan,
     features: list[TrackFeatures],
-    pool: ProcessPoolExecutor,
+    pool: Executor,
     processes: int,
+    engine: EngineName,
     console: Console,
 ) -> RowResult:
     """Train a row where it has a model, separate the test songs, and score them."""
@@ -114,7 +117,7 @@ def run_row(
         )
     start = time.perf_counter()
     with Bar(console, f"{row.folder_name}: scoring", len(plan.songs.test)) as bar:
-        aggregate = score_tracks(plan.songs.test, estimator, folder, pool, processes, bar.advance)
+        aggregate = score_tracks(plan.songs.test, estimator, folder, pool, processes, engine, bar.advance)
     return dataclasses.replace(result.with_scores(aggregate), score_s=time.perf_counter() - start)
 
 

@@ -8,6 +8,7 @@ from cyclopts import Parameter
 
 from data_pipelines.features import default_cache
 from experiments.option_types import Many, ManyOrNone, Whole
+from experiments.scoring.protocols import EngineName
 from experiments.songs import EMBEDDED
 from madsep_jax.environment import cpu_cores
 
@@ -58,6 +59,9 @@ class AblationOptions:
 
     processes: Annotated[int, Whole] = field(default_factory=cpu_cores)
     """Songs that are scored at a time."""
+
+    engine: EngineName = "jax"
+    """What scores: jax (madsep_jax.bss_eval), or museval, whose scores it equals and which takes ten times as long."""
 
     dry_run: Annotated[bool, Parameter(negative=(), show_default=False)] = False
     """Only print the plan: rows, parameters, and an estimate of the time."""

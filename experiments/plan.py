@@ -12,6 +12,7 @@ from data_pipelines.order import TrainingOrder
 from experiments import estimate
 from experiments.options import AblationOptions
 from experiments.rows import REFERENCES, Row
+from experiments.scoring.protocols import EngineName
 from experiments.songs import Songs, load_songs
 from experiments.systems import expand
 from madsep_jax.config import RunConfig
@@ -60,11 +61,11 @@ def make_plan(options: AblationOptions) -> Plan:
     return plan
 
 
-def plan_table(plan: Plan, processes: int) -> Table:
+def plan_table(plan: Plan, processes: int, engine: EngineName) -> Table:
     """Return the plan for the terminal: each row's size, and a rough estimate of its time."""
     speed = estimate.device_gflop_per_s()
     scoring = estimate.scoring_seconds(
-        len(plan.songs.test), plan.songs.test_seconds, plan.songs.test[0].sample_rate, processes
+        len(plan.songs.test), plan.songs.test_seconds, plan.songs.test[0].sample_rate, processes, engine
     )
     table = Table(header_style="bold", caption=Text(plan.songs.description), caption_justify="left")
     for title in ("row", "masker params", "total params", "GFLOP / s audio", "steps", "about"):
