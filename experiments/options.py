@@ -61,7 +61,7 @@ class AblationOptions:
     """Songs that are scored at a time."""
 
     engine: EngineName = "jax"
-    """What scores: jax (madsep_jax.bss_eval), or museval, whose scores it equals, and which takes several times as long."""
+    """What scores: jax (madsep_jax.bss_eval), or museval, which gives the same scores and takes many times as long."""
 
     dry_run: Annotated[bool, Parameter(negative=(), show_default=False)] = False
     """Only print the plan: rows, parameters, and an estimate of the time."""
