@@ -16,7 +16,8 @@ class Solution(NamedTuple):
 
     x_KLY: jax.Array
     error: jax.Array
-    """Energy of what is left, as a share of the solution's, at worst over the columns."""
+    """Energy of what is left, as a share of the solution's, at worst over the columns; +inf where the preconditioner,
+    or the matrix, has turned out not to be positive, so that energies mean nothing."""
 
 
 class _State(NamedTuple):
@@ -24,6 +25,7 @@ class _State(NamedTuple):
     residual_KLY: jax.Array
     direction_KLY: jax.Array
     energy_Y: jax.Array
+    broken_Y: jax.Array
     step: jax.Array
 
 
@@ -35,28 +37,36 @@ def solve(multiply: Product, precondition: Product, target_KLY: jax.Array, toler
         precondition: the product with nearly its inverse. The steps take out again what was added to the matrix to let
             it be inverted.
         target_KLY: right-hand sides.
-        tolerance: energy of the error, as a share of the solution's, at which it ends.
+        tolerance: energy of the error, as a share of the solution's, at which a column is left as it is.
     """
     start_KLY = precondition(target_KLY)
     whole_Y = _dot(target_KLY, start_KLY)
     smallest_Y = tolerance * whole_Y
 
+    def left(state: _State) -> jax.Array:
+        return (state.energy_Y > smallest_Y) & ~state.broken_Y
+
     def goes_on(state: _State) -> jax.Array:
-        return (state.energy_Y > smallest_Y).any() & (state.step < _MOST_STEPS)
+        return left(state).any() & (state.step < _MOST_STEPS)
 
     def step(state: _State) -> _State:
+        left_Y = left(state)
         product_KLY = multiply(state.direction_KLY)
-        length_Y = _ratio(state.energy_Y, _dot(state.direction_KLY, product_KLY))
+        curvature_Y = _dot(state.direction_KLY, product_KLY)
+        length_Y = jnp.where(left_Y, _ratio(state.energy_Y, curvature_Y), 0)
         residual_KLY = state.residual_KLY - length_Y * product_KLY
         conditioned_KLY = precondition(residual_KLY)
-        energy_Y = _dot(residual_KLY, conditioned_KLY)
+        energy_Y = jnp.where(left_Y, _dot(residual_KLY, conditioned_KLY), state.energy_Y)
         direction_KLY = conditioned_KLY + _ratio(energy_Y, state.energy_Y) * state.direction_KLY
+        broken_Y = state.broken_Y | left_Y & ~((curvature_Y > 0) & (energy_Y >= -smallest_Y))  # so is NaN
         x_KLY = state.x_KLY + length_Y * state.direction_KLY
-        return _State(x_KLY, residual_KLY, direction_KLY, energy_Y, state.step + 1)
+        return _State(x_KLY, residual_KLY, direction_KLY, energy_Y, broken_Y, state.step + 1)
 
-    first = _State(jnp.zeros_like(target_KLY), target_KLY, start_KLY, whole_Y, jnp.asarray(0))
+    first = _State(jnp.zeros_like(target_KLY), target_KLY, start_KLY, whole_Y, ~(whole_Y >= 0), jnp.asarray(0))
     last = jax.lax.while_loop(goes_on, step, first)
-    return Solution(last.x_KLY, _ratio(last.energy_Y, whole_Y).max())
+    residual_KLY = target_KLY - multiply(last.x_KLY)  # the true one: that of the steps drifts away from it
+    error_Y = jnp.abs(_ratio(_dot(residual_KLY, precondition(residual_KLY)), whole_Y))
+    return Solution(last.x_KLY, jnp.where(last.broken_Y | jnp.isnan(error_Y), jnp.inf, error_Y).max())
 
 
 def _dot(x_KLY: jax.Array, y_KLY: jax.Array) -> jax.Array:

@@ -80,17 +80,31 @@ def cholesky_inverse(correlation_KKT: jax.Array) -> Product:
     Args:
         correlation_KKT: as `product` takes them.
     """
-    k = correlation_KKT.shape[0]
-    taps = (correlation_KKT.shape[-1] + 1) // 2
-    lag_LL = jnp.arange(taps)[:, None] - jnp.arange(taps) + taps - 1
-    matrix_KLKL = jnp.moveaxis(correlation_KKT[..., lag_LL], 1, 2)
-    lower_XX = jax.lax.linalg.cholesky(matrix_KLKL.reshape(k * taps, k * taps), symmetrize_input=False)
+    lower_XX = jax.lax.linalg.cholesky(_matrix(correlation_KKT), symmetrize_input=False)
 
     def multiply(x_KLY: jax.Array) -> jax.Array:
-        x_XY = solve_triangular(lower_XX, x_KLY.reshape(k * taps, -1), lower=True)
+        x_XY = solve_triangular(lower_XX, x_KLY.reshape(len(lower_XX), -1), lower=True)
         return solve_triangular(lower_XX, x_XY, lower=True, trans=1).reshape(x_KLY.shape)
 
     return multiply
+
+
+def solve_by_elimination(correlation_KKT: jax.Array, target_KLY: jax.Array) -> jax.Array:
+    """Solve the equations by Gaussian elimination with partial pivoting; not finite where a pivot is zero.
+
+    Args:
+        correlation_KKT: as `product` takes them.
+        target_KLY: right-hand sides.
+    """
+    matrix_XX = _matrix(correlation_KKT)
+    return jnp.linalg.solve(matrix_XX, target_KLY.reshape(len(matrix_XX), -1)).reshape(target_KLY.shape)
+
+
+def _matrix(correlation_KKT: jax.Array) -> jax.Array:
+    k = correlation_KKT.shape[0]
+    taps = (correlation_KKT.shape[-1] + 1) // 2
+    lag_LL = jnp.arange(taps)[:, None] - jnp.arange(taps) + taps - 1
+    return jnp.moveaxis(correlation_KKT[..., lag_LL], 1, 2).reshape(k * taps, k * taps)
 
 
 def _inverse_root(x_KK: jax.Array) -> jax.Array:
