@@ -1,6 +1,6 @@
 """Time the scoring of songs by madsep_jax.bss_eval and by museval, and measure the memory that both need.
 
-`python -m experiments.evaluation_speed --data ../shared/corpus` takes two CPU cores about six minutes.
+`python -m experiments.evaluation_speed --data ../shared/corpus` takes two CPU cores about eight minutes.
 """
 
 import dataclasses
@@ -14,8 +14,7 @@ from cyclopts import App, Parameter
 
 from experiments.command import run
 from experiments.evaluation_timing.cases import ScoredSong, made_up_song, songs_of
-from experiments.evaluation_timing.engines import largest_difference_db, score
-from experiments.evaluation_timing.memory import peak_bytes
+from experiments.evaluation_timing.new_process import NewProcess, run_new_process
 from experiments.evaluation_timing.report import CaseResult, Report
 from experiments.evaluation_timing.rounds import measure
 from experiments.option_types import Many, Whole
@@ -42,7 +41,10 @@ class SpeedOptions:
     """What to compute: those that both engines have."""
 
     repeats: Annotated[int, Whole] = 3
-    """Rounds, in which both engines score every song set in turn."""
+    """Rounds, in which both engines score the same songs in turn."""
+
+    enough: float = 30.0
+    """Seconds after which a set of songs gets no other round."""
 
     out: Annotated[Path, Parameter(alias="-o")] = Path("runs/evaluation_speed")
     """Folder of evaluation_speed.json and table.md."""
@@ -66,7 +68,7 @@ def evaluation_speed(options: SpeedOptions = _DEFAULTS) -> None:
     """Time the scoring of songs by madsep_jax.bss_eval and by museval, and measure the memory that both need.
 
     Both take turns on the same songs and cores, once a song at a time, with all cores for it, and once as many songs at
-    a time as there are cores. Peak memory is that of a process of its own.
+    a time as there are cores. Peak memory, and the first call with its compilation, are those of a new process.
     """
     console = make_console()
     console.print(describe_device())
@@ -76,26 +78,30 @@ def evaluation_speed(options: SpeedOptions = _DEFAULTS) -> None:
     made_up = made_up_song(options.seconds)
     sets[made_up.name] = [made_up]
     results: list[CaseResult] = []
-    cases = [(protocol, name) for protocol in options.protocols for name in sets]
+    cases = [(protocol, name, workers) for protocol in options.protocols for name in sets for workers in _workers()]
     with Bar(console, "evaluation speed", len(cases)) as bar:
-        for protocol, name in cases:
-            first = {engine: [score(song, engine, protocol) for song in sets[name]] for engine in _ENGINES}
-            difference_db = max(map(largest_difference_db, first["jax"], first["museval"]))
-            for workers in sorted({1, cpu_cores()}):
-                times = measure(sets[name], _ENGINES, protocol, workers, options.repeats)
-                results.append(CaseResult.of(protocol, name, sets[name], workers, times, difference_db))
+        for protocol, name, workers in cases:
+            rounds = measure(sets[name], _ENGINES, protocol, workers, options.repeats, options.enough)
+            results.append(CaseResult.of(protocol, name, sets[name], workers, rounds))
             bar.advance()
-    memory = {
-        protocol: {engine: peak_bytes(engine, protocol, options.seconds) for engine in _ENGINES}
-        for protocol in options.protocols
-    }
-    report = Report(
-        results, memory, {**dataclasses.asdict(options), "data": str(options.data), "out": str(options.out)}
-    )
+    with Bar(console, "memory, first call", len(options.protocols) * len(_ENGINES)) as bar:
+        new_process: dict[ProtocolName, dict[EngineName, NewProcess]] = {}
+        for protocol in options.protocols:
+            new_process[protocol] = {}
+            for engine in _ENGINES:
+                new_process[protocol][engine] = run_new_process(engine, protocol, options.seconds)
+                bar.advance()
+    settings = {**dataclasses.asdict(options), "data": str(options.data), "out": str(options.out)}
+    report = Report(results, new_process, settings)
     report.write(options.out)
     console.print(report.terminal_table())
     say(console, report.caption())
     say(console, f"Results: {options.out}/ (evaluation_speed.json, table.md)")
+
+
+def _workers() -> list[int]:
+    """Return how many songs are scored at a time: one, and as many as there are cores."""
+    return sorted({1, cpu_cores()})
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -64,6 +64,17 @@ def test_scores_with_512_taps_are_musevals(samples, channels):
     assert_same_scores(*both(*pair(1, 2, samples, channels), **WINDOWS, filters_len=512))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize(("sources", "channels"), [(1, 2), *SIZES[1:], (4, 2)])
+@pytest.mark.parametrize(("samples", "window", "hop"), [(9000, 2000, 2000), (2500, 2000, 500), (400, 2000, 2000)])
+def test_all_kinds_with_512_taps_are_musevals(kind, sources, channels, samples, window, hop):
+    """120 cases; the last length is shorter than the filters."""
+    random = np.random.default_rng([sources, channels, samples, 1])
+    arguments = kind(random, sources, samples, channels)
+    assert_same_scores(*both(*arguments, window=window, hop=hop, filters_len=512))
+
+
 def test_evaluate_is_musevals():
     """Mono in two dimensions, an estimate that is too long and one that is too short."""
     reference_SNC, estimate_SNC = pair(2)

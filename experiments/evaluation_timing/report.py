@@ -11,6 +11,8 @@ from rich.table import Table
 from tabulate import tabulate
 
 from experiments.evaluation_timing.cases import ScoredSong
+from experiments.evaluation_timing.new_process import NewProcess
+from experiments.evaluation_timing.rounds import Rounds
 from experiments.scoring.museval_engine import museval_version
 from experiments.scoring.protocols import EngineName, ProtocolName
 from madsep_jax.environment import environment
@@ -41,12 +43,12 @@ class CaseResult:
         name: str,
         songs: Sequence[ScoredSong],
         workers: int,
-        times: Mapping[EngineName, list[float]],
-        difference_db: float,
+        rounds: Rounds,
     ) -> "CaseResult":
         """Return the result of one case."""
         audio_s = sum(song.seconds for song in songs)
-        return cls(protocol, name, len(songs), audio_s, workers, times["jax"], times["museval"], difference_db)
+        jax_s, museval_s = rounds.seconds["jax"], rounds.seconds["museval"]
+        return cls(protocol, name, len(songs), audio_s, workers, jax_s, museval_s, rounds.largest_difference_db)
 
     @property
     def ratio(self) -> float:
@@ -59,27 +61,30 @@ class Report:
     """All that was measured."""
 
     results: Sequence[CaseResult]
-    memory: Mapping[ProtocolName, Mapping[EngineName, int]]
-    """Peak memory of a process in bytes, by protocol and engine."""
+    new_process: Mapping[ProtocolName, Mapping[EngineName, NewProcess]]
+    """By protocol and engine."""
     settings: Mapping[str, Any]
 
     def caption(self) -> str:
         """Return what a reader must know to read the numbers."""
         found = environment()
-        peaks = "; ".join(
-            f"{protocol}: jax {peaks['jax'] / 1e9:.2f} GB, museval {peaks['museval'] / 1e9:.2f} GB"
-            for protocol, peaks in self.memory.items()
+        processes = "; ".join(
+            f"{protocol}: jax {by['jax'].peak_bytes / 1e9:.2f} GB, {by['jax'].first_s:.1f} s; "
+            f"museval {by['museval'].peak_bytes / 1e9:.2f} GB, {by['museval'].first_s:.1f} s"
+            for protocol, by in self.new_process.items()
         )
         return (
             f"{found['device']}, {found['cpu_cores']} CPU cores, jax {found['versions']['jax']}, museval "
-            f"{museval_version()}. Median of {self.settings['repeats']} rounds in which both engines take turns, "
-            "compilation apart; all stereo, voice and accompaniment, 512 taps. One song at a time: with all cores. "
-            f"Peak memory of a process that scores a made-up stereo song of {self.settings['seconds']:g} s: {peaks}."
+            f"{museval_version()}. Seconds: median over rounds in which both engines take turns, with the fastest and "
+            "the slowest in brackets, compilation apart; all stereo, voice and accompaniment, 512 taps. One song at a "
+            "time: with all cores for it; several: threads of one process for jax, processes for museval. Peak memory, "
+            f"and first call, compilation included, of a new process that scores a made-up song of "
+            f"{self.settings['seconds']:g} s: {processes}."
         )
 
     def table(self) -> tuple[list[str], list[list[str]]]:
         """Return headings and cells."""
-        titles = ["protocol", "songs", "audio (s)", "songs at a time", "jax (s)", "museval (s)"]
+        titles = ["protocol", "songs", "audio (s)", "songs at a time", "rounds", "jax (s)", "museval (s)"]
         titles += ["museval / jax", "largest difference (dB)"]
         cells = [
             [
@@ -87,8 +92,9 @@ class Report:
                 result.songs if result.number == 1 else f"{result.number} {result.songs}",
                 f"{result.audio_s:.1f}",
                 str(result.at_a_time),
-                f"{median(result.jax_s):.2f}",
-                f"{median(result.museval_s):.2f}",
+                str(len(result.jax_s)),
+                _seconds(result.jax_s),
+                _seconds(result.museval_s),
                 f"{result.ratio:.1f}",
                 f"{result.largest_difference_db:.0e}",
             ]
@@ -116,7 +122,15 @@ class Report:
             "caption": self.caption(),
             "settings": dict(self.settings),
             "environment": environment(),
-            "peak_memory_bytes": self.memory,
+            "new_process": {
+                protocol: {engine: dataclasses.asdict(process) for engine, process in by.items()}
+                for protocol, by in self.new_process.items()
+            },
             "results": [{**dataclasses.asdict(result), "museval_over_jax": result.ratio} for result in self.results],
         }
         write_json(folder / "evaluation_speed.json", content)
+
+
+def _seconds(found: Sequence[float]) -> str:
+    text = f"{median(found):.2f}"
+    return text if len(found) == 1 else f"{text} [{min(found):.2f}, {max(found):.2f}]"

@@ -4,17 +4,36 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack
+from dataclasses import dataclass
 
-from experiments.evaluation_timing.cases import ScoredSong
-from experiments.evaluation_timing.engines import score
+from experiments.evaluation_timing.cases import ScoredSong, made_up_song
+from experiments.evaluation_timing.engines import largest_difference_db, score
 from experiments.scoring.pool import scoring_pool
 from experiments.scoring.protocols import EngineName, ProtocolName
+from experiments.scoring.window_scores import WindowScores
+
+_WARM_UP_S = 1.0
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """What was measured on one set of songs."""
+
+    seconds: dict[EngineName, list[float]]
+    """In which each engine scored all songs, round by round."""
+    largest_difference_db: float
+    """Of any finite score of two engines, in the first round."""
 
 
 def measure(
-    songs: Sequence[ScoredSong], engines: Sequence[EngineName], protocol: ProtocolName, workers: int, repeats: int
-) -> dict[EngineName, list[float]]:
-    """Return the seconds in which each engine scored all songs, each time.
+    songs: Sequence[ScoredSong],
+    engines: Sequence[EngineName],
+    protocol: ProtocolName,
+    workers: int,
+    repeats: int,
+    enough_s: float,
+) -> Rounds:
+    """Time engines on the same songs.
 
     Everything is compiled, and every worker is started, before. With several workers there are at least as many songs
     as workers, the same ones again where there are fewer; the seconds are those of as many songs as were given.
@@ -26,30 +45,35 @@ def measure(
         workers: songs at a time. One worker is this process itself, which may use all cores; several are threads for
             JAX, and processes for museval, as in the ablation.
         repeats: rounds.
+        enough_s: seconds after which no other round begins.
     """
     times: dict[EngineName, list[float]] = {engine: [] for engine in engines}
+    scores: dict[EngineName, list[WindowScores]] = {}
     copies = -(-workers // len(songs))
     with ExitStack() as stack:
         pools: dict[EngineName, Executor | None] = {
             engine: stack.enter_context(scoring_pool(workers, engine)) if workers > 1 else None for engine in engines
         }
-        for pool in pools.values():
+        for engine, pool in pools.items():
             if pool is not None:
-                list(pool.map(time.sleep, [0.5] * workers))
-        for engine in engines:
-            _score_all([songs[0]] * workers, engine, protocol, pools[engine])
+                list(pool.map(time.sleep, [0.5] * workers))  # each of them starts
+            _score_all(songs if engine == "jax" else [made_up_song(_WARM_UP_S)] * workers, engine, protocol, pool)
+        began = time.perf_counter()
         for number in range(repeats):
             for engine in engines if number % 2 == 0 else reversed(engines):
                 start = time.perf_counter()
-                _score_all([*songs] * copies, engine, protocol, pools[engine])
+                found = _score_all([*songs] * copies, engine, protocol, pools[engine])
                 times[engine].append((time.perf_counter() - start) / copies)
-    return times
+                scores.setdefault(engine, found)
+            if time.perf_counter() - began > enough_s:
+                break
+    first, *others = (scores[engine] for engine in engines)
+    return Rounds(times, max(max(map(largest_difference_db, first, other)) for other in others))
 
 
-def _score_all(songs: Sequence[ScoredSong], engine: EngineName, protocol: ProtocolName, pool: Executor | None) -> None:
+def _score_all(
+    songs: Sequence[ScoredSong], engine: EngineName, protocol: ProtocolName, pool: Executor | None
+) -> list[WindowScores]:
     if pool is None:
-        for song in songs:
-            score(song, engine, protocol)
-    else:
-        for future in [pool.submit(score, song, engine, protocol) for song in songs]:
-            future.result()
+        return [score(song, engine, protocol) for song in songs]
+    return [future.result() for future in [pool.submit(score, song, engine, protocol) for song in songs]]

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from madsep_jax.bss_eval.spectra import energy
 
@@ -11,19 +12,19 @@ from madsep_jax.bss_eval.spectra import energy
 class Energies(NamedTuple):
     """Energies over a window of every estimate and source, all of shape (..., E, S)."""
 
-    true: jax.Array
+    true: ArrayLike
     """Of the reference."""
-    error: jax.Array
+    error: ArrayLike
     """Of estimate - reference."""
-    spatial: jax.Array
+    spatial: ArrayLike
     """Of projection onto its own reference - reference: e_spat."""
-    own: jax.Array
+    own: ArrayLike
     """Of the projection onto its own reference: s_true + e_spat."""
-    interference: jax.Array
+    interference: ArrayLike
     """Of projection onto all references - projection onto its own: e_interf."""
-    explained: jax.Array
+    explained: ArrayLike
     """Of the projection onto all references: s_true + e_spat + e_interf."""
-    artifacts: jax.Array
+    artifacts: ArrayLike
     """Of estimate - projection onto all references: e_artif."""
 
 

@@ -24,14 +24,22 @@ def product(correlation_KKT: jax.Array) -> Product:
     """
     taps = (correlation_KKT.shape[-1] + 1) // 2
     length = 2 * taps
-    circular_KKT = jnp.roll(jnp.pad(correlation_KKT, ((0, 0), (0, 0), (0, 1))), -(taps - 1), axis=-1)
-    spectrum_KKF = jnp.fft.rfft(circular_KKT, length)
+    spectrum_KKF = _spectrum(correlation_KKT)
 
     def multiply(x_KLY: jax.Array) -> jax.Array:
         x_KFY = jnp.fft.rfft(x_KLY, length, axis=1)
         return jnp.fft.irfft(jnp.einsum("klf,lfy->kfy", spectrum_KKF, x_KFY), length, axis=1)[:, :taps]
 
     return multiply
+
+
+def largest_eigenvalue_bound(correlation_KKT: jax.Array) -> jax.Array:
+    """Return about the largest value that a positive matrix's eigenvalues may have: the peak of its power spectrum.
+
+    Args:
+        correlation_KKT: as `product` takes them.
+    """
+    return jnp.abs(jnp.trace(_spectrum(correlation_KKT))).max()
 
 
 def levinson_inverse(correlation_KKT: jax.Array) -> Product:
@@ -98,6 +106,13 @@ def solve_by_elimination(correlation_KKT: jax.Array, target_KLY: jax.Array) -> j
     """
     matrix_XX = _matrix(correlation_KKT)
     return jnp.linalg.solve(matrix_XX, target_KLY.reshape(len(matrix_XX), -1)).reshape(target_KLY.shape)
+
+
+def _spectrum(correlation_KKT: jax.Array) -> jax.Array:
+    """Return the spectrum of the circular correlation of twice as many samples as taps, zero at the lag in between."""
+    circular_KKT = jnp.pad(correlation_KKT, ((0, 0), (0, 0), (0, 1)))
+    taps = circular_KKT.shape[-1] // 2
+    return jnp.fft.rfft(jnp.roll(circular_KKT, -(taps - 1), axis=-1))
 
 
 def _matrix(correlation_KKT: jax.Array) -> jax.Array:
