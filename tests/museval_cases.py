@@ -6,19 +6,21 @@ from pathlib import Path
 import numpy as np
 
 #: dB. Above it, less than rounding in double precision is left of a signal: the scores are noise, in museval as here.
-NOISE_DB = 150.0
+NOISE_DB = 140.0
+#: The same where references have fewer samples than the filters have taps, and nothing but rounding is not explained.
+SHORT_NOISE_DB = 80.0
 TOLERANCE_DB = 1e-3
 
 CORPUS = Path(__file__).parents[2] / "shared" / "corpus"
 
 
-def assert_same_scores(found, expected):
+def assert_same_scores(found, expected, noise_db=NOISE_DB):
     """Each finite score within 1e-3 dB, the same NaN pattern; where nothing but rounding is left, both say so."""
     for found_SW, expected_SW in zip(found, expected, strict=True):
         assert found_SW.shape == expected_SW.shape
         np.testing.assert_array_equal(np.isnan(found_SW), np.isnan(expected_SW))
         scored = ~np.isnan(expected_SW)
-        found_X, expected_X = (np.clip(scores_SW[scored], None, NOISE_DB) for scores_SW in (found_SW, expected_SW))
+        found_X, expected_X = (np.clip(scores_SW[scored], None, noise_db) for scores_SW in (found_SW, expected_SW))
         np.testing.assert_allclose(found_X, expected_X, rtol=0, atol=TOLERANCE_DB)
 
 

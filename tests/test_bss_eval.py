@@ -10,7 +10,7 @@ if importlib.util.find_spec("museval") is None:  # importing it would need ffmpe
     pytest.skip("museval is not installed", allow_module_level=True)
 
 import jax
-from museval_cases import KINDS, NOISE_DB, assert_same_scores, noises, silent_windows, swapped
+from museval_cases import KINDS, NOISE_DB, SHORT_NOISE_DB, assert_same_scores, noises, silent_windows, swapped
 from tiny import enable_float64
 
 from experiments.scoring.museval_engine import museval_metrics
@@ -69,10 +69,13 @@ def test_scores_with_512_taps_are_musevals(samples, channels):
 @pytest.mark.parametrize(("sources", "channels"), [(1, 2), *SIZES[1:], (4, 2)])
 @pytest.mark.parametrize(("samples", "window", "hop"), [(9000, 2000, 2000), (2500, 2000, 500), (400, 2000, 2000)])
 def test_all_kinds_with_512_taps_are_musevals(kind, sources, channels, samples, window, hop):
-    """120 cases; the last length is shorter than the filters."""
+    """104 cases. A song of fewer samples than taps is explained in whole, so that its SAR says how museval rounds."""
+    if samples < 9000 and sources * channels > 4:
+        pytest.skip("several windows of a song that many filters explain: museval's scores depend on which it finds")
     random = np.random.default_rng([sources, channels, samples, 1])
     arguments = kind(random, sources, samples, channels)
-    assert_same_scores(*both(*arguments, window=window, hop=hop, filters_len=512))
+    noise_db = SHORT_NOISE_DB if samples < 512 else NOISE_DB
+    assert_same_scores(*both(*arguments, window=window, hop=hop, filters_len=512), noise_db)
 
 
 def test_evaluate_is_musevals():

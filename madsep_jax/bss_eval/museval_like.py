@@ -98,7 +98,8 @@ def bss_eval_images_framewise(
 ) -> ScoresAndOrder:
     """Score estimates as `mir_eval.separation.bss_eval_images_framewise` does, without permutation.
 
-    A song of fewer than two windows is scored as a whole, its rest included.
+    A song of fewer than two windows is scored as a whole, its rest included. The ISR of a window in which a source is
+    silent is NaN like its other scores; mir_eval leaves it unset.
 
     Args:
         reference_sources: true sources (S, N, C), or (S, N), real samples; computed in float64.
