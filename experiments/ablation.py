@@ -25,6 +25,7 @@ from experiments.score_row import checkpoint_estimator, reference_estimator, sco
 from experiments.scoring.pool import scoring_pool
 from experiments.scoring.protocols import EngineName
 from experiments.train_row import OnStep, checkpoint_folder, train_row
+from experiments.validation import validation_scores
 from madsep_jax.config_io import to_dict
 from madsep_jax.cost import forward_gflop_per_second
 from madsep_jax.environment import describe_device
@@ -69,8 +70,8 @@ def ablation(options: AblationOptions = _DEFAULTS) -> None:
 
 def check_songs(plan: Plan, console: Console) -> None:
     """Read the songs that will be scored, so that a bad one is found before hours of training and not after."""
-    with Bar(console, "checking test songs", len(plan.songs.test)) as bar:
-        for track in plan.songs.test:
+    with Bar(console, "checking test songs", len(plan.songs.test + plan.songs.validation)) as bar:
+        for track in plan.songs.test + plan.songs.validation:
             track.read()
             bar.advance()
 
@@ -102,7 +103,7 @@ def run_row(
         try:
             with Bar(console, f"{row.folder_name}: training", plan.steps_of(row.config)) as bar:
                 on_step = _step_reporter(bar, row.config.training.batch_size)
-                trained = train_row(row.config, features, folder, on_step)
+                trained = train_row(row.config, features, folder, on_step, plan.validation)
         except NonFiniteLossError as error:
             say(console, f"{row.folder_name}: {error}")
             return dataclasses.replace(result, status=f"failed: {error}")
@@ -113,6 +114,7 @@ def run_row(
             compile_s=trained.compile_s,
             train_step_s=trained.step_s,
             train_s=trained.total_s,
+            validation=validation_scores(folder),
             real_time_factor=real_time_factor(plan.songs.test[0].read()),
         )
     start = time.perf_counter()

@@ -15,6 +15,7 @@ from experiments.rows import REFERENCES, Row
 from experiments.scoring.protocols import EngineName
 from experiments.songs import Songs, load_songs
 from experiments.systems import expand
+from experiments.validation import Validation
 from madsep_jax.config import RunConfig
 from madsep_jax.config_io import override
 from madsep_jax.cost import forward_gflop_per_second
@@ -39,6 +40,7 @@ class Plan:
     rows: list[Row]
     songs: Songs
     out: Path
+    validation: Validation | None = None
 
     def steps_of(self, config: RunConfig) -> int:
         """Return the training steps of a row, or of the base."""
@@ -53,9 +55,10 @@ def make_plan(options: AblationOptions) -> Plan:
     systems = expand(options.systems or DEFAULT_SYSTEMS[options.preset], options.layers, options.channels, base.preset)
     rows = [Row(name, None) for name in REFERENCES]
     rows += [Row.of_system(system, seed, base) for system in systems for seed in range(options.seeds)]
-    songs = load_songs(options.data, base.signal.sample_rate)
+    songs = load_songs(options.data, base.signal.sample_rate, options.validation_songs if options.validate_every else 0)
     out = options.out or Path("runs") / f"{options.preset}-{Path(options.data).name}"
-    plan = Plan(base, rows, songs, out)
+    validation = Validation(songs.validation, options.validate_every) if options.validate_every else None
+    plan = Plan(base, rows, songs, out, validation)
     for config in (base, *(row.config for row in rows if row.config)):
         plan.steps_of(config)  # raises where there are too few songs
     return plan
@@ -117,9 +120,10 @@ def _json_or_text(value: str) -> Any:
 
 
 def _require_positive(options: AblationOptions) -> None:
-    for name in ("seeds", "processes"):
-        if getattr(options, name) < 1:
-            raise InputError(f"--{name}: found {getattr(options, name)}, expected at least 1")
+    for name in ("seeds", "processes", "validate_every", "validation_songs"):
+        found = getattr(options, name)
+        if found is not None and found < 1:
+            raise InputError(f"--{name.replace('_', '-')}: found {found}, expected at least 1")
 
 
 def _frames(duration_s: float, base: RunConfig) -> int:
