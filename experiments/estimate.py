@@ -17,8 +17,8 @@ _DWS_SHARE = 0.20
 _GRU_SHARE = 0.50
 #: Seconds of one core to score a second of stereo audio at 44.1 kHz (BSSEval v4, 512-tap filters), and a song apart
 #: from its length.
-_SCORE_S: dict[EngineName, float] = {"jax": 0.015, "museval": 0.4}
-_SONG_OVERHEAD_S: dict[EngineName, float] = {"jax": 0.1, "museval": 3.0}
+_SCORE_S: dict[EngineName, float] = {"jax": 0.01, "museval": 0.2}
+_SONG_OVERHEAD_S: dict[EngineName, float] = {"jax": 0.1, "museval": 0.6}
 
 
 def device_gflop_per_s(size: int = 1024, seconds: float = 0.3) -> float:

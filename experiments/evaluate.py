@@ -51,7 +51,7 @@ def evaluate(options: EvaluateOptions) -> None:
     _check_compared(options, {*separators, *folder.systems()})
     for separator in separators.values():
         for track in tracks:
-            separator.fingerprint(track)  # raises where a file is missing, before hours of scoring
+            separator.check(track)
     folder.create()
     start = time.perf_counter()
     with scoring_pool(options.processes, options.engine) as pool:

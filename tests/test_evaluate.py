@@ -236,6 +236,31 @@ def test_files_that_do_not_fit_are_named(run, songs, tmp_path, capsys, change, m
     assert "vocals.wav" in line
 
 
+def test_files_that_cannot_be_used_are_named_before_anything_is_scored(run, songs, tmp_path, capsys):
+    tracks = find_tracks(songs)
+    for track in tracks:
+        write(tmp_path / "tool" / track.name / "vocals.wav", track.read().voice_NC)
+    last = tmp_path / "tool" / tracks[-1].name / "vocals.wav"
+    write(last, tracks[-1].read().voice_NC, 16000)
+    assert run(tmp_path / "out", "--estimates", tmp_path / "tool") == 2
+    assert "found 16000 Hz, expected 8000 Hz" in error_line(capsys)
+    last.write_text("no sound")
+    assert run(tmp_path / "out", "--estimates", tmp_path / "tool") == 2
+    assert "cannot be read as audio" in error_line(capsys)
+    assert not (tmp_path / "out").exists()
+
+
+def test_samples_that_are_not_finite_are_named(run, songs, tmp_path, capsys):
+    for track in find_tracks(songs):
+        voice_NC = track.read().voice_NC.copy()
+        voice_NC[7] = np.nan
+        path = tmp_path / "tool" / track.name / "vocals.wav"
+        path.parent.mkdir(parents=True)
+        soundfile.write(path, voice_NC, RATE, subtype="FLOAT")
+    assert run(tmp_path / "out", "--estimates", tmp_path / "tool") == 2
+    assert "NaN or infinite samples" in error_line(capsys)
+
+
 def test_files_of_another_length_are_filled_or_cut_and_said(run, songs, estimates, tmp_path, capsys):
     for number, track in enumerate(find_tracks(songs)):
         voice_NC = 0.9 * track.read().voice_NC

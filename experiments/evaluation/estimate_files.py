@@ -8,7 +8,7 @@ import numpy as np
 
 from data_pipelines.names import safe_name
 from data_pipelines.tracks import Track, TrackAudio
-from madsep_jax.audio import read_audio, shown
+from madsep_jax.audio import probe_audio, read_audio, shown
 from madsep_jax.errors import InputError
 
 _SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".m4a")
@@ -50,6 +50,16 @@ class EstimateFolder:
                 )
         return found
 
+    def check(self, track: Track) -> None:
+        """Look at the headers of a song's files.
+
+        Raises:
+            InputError: a file is missing, is no audio, or is of another rate than the song.
+        """
+        for paths in self.files(track).values():
+            for path in paths:
+                _require_rate(path, probe_audio(path).sample_rate, track.sample_rate)
+
     def fingerprint(self, track: Track) -> str:
         """Return a text that changes when a file of the song does."""
         digest = hashlib.sha256()
@@ -83,10 +93,7 @@ class EstimateFolder:
     def _read(self, path: Path, audio: TrackAudio) -> np.ndarray:
         found = read_audio(path)
         samples, channels = audio.mixture_NC.shape
-        if found.sample_rate != audio.sample_rate:
-            raise InputError(
-                f"{shown(path)}: found {found.sample_rate} Hz, expected {audio.sample_rate} Hz, the song's"
-            )
+        _require_rate(path, found.sample_rate, audio.sample_rate)
         if found.samples_NC.shape[1] != channels:
             raise InputError(
                 f"{shown(path)}: found {found.samples_NC.shape[1]} channels, expected {channels}, the song's"
@@ -96,6 +103,11 @@ class EstimateFolder:
             what = "longer than the song: cut" if more > 0 else "shorter than the song: silence added"
             self._on_length(f"{shown(path)}: {abs(more)} samples {what}")
         return np.pad(found.samples_NC[:samples].astype(np.float64), ((0, max(-more, 0)), (0, 0)))
+
+
+def _require_rate(path: Path, found: int, expected: int) -> None:
+    if found != expected:
+        raise InputError(f"{shown(path)}: found {found} Hz, expected {expected} Hz, the song's")
 
 
 def _accompaniment(folder: Path) -> list[Path]:

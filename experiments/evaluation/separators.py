@@ -19,6 +19,9 @@ from madsep_jax.errors import InputError
 class Separator(Protocol):
     """One system that is scored."""
 
+    def check(self, track: Track) -> None:
+        """Raise InputError where it can be seen at once that a song cannot be scored."""
+
     def fingerprint(self, track: Track) -> str:
         """Return a text that changes when the estimates of a song do."""
 
@@ -33,6 +36,9 @@ class CheckpointSeparator:
         """Raise InputError where there is no checkpoint."""
         self._checkpoint = find_checkpoint(checkpoint)
         self._estimate: Callable[[TrackAudio], tuple[np.ndarray, np.ndarray]] | None = None
+
+    def check(self, track: Track) -> None:
+        """Do nothing: it separates any song."""
 
     def fingerprint(self, track: Track) -> str:
         """Return a text that changes when the checkpoint does."""
