@@ -9,10 +9,9 @@ from experiments.scoring.window_scores import WindowScores
 
 
 def score(song: ScoredSong, engine: EngineName, protocol: ProtocolName) -> WindowScores:
-    """Score a song, in double precision."""
+    """Score a song, whose samples each engine converts to double precision itself."""
     how = protocol_of(protocol, engine)
-    reference_SNC, estimate_SNC = (array.astype(np.float64) for array in (song.reference_SNC, song.estimate_SNC))
-    return score_arrays(how, engine, reference_SNC, estimate_SNC, song.sample_rate)
+    return score_arrays(how, engine, song.reference_SNC, song.estimate_SNC, song.sample_rate)
 
 
 def largest_difference_db(a: WindowScores, b: WindowScores) -> float:
