@@ -1,6 +1,6 @@
-"""Time the scoring of songs by madsep_jax.bss_eval and by museval, and measure the memory that both need.
+"""Time the scoring of songs by madsep_jax.bss_eval and by museval, and measure the memory that the former needs.
 
-`python -m experiments.evaluation_speed --data ../shared/corpus` takes two CPU cores about eight minutes.
+`python -m experiments.evaluation_speed --data ../shared/corpus` takes two CPU cores about seven minutes.
 """
 
 import dataclasses
@@ -65,7 +65,7 @@ app = App(name="evaluation_speed", usage="Usage: python -m experiments.evaluatio
 
 @app.default
 def evaluation_speed(options: SpeedOptions = _DEFAULTS) -> None:
-    """Time the scoring of songs by madsep_jax.bss_eval and by museval, and measure the memory that both need.
+    """Time the scoring of songs by madsep_jax.bss_eval and by museval, and measure the memory that the former needs.
 
     Both take turns on the same songs and cores, once a song at a time, with all cores for it, and once as many songs at
     a time as there are cores. Peak memory, and the first call with its compilation, are those of a new process.
@@ -84,13 +84,11 @@ def evaluation_speed(options: SpeedOptions = _DEFAULTS) -> None:
             rounds = measure(sets[name], _ENGINES, protocol, workers, options.repeats, options.enough)
             results.append(CaseResult.of(protocol, name, sets[name], workers, rounds))
             bar.advance()
-    with Bar(console, "memory, first call", len(options.protocols) * len(_ENGINES)) as bar:
-        new_process: dict[ProtocolName, dict[EngineName, NewProcess]] = {}
+    new_process: dict[ProtocolName, NewProcess] = {}
+    with Bar(console, "memory, first call", len(options.protocols)) as bar:
         for protocol in options.protocols:
-            new_process[protocol] = {}
-            for engine in _ENGINES:
-                new_process[protocol][engine] = run_new_process(engine, protocol, options.seconds)
-                bar.advance()
+            new_process[protocol] = run_new_process(protocol, options.seconds)
+            bar.advance()
     settings = {**dataclasses.asdict(options), "data": str(options.data), "out": str(options.out)}
     report = Report(results, new_process, settings)
     report.write(options.out)

@@ -1,4 +1,4 @@
-"""Scoring one song in a process of its own: `python -m experiments.evaluation_timing.new_process`."""
+"""Scoring one song by JAX in a process of its own: `python -m experiments.evaluation_timing.new_process`."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from experiments.evaluation_timing.cases import ScoredSong, made_up_song
 from experiments.evaluation_timing.engines import score
-from experiments.scoring.protocols import EngineName, ProtocolName
+from experiments.scoring.protocols import ProtocolName
 
 _PROJECT = Path(__file__).parents[2]
 
@@ -24,37 +24,36 @@ class NewProcess:
     """Resident memory, at its most, once the song has been scored."""
     first_s: float
     """Seconds of scoring it for the first time, compilation included."""
-    again_s: float | None
-    """Of scoring it once more; None for museval, which compiles nothing."""
+    again_s: float
+    """Of scoring it once more."""
 
 
-def run_new_process(engine: EngineName, protocol: ProtocolName, seconds: float) -> NewProcess:
+def run_new_process(protocol: ProtocolName, seconds: float) -> NewProcess:
     """Score a made-up song of so many seconds in a new process, without a compilation cache."""
     path = os.pathsep.join(filter(None, [str(_PROJECT), os.environ.get("PYTHONPATH")]))
     done = subprocess.run(
-        [sys.executable, "-m", __name__, engine, protocol, str(seconds)],
+        [sys.executable, "-m", __name__, protocol, str(seconds)],
         env={**os.environ, "PYTHONPATH": path},
         capture_output=True,
         text=True,
         check=False,
     )
     if done.returncode:
-        raise RuntimeError(f"scoring by {engine} failed in its process:\n{done.stderr}")
+        raise RuntimeError(f"scoring failed in its process:\n{done.stderr}")
     return NewProcess(**json.loads(done.stdout))
 
 
-def main(engine: EngineName, protocol: ProtocolName, seconds: str) -> None:
+def main(protocol: ProtocolName, seconds: str) -> None:
     """Score, and print what it took."""
     song = made_up_song(float(seconds))
-    first_s = _seconds_of_scoring(song, engine, protocol)
+    first_s = _seconds_of_scoring(song, protocol)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    again_s = _seconds_of_scoring(song, engine, protocol) if engine == "jax" else None
-    print(json.dumps(asdict(NewProcess(peak, first_s, again_s))))
+    print(json.dumps(asdict(NewProcess(peak, first_s, _seconds_of_scoring(song, protocol)))))
 
 
-def _seconds_of_scoring(song: ScoredSong, engine: EngineName, protocol: ProtocolName) -> float:
+def _seconds_of_scoring(song: ScoredSong, protocol: ProtocolName) -> float:
     start = time.perf_counter()
-    score(song, engine, protocol)
+    score(song, "jax", protocol)
     return time.perf_counter() - start
 
 
