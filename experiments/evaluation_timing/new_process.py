@@ -47,8 +47,16 @@ def main(protocol: ProtocolName, seconds: str) -> None:
     """Score, and print what it took."""
     song = made_up_song(float(seconds))
     first_s = _seconds_of_scoring(song, protocol)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = _peak_bytes()
     print(json.dumps(asdict(NewProcess(peak, first_s, _seconds_of_scoring(song, protocol)))))
+
+
+def _peak_bytes() -> int:
+    status = Path("/proc/self/status")
+    if status.is_file():  # where `getrusage` would count in what the parent had before the program began
+        [kib] = [line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmHWM:")]
+        return int(kib) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _seconds_of_scoring(song: ScoredSong, protocol: ProtocolName) -> float:
