@@ -8,7 +8,7 @@ import dataclasses
 import sys
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor
 
 from cyclopts import App
 from rich.console import Console
@@ -22,8 +22,11 @@ from experiments.plan import Plan, make_plan, plan_table
 from experiments.progress import Bar, make_console, say
 from experiments.report import show, write_report
 from experiments.rows import Row, RowResult
-from experiments.score_row import checkpoint_estimator, reference_estimator, score_tracks, scoring_pool
+from experiments.score_row import checkpoint_estimator, reference_estimator, score_tracks
+from experiments.scoring.pool import scoring_pool
+from experiments.scoring.protocols import EngineName
 from experiments.train_row import OnStep, checkpoint_folder, train_row
+from experiments.validation import validation_scores
 from madsep_jax.config import RunConfig
 from madsep_jax.config_io import to_dict
 from madsep_jax.cost import forward_gflop_per_second
@@ -47,7 +50,7 @@ def ablation(options: AblationOptions = _DEFAULTS) -> None:
     console.print(describe_device())
     plan = make_plan(options)
     if options.dry_run:
-        console.print(plan_table(plan, options.processes))
+        console.print(plan_table(plan, options.processes, options.engine))
         return
     folder = ExperimentFolder.find(plan.out, plan.base, plan.songs.fingerprint())
     source_of = training_source(plan, options, console)
@@ -55,11 +58,11 @@ def ablation(options: AblationOptions = _DEFAULTS) -> None:
         check_songs(plan, console)
         folder.create()
     results: list[RowResult] = []
-    with scoring_pool(options.processes) as pool:
+    with scoring_pool(options.processes, options.engine) as pool:
         for row in plan.rows:
             result = folder.finished(row)
             if result is None:
-                result = run_row(row, plan, source_of, pool, options.processes, console)
+                result = run_row(row, plan, source_of, pool, options.processes, options.engine, console)
                 folder.finish(row, result)
             results.append(result)
             shown = results + folder.others(plan.rows)
@@ -83,8 +86,8 @@ def training_source(plan: Plan, options: AblationOptions, console: Console) -> S
 
 def check_songs(plan: Plan, console: Console) -> None:
     """Read the songs that will be scored, so that a bad one is found before hours of training and not after."""
-    with Bar(console, "checking test songs", len(plan.songs.test)) as bar:
-        for track in plan.songs.test:
+    with Bar(console, "checking test songs", len(plan.songs.test + plan.songs.validation)) as bar:
+        for track in plan.songs.test + plan.songs.validation:
             track.read()
             bar.advance()
 
@@ -93,8 +96,9 @@ def run_row(
     row: Row,
     plan: Plan,
     source_of: SourceOf,
-    pool: ProcessPoolExecutor,
+    pool: Executor,
     processes: int,
+    engine: EngineName,
     console: Console,
 ) -> RowResult:
     """Train a row where it has a model, separate the test songs, and score them."""
@@ -115,7 +119,7 @@ def run_row(
         try:
             with Bar(console, f"{row.folder_name}: training", plan.steps_of(row.config)) as bar:
                 on_step = _step_reporter(bar, row.config.training.batch_size)
-                trained = train_row(row.config, source_of(row.config), folder, on_step)
+                trained = train_row(row.config, source_of(row.config), folder, on_step, plan.validation)
         except NonFiniteLossError as error:
             say(console, f"{row.folder_name}: {error}")
             return dataclasses.replace(result, status=f"failed: {error}")
@@ -126,11 +130,12 @@ def run_row(
             compile_s=trained.compile_s,
             train_step_s=trained.step_s,
             train_s=trained.total_s,
+            validation=validation_scores(folder),
             real_time_factor=real_time_factor(plan.songs.test[0].read()),
         )
     start = time.perf_counter()
     with Bar(console, f"{row.folder_name}: scoring", len(plan.songs.test)) as bar:
-        aggregate = score_tracks(plan.songs.test, estimator, folder, pool, processes, bar.advance)
+        aggregate = score_tracks(plan.songs.test, estimator, folder, pool, processes, engine, bar.advance)
     return dataclasses.replace(result.with_scores(aggregate), score_s=time.perf_counter() - start)
 
 

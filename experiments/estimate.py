@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from experiments.rows import Row
+from experiments.scoring.protocols import EngineName
 from madsep_jax.config import DwsMaskerConfig
 from madsep_jax.cost import forward_gflop_per_second
 
@@ -14,9 +15,10 @@ _STEP_FORWARDS = 3
 #: Share of a matrix product's speed that a whole training step reaches on two CPU cores.
 _DWS_SHARE = 0.20
 _GRU_SHARE = 0.50
-#: Seconds of one core to score a second of stereo audio at 44.1 kHz (museval, 512-tap filters).
-_SCORE_S = 0.4
-_SONG_OVERHEAD_S = 3.0
+#: Seconds of one core to score a second of stereo audio at 44.1 kHz (BSSEval v4, 512-tap filters), and a song apart
+#: from its length.
+_SCORE_S: dict[EngineName, float] = {"jax": 0.01, "museval": 0.2}
+_SONG_OVERHEAD_S: dict[EngineName, float] = {"jax": 0.1, "museval": 0.6}
 
 
 def device_gflop_per_s(size: int = 1024, seconds: float = 0.3) -> float:
@@ -42,6 +44,7 @@ def training_seconds(row: Row, steps: int, device_gflop: float) -> float:
     return steps * gflop / (device_gflop * share)
 
 
-def scoring_seconds(songs: int, audio_s: float, sample_rate: int, processes: int) -> float:
+def scoring_seconds(songs: int, audio_s: float, sample_rate: int, processes: int, engine: EngineName) -> float:
     """Estimate the time that scoring a row's test songs takes."""
-    return (songs * _SONG_OVERHEAD_S + audio_s * _SCORE_S * sample_rate / 44100) / min(processes, songs)
+    per_second = _SCORE_S[engine] * sample_rate / 44100
+    return (songs * _SONG_OVERHEAD_S[engine] + audio_s * per_second) / min(processes, songs)

@@ -8,6 +8,7 @@ from cyclopts import Parameter
 
 from data_pipelines.features import default_cache
 from experiments.option_types import Many, ManyOrNone, Whole
+from experiments.scoring.protocols import EngineName
 from experiments.songs import EMBEDDED
 from madsep_jax.environment import cpu_cores
 
@@ -62,6 +63,15 @@ class AblationOptions:
 
     processes: Annotated[int, Whole] = field(default_factory=cpu_cores)
     """Songs that are scored at a time."""
+
+    engine: EngineName = "jax"
+    """What scores: jax (madsep_jax.bss_eval), or museval, which gives the same scores and takes many times as long."""
+
+    validate_every: Annotated[int | None, Whole] = None
+    """Score the voice after every so many epochs of training, on songs that are kept out of it. Default: never."""
+
+    validation_songs: Annotated[int, Whole] = 2
+    """How many songs --validate-every keeps out of training: the last ones by name."""
 
     dry_run: Annotated[bool, Parameter(negative=(), show_default=False)] = False
     """Only print the plan: rows, parameters, and an estimate of the time."""

@@ -13,8 +13,10 @@ from experiments.assignment import parse_assignment
 from experiments.options import AblationOptions
 from experiments.prepared_songs import PreparedTraining
 from experiments.rows import REFERENCES, Row
+from experiments.scoring.protocols import EngineName
 from experiments.songs import Songs, load_songs
 from experiments.systems import expand
+from experiments.validation import Validation
 from madsep_jax.config import RunConfig
 from madsep_jax.config_io import override
 from madsep_jax.cost import forward_gflop_per_second
@@ -39,6 +41,7 @@ class Plan:
     rows: list[Row]
     songs: Songs
     out: Path
+    validation: Validation | None = None
 
     def steps_of(self, config: RunConfig) -> int:
         """Return the training steps of a row, or of the base."""
@@ -53,22 +56,24 @@ def make_plan(options: AblationOptions) -> Plan:
     _require_positive(options)
     prepared = PreparedTraining.find(options.prepared) if options.prepared else None
     base = _base(options, prepared)
-    songs = load_songs(options.data, base.signal.sample_rate, prepared)
+    kept_out = options.validation_songs if options.validate_every else 0
+    songs = load_songs(options.data, base.signal.sample_rate, prepared, kept_out)
     systems = expand(options.systems or DEFAULT_SYSTEMS[options.preset], options.layers, options.channels, base.preset)
     rows = [Row(name, None) for name in REFERENCES]
     rows += [Row.of_system(system, seed, base) for system in systems for seed in range(options.seeds)]
     out = options.out or Path("runs") / f"{options.preset}-{Path(options.data).name}"
-    plan = Plan(base, rows, songs, out)
+    validation = Validation(songs.validation, options.validate_every) if options.validate_every else None
+    plan = Plan(base, rows, songs, out, validation)
     for config in (base, *(row.config for row in rows if row.config)):
         plan.steps_of(config)  # raises where there are too few songs
     return plan
 
 
-def plan_table(plan: Plan, processes: int) -> Table:
+def plan_table(plan: Plan, processes: int, engine: EngineName) -> Table:
     """Return the plan for the terminal: each row's size, and a rough estimate of its time."""
     speed = estimate.device_gflop_per_s()
     scoring = estimate.scoring_seconds(
-        len(plan.songs.test), plan.songs.test_seconds, plan.songs.test[0].sample_rate, processes
+        len(plan.songs.test), plan.songs.test_seconds, plan.songs.test[0].sample_rate, processes, engine
     )
     table = Table(header_style="bold", caption=Text(plan.songs.description), caption_justify="left")
     for title in ("row", "masker params", "total params", "GFLOP / s audio", "steps", "about"):
@@ -111,9 +116,10 @@ def _base(options: AblationOptions, prepared: PreparedTraining | None) -> RunCon
 
 
 def _require_positive(options: AblationOptions) -> None:
-    for name in ("seeds", "processes"):
-        if getattr(options, name) < 1:
-            raise InputError(f"--{name}: found {getattr(options, name)}, expected at least 1")
+    for name in ("seeds", "processes", "validate_every", "validation_songs"):
+        found = getattr(options, name)
+        if found is not None and found < 1:
+            raise InputError(f"--{name.replace('_', '-')}: found {found}, expected at least 1")
 
 
 def _frames(duration_s: float, base: RunConfig) -> int:

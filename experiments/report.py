@@ -8,6 +8,7 @@ from rich.console import Console
 from experiments.plan import Plan
 from experiments.plots import plot_quality
 from experiments.rows import RowResult
+from experiments.scoring.protocols import PROTOCOLS
 from experiments.table import csv_table, markdown_table, terminal_table
 from madsep_jax.config import SignalConfig
 from madsep_jax.config_io import to_dict
@@ -67,10 +68,15 @@ def show(console: Console, plan: Plan, results: Sequence[RowResult], *, with_cap
 
 
 def _protocol(results: Sequence[RowResult]) -> str:
-    text = "Scores of the voice: museval BSSEval v4, 1 s windows, median over windows then songs (sisec18)"
-    voice = [result.scores["targets"]["vocals"] for result in results if result.scores]
-    if not voice:
+    scores = [result.scores for result in results if result.scores]
+    names = sorted({score["protocol"] for score in scores}) or ["sisec18"]
+    text = "; ".join(f"{PROTOCOLS[name].description} ({name})" for name in names)
+    # rows of before the engine was written down are museval's
+    engines = sorted({score.get("engine", "museval") for score in scores})
+    text = f"Scores of the voice: {text}" + (f", by {' and '.join(engines)}" if engines else "")
+    if not scores:
         return f"{text}."
+    voice = [score["targets"]["vocals"] for score in scores]
     windows, silent = voice[0]["windows"], max(target["nan_windows"] for target in voice)
     if not silent:
         return f"{text}; {windows} windows a row, all of them with scores."

@@ -63,6 +63,8 @@ class RowResult:
     steps: int | None = None
     train_s: float | None = None
     score_s: float | None = None
+    validation: list[dict[str, float]] | None = None
+    """Scores during training: the step, dB by metric, and the seconds that it took."""
     config: dict | None = field(default=None, repr=False)
 
     @property

@@ -1,12 +1,8 @@
 """Separate and score the test songs for one row, several songs at a time."""
 
-import multiprocessing
-import os
-import signal
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +11,8 @@ from data_pipelines.names import safe_name
 from data_pipelines.tracks import Track, TrackAudio
 from experiments.rows import IDEAL_RATIO_MASK, MIXTURE
 from experiments.scoring import song_scores
-from experiments.scoring.aggregate import Aggregate, sisec18
+from experiments.scoring.aggregate import Aggregate, aggregate
+from experiments.scoring.protocols import EngineName
 from experiments.scoring.references import Estimates, ideal_ratio_mask, mixture_as_voice
 from experiments.scoring.score_song import score_song
 from experiments.scoring.song_scores import SongScores
@@ -28,22 +25,6 @@ Estimator = Callable[[TrackAudio], Estimates]
 
 _TIMED_SECONDS = 3.0
 _TIMED_RUNS = 3
-
-
-@contextmanager
-def scoring_pool(processes: int) -> Iterator[ProcessPoolExecutor]:
-    """Processes that score songs, each with one thread, since museval's own threads gain little."""
-    variables = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)  # read by the processes when they start, not by this one, which runs already
-    try:
-        with ProcessPoolExecutor(
-            processes, mp_context=multiprocessing.get_context("spawn"), initializer=_leave_interrupts_to_parent
-        ) as pool:
-            yield pool
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
 def reference_estimator(row: str, signal_config: SignalConfig) -> Estimator:
@@ -89,8 +70,9 @@ def score_tracks(
     tracks: list[Track],
     estimator: Estimator,
     folder: Path,
-    pool: ProcessPoolExecutor,
+    pool: Executor,
     processes: int,
+    engine: EngineName,
     on_song: Callable[[Track], None],
 ) -> Aggregate:
     """Score every track and write its windows to `folder`/scores; tracks scored before are read from there."""
@@ -103,10 +85,10 @@ def score_tracks(
         while len(pending) > processes:  # no more songs in memory than are worked on
             _collect(pending, on_song)
         audio = track.read()
-        pending[pool.submit(_score_and_write, path, track.name, audio, estimator(audio))] = track
+        pending[pool.submit(_score_and_write, path, track.name, audio, estimator(audio), engine)] = track
     while pending:
         _collect(pending, on_song)
-    return sisec18([song_scores.read(_scores_path(folder, track)) for track in tracks])
+    return aggregate([song_scores.read(_scores_path(folder, track)) for track in tracks])
 
 
 def _scores_path(folder: Path, track: Track) -> Path:
@@ -120,12 +102,8 @@ def _collect(pending: dict[Future[None], Track], on_song: Callable[[Track], None
         on_song(pending.pop(future))
 
 
-def _leave_interrupts_to_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _score_and_write(path: Path, name: str, audio: TrackAudio, estimates: Estimates) -> None:
-    """Run in a process of the pool."""
+def _score_and_write(path: Path, name: str, audio: TrackAudio, estimates: Estimates, engine: EngineName) -> None:
+    """Run by a worker of the pool."""
     scores: SongScores = score_song(
         name,
         audio.mixture_NC,
@@ -133,5 +111,6 @@ def _score_and_write(path: Path, name: str, audio: TrackAudio, estimates: Estima
         estimates.voice_NC,
         audio.sample_rate,
         accompaniment_estimate_NC=estimates.accompaniment_NC,
+        engine=engine,
     )
     scores.write(path)

@@ -3,28 +3,43 @@
 import json
 from pathlib import Path
 from types import TracebackType
+from typing import Literal
 
 from tensorboardX import SummaryWriter
 
+Part = Literal["train", "validation"]
+
 
 class TrainLog:
-    """Writes `train.jsonl` and TensorBoard events into a folder. A resumed log has each step once."""
+    """Writes train.jsonl, validation.jsonl and TensorBoard events into a folder. A resumed log has each step once."""
 
     def __init__(self, folder: Path, first_step: int) -> None:
         """Open the log of a training that goes on after `first_step` steps; later lines are dropped."""
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / "train.jsonl"
-        kept = [line for line in _whole_lines(path) if json.loads(line)["step"] <= first_step]
-        path.write_text("".join(kept), encoding="utf-8")
-        self._file = path.open("a", encoding="utf-8")
+        self._folder = folder
+        for part in ("train", "validation"):
+            path = _path(folder, part)
+            if part == "train" or path.is_file():
+                kept = [line for line in _whole_lines(path) if json.loads(line)["step"] <= first_step]
+                path.write_text("".join(kept), encoding="utf-8")
+        self._file = _path(folder, "train").open("a", encoding="utf-8")
         self._events = SummaryWriter(str(folder / "tensorboard"), purge_step=first_step + 1, flush_secs=10)
 
     def write(self, step: int, values: dict[str, float]) -> None:
         """Log one step."""
         self._file.write(json.dumps({"step": step, **values}) + "\n")
         self._file.flush()
+        self._show("train", step, values)
+
+    def write_validation(self, step: int, values: dict[str, float]) -> None:
+        """Log the scores after a step."""
+        with _path(self._folder, "validation").open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": step, **values}) + "\n")
+        self._show("validation", step, values)
+
+    def _show(self, part: Part, step: int, values: dict[str, float]) -> None:
         for name, value in values.items():
-            self._events.add_scalar(f"train/{name}", value, step)
+            self._events.add_scalar(f"{part}/{name}", value, step)
 
     def __enter__(self) -> "TrainLog":
         return self
@@ -34,6 +49,15 @@ class TrainLog:
     ) -> None:
         self._file.close()
         self._events.close()
+
+
+def read_log(folder: Path, part: Part) -> list[dict[str, float]]:
+    """Return what has been logged, a dictionary a line."""
+    return [json.loads(line) for line in _whole_lines(_path(folder, part))]
+
+
+def _path(folder: Path, part: Part) -> Path:
+    return folder / f"{part}.jsonl"
 
 
 def _whole_lines(path: Path) -> list[str]:

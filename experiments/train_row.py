@@ -12,6 +12,7 @@ from data_pipelines.pipeline import example_batch, training_batches
 from data_pipelines.sources import Source
 from data_pipelines.to_device import prefetch_to_device
 from experiments.train_log import TrainLog
+from experiments.validation import Validation
 from madsep_jax.checkpoint import restore_state, save_checkpoint
 from madsep_jax.config import RunConfig
 from madsep_jax.errors import InputError
@@ -40,8 +41,16 @@ def checkpoint_folder(row_folder: Path) -> Path:
     return row_folder / "checkpoint"
 
 
-def train_row(config: RunConfig, source: Source, folder: Path, on_step: OnStep) -> TrainResult:
+def train_row(
+    config: RunConfig,
+    source: Source,
+    folder: Path,
+    on_step: OnStep,
+    validation: Validation | None = None,
+) -> TrainResult:
     """Train to the last step, saving every minute and at the end; a finished training is not repeated.
+
+    Where songs are scored after some of the epochs, their scores go into the log, and a checkpoint is saved with them.
 
     Raises:
         NonFiniteLossError: where the loss became NaN or infinite.
@@ -67,10 +76,15 @@ def train_row(config: RunConfig, source: Source, folder: Path, on_step: OnStep) 
             log.write(step, metrics)
             on_step(step, metrics)
 
+        def validation_due(step: int) -> bool:
+            return validation is not None and validation.due(step, order.steps_per_epoch)
+
         def save_due(step: int) -> bool:
-            return step == order.total_steps or clock.since_save() > _SAVE_EVERY_S
+            return step == order.total_steps or clock.since_save() > _SAVE_EVERY_S or validation_due(step)
 
         def save(state: TrainState) -> None:
+            if validation is not None and validation_due(step := int(state.step)):
+                log.write_validation(step, validation.score(config, state.variables))
             save_checkpoint(checkpoint_folder(folder), config, state)
             clock.saved()
 

@@ -4,7 +4,6 @@ import csv
 import importlib.util
 import json
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -43,12 +42,6 @@ def first(run, tmp_path_factory):
     out = tmp_path_factory.mktemp("first") / "out"
     assert run(out, "mad", "dws-1-4") == 0
     return out
-
-
-@pytest.fixture
-def scoring_here(monkeypatch):
-    """Score in this process, as another one takes seconds to start; the other tests do start one."""
-    monkeypatch.setattr(ablation, "scoring_pool", ThreadPoolExecutor)
 
 
 def rows(out):
@@ -104,7 +97,7 @@ def test_again_it_trains_and_scores_nothing(run, first, monkeypatch):
     assert list(rows(first)) == [*REFERENCES, "mad", "dws-1-4"]
 
 
-def test_added_system_is_run_alone(run, first, scoring_here, tmp_path, monkeypatch):
+def test_added_system_is_run_alone(run, first, tmp_path, monkeypatch):
     out = shutil.copytree(first, tmp_path / "out")
     before = files(out / "rows")
     ran = []
@@ -162,7 +155,7 @@ def test_interrupted_training_continues_to_the_same_result(run, first, tmp_path,
     assert log[0] == log[1]
 
 
-def test_diverged_rows_are_marked_and_the_next_one_runs(run, scoring_here, tmp_path, capsys):
+def test_diverged_rows_are_marked_and_the_next_one_runs(run, tmp_path, capsys):
     out = tmp_path / "out"
     assert run(out, "dws-0-2", "dws-0-1", steps=4, learning_rate=1e38) == 0
     found = rows(out)

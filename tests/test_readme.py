@@ -26,6 +26,11 @@ def test_the_speed_table_is_the_kept_result():
     assert between("throughput summary") == kept.read_text().strip()
 
 
+def test_the_scoring_speed_table_is_the_kept_result():
+    kept = ROOT / "experiments" / "results" / "evaluation-speed" / "table.md"
+    assert between("evaluation speed") == kept.read_text().strip()
+
+
 def test_the_compile_tables_are_among_the_kept_results():
     kept = (ROOT / "experiments" / "results" / "compile-time" / "table.md").read_text()
     tables = re.findall(r"^#### (.*?)\n\n((?:\|.*\n?)+)", between("compile tables"), flags=re.MULTILINE)

@@ -1,4 +1,4 @@
-"""From the windows of many songs to one number per target and metric: SiSEC 2018's protocol."""
+"""From the windows of many songs to one number per target and metric, by the protocol of the songs' scores."""
 
 import math
 from collections.abc import Sequence
@@ -6,21 +6,37 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from experiments.scoring.museval_engine import METRICS
-from experiments.scoring.song_scores import TARGETS, SongScores
+from experiments.scoring.bootstrap import interval
+from experiments.scoring.protocols import PROTOCOLS, Protocol, Summary
+from experiments.scoring.song_scores import SongScores
+from experiments.scoring.window_scores import METRICS
+
+Values = dict[str, float]
 
 
 @dataclass(frozen=True)
 class TargetAggregate:
-    """One target over all songs. `median_db[metric]` is NaN where no window of any song has a score."""
+    """One target over all songs, in dB by metric; NaN where no window of any song has a score."""
 
-    median_db: dict[str, float]
+    score_db: Values
+    """As the protocol has it."""
+    interval_db: dict[str, tuple[float, float]]
+    """In which 95 % of `score_db` lie when the songs are drawn anew (bootstrap)."""
+    median_db: Values
+    """Median over each song's windows, then over songs."""
+    all_windows_db: Values
+    """Median over all windows of all songs."""
+    mean_db: Values
+    """Mean over songs of the median over each song's windows."""
     scored_songs: int
-    """Songs with at least one valid window; only they enter the medians."""
+    """Songs with at least one valid window; only they enter."""
     windows: int
     valid_windows: int
     """Windows with a finite SDR."""
+    silent_windows: int
+    """Windows in which a source is silent."""
     nan_windows: int
+    """Windows without a finite SDR, the silent ones among them."""
 
 
 @dataclass(frozen=True)
@@ -28,50 +44,82 @@ class Aggregate:
     """The scores of a set of songs; `dataclasses.asdict` turns them into JSON's types."""
 
     protocol: str
-    window_s: float
-    hop_s: float
+    engine: str
+    """Both, joined by " and ", where some songs were scored by another one."""
+    window_s: float | None
+    """None for whole songs."""
+    hop_s: float | None
     songs: int
     targets: dict[str, TargetAggregate]
 
 
-def sisec18(songs: Sequence[SongScores]) -> Aggregate:
-    """Take the median over each song's windows, then over the songs; what is NaN is left out of either.
+def aggregate(songs: Sequence[SongScores]) -> Aggregate:
+    """Aggregate the scores of songs; what is NaN is left out.
 
-    Raises ValueError where there are no songs, two have the same name, or their windows or hops differ.
-
-    Source: Stöter, Liutkus and Ito, The 2018 Signal Separation Evaluation Campaign, 2018 (arXiv:1804.06267);
-    museval's EvalStore does the same by default.
+    Raises:
+        ValueError: no songs, two of one name, or songs whose protocol, targets, windows or hops differ.
     """
     if not songs:
         raise ValueError("no songs to take the median of")
+    names = {song.protocol for song in songs}
+    if len(names) > 1:
+        raise ValueError(f"songs scored by different protocols: {sorted(names)}")
+    protocol = PROTOCOLS[names.pop()]
     lengths = {(song.window_s, song.hop_s) for song in songs}
-    if len(lengths) > 1:
+    if protocol.window_s is not None and len(lengths) > 1:
         raise ValueError(f"songs scored with different (window, hop) in s: {sorted(lengths)}")
+    targets = {tuple(song.targets) for song in songs}
+    if len(targets) > 1:
+        raise ValueError(f"songs scored with different targets: {sorted(targets)}")
     if len({song.track for song in songs}) < len(songs):
         raise ValueError(f"a song is scored twice: {sorted(song.track for song in songs)}")
-    [(window_s, hop_s)] = lengths
+    window_s, hop_s = (None, None) if protocol.window_s is None else lengths.pop()
     return Aggregate(
-        protocol="sisec18",
+        protocol=protocol.name,
+        engine=" and ".join(sorted({song.engine for song in songs})),
         window_s=window_s,
         hop_s=hop_s,
         songs=len(songs),
-        targets={target: _aggregate_target(songs, target) for target in TARGETS},
+        targets={target: _aggregate_target(songs, target, protocol) for target in songs[0].targets},
     )
 
 
-def _aggregate_target(songs: Sequence[SongScores], target: str) -> TargetAggregate:
+def song_score(song: SongScores, target: str, metric: str) -> float:
+    """Return one number for a song, the median over its windows; NaN where none has a score."""
+    return median(song.targets[target][metric])
+
+
+def median(values: Sequence[float] | np.ndarray) -> float:
+    """Return the median of the values that are not NaN; NaN, without NumPy's warning, where there are none."""
+    values = np.asarray(values, np.float64)
+    valid = values[~np.isnan(values)]
+    return float(np.median(valid)) if valid.size else math.nan
+
+
+def _aggregate_target(songs: Sequence[SongScores], target: str, protocol: Protocol) -> TargetAggregate:
     counts = [song.counts(target) for song in songs]
+    windows = {metric: [song.targets[target][metric] for song in songs] for metric in METRICS}
+    intervals = {metric: interval(values, protocol.summary) for metric, values in windows.items()}
     return TargetAggregate(
-        median_db={metric: _median([_median(song.targets[target][metric]) for song in songs]) for metric in METRICS},
+        score_db={metric: summarise(values, protocol.summary) for metric, values in windows.items()},
+        interval_db=intervals,
+        median_db={metric: summarise(values, "median of medians") for metric, values in windows.items()},
+        all_windows_db={metric: summarise(values, "median of all windows") for metric, values in windows.items()},
+        mean_db={metric: summarise(values, "mean of songs") for metric, values in windows.items()},
         scored_songs=sum(count.valid > 0 for count in counts),
         windows=sum(count.windows for count in counts),
         valid_windows=sum(count.valid for count in counts),
+        silent_windows=sum(count.silent for count in counts),
         nan_windows=sum(count.nan for count in counts),
     )
 
 
-def _median(values: Sequence[float] | np.ndarray) -> float:
-    """Median of the values that are not NaN; NaN, without NumPy's warning, where there are none."""
-    values = np.asarray(values, np.float64)
-    valid = values[~np.isnan(values)]
-    return float(np.median(valid)) if valid.size else math.nan
+def summarise(windows: Sequence[np.ndarray], summary: Summary) -> float:
+    """Return one number for the windows of many songs."""
+    if summary == "median of all windows":
+        return median(np.concatenate(windows))
+    songs = np.array([median(values_W) for values_W in windows])
+    if summary == "median of medians":
+        return median(songs)
+    valid = songs[~np.isnan(songs)]
+    return float(valid.mean()) if valid.size else math.nan

@@ -1,4 +1,4 @@
-"""BSSEval v4 of one song by museval's own code, without museval's need for ffmpeg.
+"""BSSEval of one song by museval's own code, without museval's need for ffmpeg.
 
 `import museval` imports musdb and stempeg, which raise where ffmpeg is not on the PATH. The metrics themselves
 need NumPy and SciPy alone, so their module is loaded by its file and the package is never imported.
@@ -7,33 +7,15 @@ need NumPy and SciPy alone, so their module is loaded by its file and the packag
 import functools
 import importlib.metadata
 import importlib.util
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 
+from experiments.scoring.window_scores import METRICS, WindowScores
 from madsep_jax.errors import InputError
 
-#: The metrics of BSSEval v4, in the order in which museval returns them.
-METRICS = ("SDR", "ISR", "SIR", "SAR")
-
 _FILTER_TAPS = 512
-
-
-@dataclass(frozen=True, eq=False)
-class WindowScores:
-    """Scores in dB of S sources in W windows: float64 (S, W). NaN: no score. +inf: nothing was wrong."""
-
-    sdr_SW: np.ndarray
-    isr_SW: np.ndarray
-    sir_SW: np.ndarray
-    sar_SW: np.ndarray
-
-    def of_source(self, source: int) -> dict[str, np.ndarray]:
-        """Return one source's scores in dB by the name of the metric, each (W,)."""
-        scores = (self.sdr_SW, self.isr_SW, self.sir_SW, self.sar_SW)
-        return {metric: score_SW[source] for metric, score_SW in zip(METRICS, scores, strict=True)}
 
 
 def bss_eval_v4(
@@ -43,6 +25,7 @@ def bss_eval_v4(
     *,
     window_s: float = 1.0,
     hop_s: float = 1.0,
+    framewise: bool = False,
 ) -> WindowScores:
     """Score estimates by BSSEval v4: one set of 512-tap distortion filters for the song, no permutation.
 
@@ -62,6 +45,8 @@ def bss_eval_v4(
         sample_rate: Hz.
         window_s: length of a window in seconds, rounded down to samples.
         hop_s: seconds from one window to the next, rounded down to samples.
+        framewise: filters of each window's own, as in BSSEval v3; a song of fewer than two windows is then scored as a
+            whole, as mir_eval does.
 
     Returns:
         SDR, ISR, SIR and SAR in dB of every source and window. SDR is +inf where an estimate equals its
@@ -84,13 +69,22 @@ def bss_eval_v4(
             f"window of {window_s} s and hop of {hop_s} s at {sample_rate} Hz: expected a sample or more of each"
         )
     metrics = museval_metrics()
+    if framewise and metrics.Framing(window, hop, reference_SNC.shape[1]).nwin < 2:
+        window = hop = reference_SNC.shape[1]
     if metrics._any_source_silent(reference_SNC) or metrics._any_source_silent(estimate_SNC):
         sources, samples, _ = reference_SNC.shape
         windows = metrics.Framing(window, hop, samples).nwin
         return WindowScores(*np.full((len(METRICS), sources, windows), np.nan))
     # museval guards its denominators, not its numerators: log10(0) is -inf here, without NumPy's warning.
     with np.errstate(divide="ignore"):
-        *scores, _ = metrics.bss_eval(reference_SNC, estimate_SNC, window=window, hop=hop, filters_len=_FILTER_TAPS)
+        *scores, _ = metrics.bss_eval(
+            reference_SNC,
+            estimate_SNC,
+            window=window,
+            hop=hop,
+            filters_len=_FILTER_TAPS,
+            framewise_filters=framewise,
+        )
     return WindowScores(*scores)
 
 

@@ -8,12 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from experiments.scoring.museval_engine import METRICS
+from experiments.scoring.protocols import PROTOCOLS
+from experiments.scoring.window_scores import METRICS
 from madsep_jax.errors import InputError
 from madsep_jax.files import read_json, write_text
 
 #: The two sources of a singing-voice separation, named as in MUSDB18 and museval.
 TARGETS = ("vocals", "accompaniment")
+#: The sources that may be scored together.
+TARGET_SETS = (TARGETS, ("vocals", "drums", "bass", "other"))
 
 _DECIMALS = 5
 
@@ -25,6 +28,8 @@ class WindowCounts:
     windows: int
     valid: int
     nan: int
+    silent: int
+    """Of those without, the ones in which a source is silent. The rest are of estimates without a fault."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,8 +40,8 @@ class SongScores:
     file give the same medians to the last digit: rounded to 5 decimals, NaN where not finite (a perfect
     estimate's SDR of +inf is NaN too).
 
-    Raises ValueError where a target or a metric is missing or unknown, or the arrays are not of one length of 1 or
-    more.
+    Raises ValueError where a target or a metric is missing or unknown, the arrays are not of one length of 1 or more,
+    or the protocol is unknown.
     """
 
     track: str
@@ -44,37 +49,55 @@ class SongScores:
     hop_s: float
     targets: dict[str, dict[str, np.ndarray]]
     museval_version: str = ""
+    """Empty where the engine is not museval."""
+    protocol: str = "sisec18"
+    engine: str = "museval"
+    silent_windows: int | None = None
+    """None where nobody counted: then those without any score."""
+    inputs: str = ""
+    """Fingerprint of what was scored."""
 
     def __post_init__(self) -> None:
-        if set(self.targets) != set(TARGETS) or any(set(t) != set(METRICS) for t in self.targets.values()):
+        names = next((names for names in TARGET_SETS if set(names) == set(self.targets)), None)
+        if names is None or any(set(metrics) != set(METRICS) for metrics in self.targets.values()):
             found = {target: list(metrics) for target, metrics in self.targets.items()}
-            raise ValueError(f"scores of {found}, expected {list(METRICS)} of each of {list(TARGETS)}")
+            sets = " or ".join(str(list(names)) for names in TARGET_SETS)
+            raise ValueError(f"scores of {found}, expected {list(METRICS)} of each of {sets}")
+        if self.protocol not in PROTOCOLS:
+            raise ValueError(f"protocol {self.protocol!r}, expected one of {list(PROTOCOLS)}")
         rounded = {
-            target: {metric: _as_museval_keeps(self.targets[target][metric]) for metric in METRICS}
-            for target in TARGETS
+            target: {metric: _as_museval_keeps(self.targets[target][metric]) for metric in METRICS} for target in names
         }
         shapes = {values_W.shape for metrics in rounded.values() for values_W in metrics.values()}
         if len(shapes) != 1 or len(shape := shapes.pop()) != 1 or shape[0] == 0:
             raise ValueError(f"scores of {self.track!r} are not arrays of one length of 1 or more")
         object.__setattr__(self, "targets", rounded)
+        if self.silent_windows is None:
+            no_score_TW = [np.isnan(list(metrics.values())).all(0) for metrics in rounded.values()]
+            object.__setattr__(self, "silent_windows", int(np.all(no_score_TW, axis=0).sum()))
 
     def counts(self, target: str) -> WindowCounts:
         """Count the target's windows with and without a score."""
         sdr_W = self.targets[target]["SDR"]
         valid = int(np.isfinite(sdr_W).sum())
-        return WindowCounts(windows=sdr_W.size, valid=valid, nan=sdr_W.size - valid)
+        assert self.silent_windows is not None
+        return WindowCounts(sdr_W.size, valid, sdr_W.size - valid, min(self.silent_windows, sdr_W.size - valid))
 
     def to_json(self) -> dict[str, Any]:
-        """Return the scores in museval's schema, plus the track, window and hop, which the schema has no place for.
+        """Return the scores in museval's schema, plus what the schema has no place for: protocol, engine, track, ….
 
         A window without a score holds NaN, which `json` writes as the bare word NaN, as museval does.
         """
         return {
             "museval_version": self.museval_version,
+            "protocol": self.protocol,
+            "engine": self.engine,
+            "inputs": self.inputs,
             "track": self.track,
             "window_s": self.window_s,
             "hop_s": self.hop_s,
-            "targets": [{"name": target, "frames": self._frames(target)} for target in TARGETS],
+            "silent_windows": self.silent_windows,
+            "targets": [{"name": target, "frames": self._frames(target)} for target in self.targets],
         }
 
     def _frames(self, target: str) -> list[dict[str, Any]]:
@@ -95,7 +118,7 @@ class SongScores:
 
 
 def from_json(scores: dict[str, Any], track: str) -> SongScores:
-    """Return the scores in a parsed file of museval's schema; targets other than the two here are left out.
+    """Return the scores in a parsed file of museval's schema; targets other than those here are left out.
 
     Args:
         scores: as `SongScores.to_json` or museval's own TrackStore makes them.
@@ -104,11 +127,12 @@ def from_json(scores: dict[str, Any], track: str) -> SongScores:
     Raises:
         KeyError, TypeError, ValueError: where the scores are not of that schema.
     """
-    frames = {target["name"]: target["frames"] for target in scores["targets"] if target["name"] in TARGETS}
-    missing = [target for target in TARGETS if not frames.get(target)]
-    if missing:
-        raise ValueError(f"no windows of {missing[0]!r}")
-    first = frames[TARGETS[0]]
+    found = {target["name"]: target["frames"] for target in scores["targets"]}
+    whole = [names for names in TARGET_SETS if all(found.get(target) for target in names)]
+    if not whole:
+        raise ValueError(f"no windows of {next(target for target in TARGETS if not found.get(target))!r}")
+    frames = {target: found[target] for target in whole[0]}
+    first = frames[whole[0][0]]
     window_s = scores.get("window_s", first[0]["duration"])
     hop_s = scores.get("hop_s", first[1]["time"] - first[0]["time"] if len(first) > 1 else window_s)
     return SongScores(
@@ -120,6 +144,10 @@ def from_json(scores: dict[str, Any], track: str) -> SongScores:
             for target, rows in frames.items()
         },
         museval_version=str(scores.get("museval_version", "")),
+        protocol=str(scores.get("protocol", "sisec18")),
+        engine=str(scores.get("engine", "museval")),
+        silent_windows=scores.get("silent_windows"),
+        inputs=str(scores.get("inputs", "")),
     )
 
 

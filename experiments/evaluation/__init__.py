@@ -1,0 +1,1 @@
+"""Scores of separated songs, by whatever they were separated."""

@@ -1,0 +1,66 @@
+"""The options of the evaluation."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from experiments.option_types import ManyOrNone, Whole
+from experiments.scoring.protocols import EngineName, ProtocolName, protocol_of
+from madsep_jax.environment import cpu_cores
+from madsep_jax.errors import InputError
+
+TargetSet = Literal["voice", "stems"]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions:
+    """What to score, on what, and how."""
+
+    data: str
+    """The true sources: a folder in any layout of the ablation's --data, or 'embedded'."""
+
+    estimates: Annotated[tuple[str, ...], ManyOrNone] = ()
+    """Folders of separated songs, made by any tool: FOLDER/SONG/vocals.wav, or FOLDER/test/SONG/vocals.wav (flac, mp3,
+    ogg, m4a too), by the songs' names in --data. NAME=FOLDER names the system; else it has the folder's name."""
+
+    checkpoint: Annotated[tuple[str, ...], ManyOrNone] = ()
+    """Trained separators, which separate the songs first: checkpoints, or rows of the ablation (runs/…/rows/…).
+    NAME=FOLDER as above."""
+
+    targets: TargetSet = "voice"
+    """voice: vocals and accompaniment (accompaniment.wav or no_vocals.wav; else the sum of drums, bass and other; else
+    mixture - vocals). stems: vocals, drums, bass and other, each against the three others."""
+
+    split: Literal["test", "train"] = "test"
+    """Which songs."""
+
+    protocol: ProtocolName = "sisec18"
+    """sisec18 (BSSEval v4, 1 s windows), paper (BSS-eval images, 30 s segments every 15 s), usdr (SDR of whole songs),
+    or si-sdr."""
+
+    engine: EngineName = "jax"
+    """jax, or museval, whose scores it equals (sisec18 and paper)."""
+
+    compare: Annotated[tuple[str, str] | None, Parameter(consume_multiple=True, show_default=False)] = None
+    """Two systems to compare song by song, by their names; they may be of an earlier command in the same --out."""
+
+    out: Annotated[Path | None, Parameter(alias="-o")] = None
+    """Folder of the results; the same command in the same folder continues. Default: runs/evaluate-PROTOCOL-DATA."""
+
+    processes: Annotated[int, Whole] = field(default_factory=cpu_cores)
+    """Songs that are scored at a time."""
+
+    def __post_init__(self) -> None:
+        protocol_of(self.protocol, self.engine)
+        if self.processes < 1:
+            raise InputError(f"--processes: found {self.processes}, expected at least 1")
+        if not (self.estimates or self.checkpoint or self.compare):
+            raise InputError("found nothing to score, expected --estimates, --checkpoint or --compare")
+
+    @property
+    def folder(self) -> Path:
+        """Where the results go."""
+        return self.out or Path("runs") / f"evaluate-{self.protocol}-{Path(self.data).resolve().name}"

@@ -1,0 +1,1 @@
+"""How fast songs are scored, and how much memory that takes."""

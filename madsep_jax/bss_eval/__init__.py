@@ -1,0 +1,37 @@
+"""Scores of separated sources: BSSEval v4 and v3 (images), whole-song SDR and SI-SDR.
+
+`evaluate`, `bss_eval` and `bss_eval_images_framewise` take and return what museval's and mir_eval's functions of these
+names do, and equal them to within 1e-3 dB. `score_windows` and `score_segments` take several estimates, the former of
+several songs, whose references are analysed once. They compute in float64, whatever JAX is set to elsewhere, and return
+NumPy arrays; `sdr` and `si_sdr` are pure functions of arrays.
+
+A source is silent, to museval, where its channels sum to zero at every sample: all zeros, but also two channels that
+are opposite in sign. A window in which a reference or a source of an estimate is silent has no scores (NaN) for any
+source.
+
+Some scores are what rounding leaves of nothing, and differ between any two programs: those above 140 dB; the ISR and
+SIR of references that have no sound at all in a part of the spectrum, not even that of rounding to 16 bits; and those
+above 80 dB of songs with fewer samples than the filters have taps. Where a song has fewer samples than all of its
+references' filters together, and several windows, those depend on which of many solutions a program finds.
+"""
+
+from madsep_jax.bss_eval.museval_like import bss_eval, bss_eval_images_framewise, evaluate
+from madsep_jax.bss_eval.ratios import Ratios
+from madsep_jax.bss_eval.segments import score_segments
+from madsep_jax.bss_eval.song import Song
+from madsep_jax.bss_eval.v4 import score_windows
+from madsep_jax.bss_eval.whole_song import sdr, si_sdr
+from madsep_jax.bss_eval.windows import Windows
+
+__all__ = [
+    "Ratios",
+    "Song",
+    "Windows",
+    "bss_eval",
+    "bss_eval_images_framewise",
+    "evaluate",
+    "score_segments",
+    "score_windows",
+    "sdr",
+    "si_sdr",
+]

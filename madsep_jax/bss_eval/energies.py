@@ -1,0 +1,66 @@
+"""Energies of the parts into which filters divide the estimates, window by window."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from madsep_jax.bss_eval.spectra import energy
+
+
+class Energies(NamedTuple):
+    """Energies over a window of every estimate and source, all of shape (..., E, S)."""
+
+    true: ArrayLike
+    """Of the reference."""
+    error: ArrayLike
+    """Of estimate - reference."""
+    spatial: ArrayLike
+    """Of projection onto its own reference - reference: e_spat."""
+    own: ArrayLike
+    """Of the projection onto its own reference: s_true + e_spat."""
+    interference: ArrayLike
+    """Of projection onto all references - projection onto its own: e_interf."""
+    explained: ArrayLike
+    """Of the projection onto all references: s_true + e_spat + e_interf."""
+    artifacts: ArrayLike
+    """Of estimate - projection onto all references: e_artif."""
+
+
+def window_energies(x_AN: jax.Array, onto_all_ESKCF: jax.Array, onto_own_ESCCF: jax.Array, fft: int) -> Energies:
+    """Return the energies of one window.
+
+    The window is cut out first and filtered then, with silence around it, as museval does. Its projections are taps - 1
+    samples longer than it is; the transform holds all of them, so their energies are sums over frequencies, and no
+    transform goes back.
+
+    Args:
+        x_AN: samples of the references' and then of the estimates' channels, source by source.
+        onto_all_ESKCF: spectra of the filters onto all references.
+        onto_own_ESCCF: spectra of the filters onto the estimate's own reference.
+        fft: length of the transform, at least that of the window + taps - 1.
+    """
+    estimates, sources, k, channels, _ = onto_all_ESKCF.shape
+    true_SCN = x_AN[:k].reshape(sources, channels, -1)
+    estimate_ESCN = x_AN[k:].reshape(estimates, sources, channels, -1)
+    spectrum_AF = jnp.fft.rfft(x_AN, fft)
+    reference_KF = spectrum_AF[:k]
+    true_SCF = reference_KF.reshape(sources, channels, -1)
+    estimate_ESCF = spectrum_AF[k:].reshape(estimates, sources, channels, -1)
+    all_ESCF = (onto_all_ESKCF * reference_KF[:, None]).sum(2)
+    own_ESCF = all_ESCF if sources == 1 else (onto_own_ESCCF * true_SCF[:, :, None]).sum(2)
+
+    def energy_ES(spectrum_ESCF: jax.Array) -> jax.Array:
+        return energy(spectrum_ESCF, fft).sum(-1)
+
+    true_S = (true_SCN**2).sum((-2, -1))
+    return Energies(
+        true=jnp.broadcast_to(true_S, (estimates, sources)),
+        error=((estimate_ESCN - true_SCN) ** 2).sum((-2, -1)),
+        spatial=energy_ES(own_ESCF - true_SCF),
+        own=energy_ES(own_ESCF),
+        interference=energy_ES(all_ESCF - own_ESCF),
+        explained=energy_ES(all_ESCF),
+        artifacts=energy_ES(estimate_ESCF - all_ESCF),
+    )

@@ -1,0 +1,116 @@
+"""BSSEval v4: one set of distortion filters for a song, energies window by window."""
+
+import functools
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from madsep_jax.bss_eval.correlations import correlate
+from madsep_jax.bss_eval.energies import Energies, window_energies
+from madsep_jax.bss_eval.filters import Filters, solve_filters
+from madsep_jax.bss_eval.ratios import Ratios, ratios_of
+from madsep_jax.bss_eval.song import Song, cut
+from madsep_jax.bss_eval.song_energies import song_energies
+from madsep_jax.bss_eval.spectra import fft_length
+from madsep_jax.bss_eval.windows import Windows
+from madsep_jax.float64 import double_precision
+
+#: Windows that are cut, and handed over, at a time; fewer where the songs have fewer.
+_WINDOWS = 4
+
+
+def score_windows(songs: Sequence[Song], *, window: float, hop: float, taps: int) -> list[Ratios]:
+    """Score the estimates of songs by BSSEval v4 (images), without permutation.
+
+    Songs, and the estimates of a song, are computed together; a song's references are analysed once for all of them. A
+    window in which a reference, or a source of an estimate, is silent is NaN for all sources of that estimate.
+
+    Args:
+        songs: of the same numbers of sources, estimates and channels; their lengths may differ.
+        window: length of a window in samples; math.inf for the whole song.
+        hop: samples from one window to the next.
+        taps: of the distortion filters.
+
+    Returns:
+        Of each song SDR, ISR, SIR and SAR in dB, (E, S, W).
+    """
+    windows_B = [Windows.of_song(song.samples, window, hop) for song in songs]
+    with double_precision():
+        correlation_BKAT = correlate(songs, taps)
+        filters = solve_filters(correlation_BKAT, len(songs[0].reference_SNC), taps)
+        whole = all(windows.length == song.samples for song, windows in zip(songs, windows_B, strict=True))
+        energies_BESW = _song_energies(songs, correlation_BKAT, filters) if whole else None
+        if energies_BESW is None:
+            energies_BESW = _window_energies(songs, windows_B, filters, exact=window)
+    ratios = []
+    for number, (song, windows) in enumerate(zip(songs, windows_B, strict=True)):
+        energies_ESW = Energies(
+            *(np.asarray(energy_BESW)[number, ..., : windows.count] for energy_BESW in energies_BESW)
+        )
+        ratios.append(ratios_of(energies_ESW, silent_windows(song, windows)))
+    return ratios
+
+
+def silent_windows(song: Song, windows: Windows) -> np.ndarray:
+    """Return in which windows a source is silent, by estimate: (E, W)."""
+    return np.stack([song.any_source_silent(start, windows.length) for start in windows.starts()], axis=-1)
+
+
+def _song_energies(songs: Sequence[Song], correlation_BKAT: jax.Array, filters: Filters) -> Energies | None:
+    """Return the energies over songs of one window each, (B, E, S, 1); None where that is not exact enough."""
+    found = []
+    for song, correlation_KAT, *of_song in zip(songs, correlation_BKAT, *filters, strict=True):
+        energies_ES = song_energies(song, correlation_KAT, Filters(*of_song))
+        if energies_ES is None:
+            return None
+        found.append(energies_ES)
+    return jax.tree.map(lambda *energy_ES: np.stack(energy_ES)[..., None], *found)
+
+
+def _window_energies(
+    songs: Sequence[Song], windows_B: Sequence[Windows], filters: Filters, *, exact: float
+) -> Energies:
+    """Return the energies over windows, (B, E, S, W); what is beyond a song's last window means nothing.
+
+    Args:
+        songs: to be cut.
+        windows_B: of each of them.
+        filters: of all of them.
+        exact: length of a window that is not padded.
+    """
+    length, count = max(windows.length for windows in windows_B), max(windows.count for windows in windows_B)
+    taps = filters.onto_all_BESKCL.shape[-1]
+    fft = fft_length(length + taps - 1, exact=length == exact)
+    if length != exact:  # zeros change nothing, and make one shape of songs of any length
+        length = fft - taps + 1
+    at_a_time = min(_WINDOWS, 1 << (count - 1).bit_length())
+    hop = max(windows_B, key=lambda windows: windows.count).hop
+    spectra = _spectra(filters, fft=fft)
+    parts: list[Energies] = []
+    for first in range(0, count, at_a_time):
+        x_BWAN = cut(songs, [number * hop for number in range(first, first + at_a_time)], length)
+        parts.append(_energies(x_BWAN, *spectra, fft=fft))
+    return jax.tree.map(lambda *part_BESW: np.concatenate(part_BESW, axis=-1), *parts)
+
+
+@functools.partial(jax.jit, static_argnames="fft")
+def _spectra(filters: Filters, *, fft: int) -> tuple[jax.Array, jax.Array]:
+    return jnp.fft.rfft(filters.onto_all_BESKCL, fft), jnp.fft.rfft(filters.onto_own_BESCCL, fft)
+
+
+@functools.partial(jax.jit, static_argnames="fft")
+def _energies(x_BWAN: jax.Array, onto_all_BESKCF: jax.Array, onto_own_BESCCF: jax.Array, *, fft: int) -> Energies:
+    """Return the energies of windows, (B, E, S, W)."""
+
+    def of_song(x_WAN: jax.Array, onto_all_ESKCF: jax.Array, onto_own_ESCCF: jax.Array) -> Energies:
+        of_window = functools.partial(
+            window_energies, onto_all_ESKCF=onto_all_ESKCF, onto_own_ESCCF=onto_own_ESCCF, fft=fft
+        )
+        # on a CPU one by one: a window's spectra then stay in the cache
+        one_by_one = jax.default_backend() == "cpu"
+        return jax.lax.map(of_window, x_WAN) if one_by_one else jax.vmap(of_window)(x_WAN)
+
+    energies = jax.vmap(of_song)(x_BWAN, onto_all_BESKCF, onto_own_BESCCF)
+    return Energies(*(jnp.moveaxis(energy_BWES, 1, -1) for energy_BWES in energies))

@@ -1,0 +1,59 @@
+"""The command that times the scoring of songs, on a song of two seconds."""
+
+import importlib.util
+import json
+
+import pytest
+
+for package in ("cyclopts", "tabulate", "soundfile"):
+    pytest.importorskip(package)
+if importlib.util.find_spec("museval") is None:  # importing it would need ffmpeg
+    pytest.skip("museval is not installed", allow_module_level=True)
+
+from tiny_songs import make_songs  # noqa: E402
+
+from experiments import evaluation_speed  # noqa: E402
+from experiments.evaluation_timing.new_process import NewProcess, run_new_process  # noqa: E402
+
+
+def run(tmp_path, *arguments):
+    return evaluation_speed.main(["--seconds", "2", "--repeats", "2", "--out", str(tmp_path / "out"), *arguments])
+
+
+def test_both_engines_take_turns(tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluation_speed, "cpu_cores", lambda: 1)  # other processes take seconds to start
+    monkeypatch.setattr(evaluation_speed, "run_new_process", lambda *rest: NewProcess(10**9, 3.0, 2.0))
+    songs = make_songs(tmp_path / "songs", train=1, test=1)
+    assert run(tmp_path, "--protocols", "sisec18", "--data", str(songs)) == 0
+    content = json.loads((tmp_path / "out" / "evaluation_speed.json").read_text())
+    real, made_up = content["results"]
+    assert (real["number"], real["audio_s"], made_up["number"], made_up["audio_s"]) == (2, 4.0, 1, 2.0)
+    for result in (real, made_up):
+        assert len(result["jax_s"]) == len(result["museval_s"]) == 2
+        assert result["largest_difference_db"] < 1e-3
+    assert content["environment"]["versions"]["museval"]
+    table = (tmp_path / "out" / "table.md").read_text()
+    assert "2 real songs" in table
+    assert "sisec18: 1.00 GB, first call 3.0 s, second 2.0 s" in table
+
+
+def test_a_long_case_gets_one_round(tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluation_speed, "cpu_cores", lambda: 1)
+    monkeypatch.setattr(evaluation_speed, "run_new_process", lambda *rest: NewProcess(10**9, 3.0, 2.0))
+    assert run(tmp_path, "--protocols", "sisec18", "--data", str(tmp_path / "absent"), "--enough", "0") == 0
+    [made_up] = json.loads((tmp_path / "out" / "evaluation_speed.json").read_text())["results"]
+    assert len(made_up["jax_s"]) == len(made_up["museval_s"]) == 1
+
+
+def test_bad_options_are_named(tmp_path, capsys):
+    for option, value in (("--repeats", "0"), ("--seconds", "0.5"), ("--protocols", "usdr")):
+        assert run(tmp_path, option, value, "--data", str(tmp_path / "absent")) == 2
+        assert option in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_memory_is_of_a_process_of_its_own():
+    """Ten seconds of stereo sound take little beside the programs themselves."""
+    small, large = (run_new_process("sisec18", seconds) for seconds in (2.0, 12.0))
+    assert 10**8 < small.peak_bytes < large.peak_bytes < 2 * 10**9
+    assert small.again_s < small.first_s  # which compiles
