@@ -40,7 +40,7 @@ def test_the_compile_tables_are_among_the_kept_results():
 
 
 def test_the_input_tables_are_the_kept_results():
-    assert between("input tables") == (ROOT / "experiments/results/input_throughput/table.md").read_text().strip()
+    assert between("input tables") == (ROOT / "experiments/results/input-throughput/table.md").read_text().strip()
 
 
 def test_pictures_and_linked_files_exist():
