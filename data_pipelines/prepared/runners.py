@@ -2,12 +2,10 @@
 
 import itertools
 import multiprocessing
-import os
-import signal
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 
+from data_pipelines.child_process import follow_parent
 from data_pipelines.prepared.records import TrackFacts
 from data_pipelines.prepared.shard import ShardJob
 
@@ -27,7 +25,7 @@ def run_in_processes(processes: int) -> Runner:
     def run(jobs: Sequence[tuple[int, ShardJob]]) -> Iterator[tuple[int, TrackFacts]]:
         context = multiprocessing.get_context("spawn")
         left = iter(jobs)
-        with ProcessPoolExecutor(min(processes, len(jobs)), mp_context=context, initializer=_start) as pool:
+        with ProcessPoolExecutor(min(processes, len(jobs)), mp_context=context, initializer=follow_parent) as pool:
             pending: dict[Future[TrackFacts], int] = {}
             try:
                 while True:
@@ -42,16 +40,3 @@ def run_in_processes(processes: int) -> Runner:
                 pool.shutdown(cancel_futures=True)
 
     return run if processes > 1 else run_here
-
-
-def _start() -> None:
-    """Set up a process of the pool: interrupts are the parent's."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)

@@ -2,11 +2,11 @@
 
 import multiprocessing
 import os
-import signal
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 
+from data_pipelines.child_process import follow_parent
 from experiments.scoring.protocols import EngineName
 
 
@@ -29,13 +29,9 @@ def _processes(workers: int) -> Iterator[Executor]:
     os.environ.update(variables)  # read by the processes when they start, not by this one, which runs already
     try:
         with ProcessPoolExecutor(
-            workers, mp_context=multiprocessing.get_context("spawn"), initializer=_leave_interrupts_to_parent
+            workers, mp_context=multiprocessing.get_context("spawn"), initializer=follow_parent
         ) as pool:
             yield pool
     finally:
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
-
-
-def _leave_interrupts_to_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
