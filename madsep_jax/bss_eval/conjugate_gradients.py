@@ -16,8 +16,8 @@ class Solution(NamedTuple):
 
     x_KLY: jax.Array
     error: jax.Array
-    """Energy of what is left, as a share of the solution's, at worst over the columns; +inf where the preconditioner,
-    or the matrix, has turned out not to be positive, so that energies mean nothing."""
+    """Energy of what is left, as a share of the solution's, at worst over the columns; +inf where the preconditioner
+    has turned out not to be positive, so that energies mean nothing."""
 
 
 class _State(NamedTuple):
@@ -29,7 +29,9 @@ class _State(NamedTuple):
     step: jax.Array
 
 
-def solve(multiply: Product, precondition: Product, target_KLY: jax.Array, tolerance: float) -> Solution:
+def solve(
+    multiply: Product, precondition: Product, target_KLY: jax.Array, tolerance: float, *, surely_positive: bool
+) -> Solution:
     """Solve symmetric, positive semidefinite equations, column by column.
 
     Args:
@@ -38,6 +40,8 @@ def solve(multiply: Product, precondition: Product, target_KLY: jax.Array, toler
             it be inverted.
         target_KLY: right-hand sides.
         tolerance: energy of the error, as a share of the solution's, at which a column is left as it is.
+        surely_positive: whether the preconditioner is positive however it was rounded, so that a column whose energies
+            turn negative has come down to rounding, and need not be given up.
     """
     start_KLY = precondition(target_KLY)
     whole_Y = _dot(target_KLY, start_KLY)
@@ -66,7 +70,8 @@ def solve(multiply: Product, precondition: Product, target_KLY: jax.Array, toler
     last = jax.lax.while_loop(goes_on, step, first)
     residual_KLY = target_KLY - multiply(last.x_KLY)  # the true one: that of the steps drifts away from it
     error_Y = jnp.abs(_ratio(_dot(residual_KLY, precondition(residual_KLY)), whole_Y))
-    return Solution(last.x_KLY, jnp.where(last.broken_Y | jnp.isnan(error_Y), jnp.inf, error_Y).max())
+    broken_Y = jnp.isnan(error_Y) | (last.broken_Y & (not surely_positive))
+    return Solution(last.x_KLY, jnp.where(broken_Y, jnp.inf, error_Y).max())
 
 
 def _dot(x_KLY: jax.Array, y_KLY: jax.Array) -> jax.Array:

@@ -93,7 +93,9 @@ def _solve(
         else:
             loaded_KKT = gram_KKT.at[:, :, taps - 1].add(loading * jnp.eye(k))
             precondition = _INVERSES[form](loaded_KKT)
-            found = conjugate_gradients.solve(toeplitz.product(gram_KKT), precondition, target_KLY, _AIM)
+            found = conjugate_gradients.solve(
+                toeplitz.product(gram_KKT), precondition, target_KLY, _AIM, surely_positive=form == "cholesky"
+            )
         return found._replace(x_KLY=found.x_KLY * scale_K[:, None, None])
 
     def solve_songs(gram_BKKT: jax.Array, target_BKLESC: jax.Array) -> tuple[jax.Array, jax.Array]:
