@@ -9,9 +9,9 @@ A source is silent, to museval, where its channels sum to zero at every sample: 
 are opposite in sign. A window in which a reference or a source of an estimate is silent has no scores (NaN) for any
 source.
 
-Some scores are what rounding leaves of nothing, and differ between any two programs: those above 140 dB; the ISR,
-SIR and SAR of references that have no sound at all in a part of the spectrum, not even that of rounding to 16 bits; and those
-above 80 dB of songs with fewer samples than the filters have taps. Where a song has fewer samples than all of its
+Some scores are what rounding leaves of nothing, and differ between any two programs: those above 140 dB; the ISR, SIR
+and SAR of references that have no sound at all in a part of the spectrum, not even that of rounding to 16 bits; and
+those above 80 dB of songs with fewer samples than the filters have taps. Where a song has fewer samples than all of its
 references' filters together, and several windows, those depend on which of many solutions a program finds.
 """
 
