@@ -7,14 +7,14 @@ nothing else.
 import dataclasses
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor
 
 from cyclopts import App
 from rich.console import Console
 
 from data_pipelines.features import load_features
-from data_pipelines.sources import SongSpectrograms, Source
+from data_pipelines.sources import SongSpectrograms
 from experiments.command import run
 from experiments.experiment_folder import ExperimentFolder
 from experiments.options import AblationOptions
@@ -24,17 +24,15 @@ from experiments.report import show, write_report
 from experiments.rows import Row, RowResult
 from experiments.score_row import checkpoint_estimator, reference_estimator, score_tracks
 from experiments.scoring.pool import scoring_pool
-from experiments.scoring.protocols import EngineName
-from experiments.train_row import OnStep, checkpoint_folder, train_row
+from experiments.train_ahead import SourceOf, step_reporter, train_ahead
+from experiments.train_row import checkpoint_folder, train_row
 from experiments.validation import validation_scores
-from madsep_jax.config import RunConfig
 from madsep_jax.config_io import to_dict
 from madsep_jax.cost import forward_gflop_per_second
 from madsep_jax.environment import describe_device
 from madsep_jax.models.shapes import parameter_counts
+from madsep_jax.parallel.processes import is_first_process, join_processes, process_shard, wait_for_all
 from madsep_jax.train import NonFiniteLossError
-
-SourceOf = Callable[[RunConfig], Source]
 
 _DEFAULTS = AblationOptions()
 app = App(name="ablation", usage="Usage: python -m experiments.ablation [OPTIONS]", version_flags=[])
@@ -46,23 +44,36 @@ def ablation(options: AblationOptions = _DEFAULTS) -> None:
 
     Started again in the same folder, it skips the rows that are finished and continues the one that is not.
     """
-    console = make_console()
+    join_processes(options.sharing.processes())
+    console = make_console(quiet=not is_first_process())
     console.print(describe_device())
     plan = make_plan(options)
     if options.dry_run:
         console.print(plan_table(plan, options.processes, options.engine))
         return
     folder = ExperimentFolder.find(plan.out, plan.base, plan.songs.fingerprint())
+    wait_for_all("folder checked")
     source_of = training_source(plan, options, console)
-    if folder.is_new:
+    if folder.is_new and is_first_process():
         check_songs(plan, console)
         folder.create()
+    wait_for_all("songs checked")
+    parallel = options.sharing.config()
+    if process_shard()[1] > 1:
+        for row in plan.rows:
+            if row.config:
+                train_ahead([row], plan, source_of, parallel, console)
+        say(console, "Trained. The same command as a single process scores the rows.")
+        return
     results: list[RowResult] = []
     with scoring_pool(options.processes, options.engine) as pool:
         for row in plan.rows:
             result = folder.finished(row)
             if result is None:
-                result = run_row(row, plan, source_of, pool, options.processes, options.engine, console)
+                if options.vectorize_seeds and row.config:
+                    seeds = [other for other in plan.rows if other.system == row.system and not folder.finished(other)]
+                    train_ahead(seeds, plan, source_of, parallel, console)
+                result = run_row(row, plan, source_of, pool, options, console)
                 folder.finish(row, result)
             results.append(result)
             shown = results + folder.others(plan.rows)
@@ -97,8 +108,7 @@ def run_row(
     plan: Plan,
     source_of: SourceOf,
     pool: Executor,
-    processes: int,
-    engine: EngineName,
+    options: AblationOptions,
     console: Console,
 ) -> RowResult:
     """Train a row where it has a model, separate the test songs, and score them."""
@@ -118,8 +128,9 @@ def run_row(
         )
         try:
             with Bar(console, f"{row.folder_name}: training", plan.steps_of(row.config)) as bar:
-                on_step = _step_reporter(bar, row.config.training.batch_size)
-                trained = train_row(row.config, source_of(row.config), folder, on_step, plan.validation)
+                on_step = step_reporter(bar, row.config.training.batch_size)
+                parallel = options.sharing.config()
+                trained = train_row(row.config, source_of(row.config), folder, on_step, parallel, plan.validation)
         except NonFiniteLossError as error:
             say(console, f"{row.folder_name}: {error}")
             return dataclasses.replace(result, status=f"failed: {error}")
@@ -135,16 +146,10 @@ def run_row(
         )
     start = time.perf_counter()
     with Bar(console, f"{row.folder_name}: scoring", len(plan.songs.test)) as bar:
-        aggregate = score_tracks(plan.songs.test, estimator, folder, pool, processes, engine, bar.advance)
+        aggregate = score_tracks(
+            plan.songs.test, estimator, folder, pool, options.processes, options.engine, bar.advance
+        )
     return dataclasses.replace(result.with_scores(aggregate), score_s=time.perf_counter() - start)
-
-
-def _step_reporter(bar: Bar, batch_size: int) -> OnStep:
-    def report(step: int, metrics: dict[str, float]) -> None:
-        parts = " ".join(f"{name} {value:.4g}" for name, value in metrics.items())
-        bar.advance_to(step, f"{parts} | {bar.rate() * batch_size:.1f} sequences/s")
-
-    return report
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -8,9 +8,11 @@ from cyclopts import Parameter
 
 from data_pipelines.features import default_cache
 from experiments.option_types import Many, ManyOrNone, Whole
+from experiments.parallel_options import ParallelOptions
 from experiments.scoring.protocols import EngineName
 from experiments.songs import EMBEDDED
 from madsep_jax.environment import cpu_cores
+from madsep_jax.precision import Precision
 
 
 @Parameter(name="*")
@@ -32,6 +34,9 @@ class AblationOptions:
     seeds: Annotated[int, Whole] = 1
     """Number of seeds for each system: 0, 1, …"""
 
+    vectorize_seeds: Annotated[bool, Parameter(negative=(), show_default=False)] = False
+    """Train the seeds of a system together, in one compiled program."""
+
     data: str = EMBEDDED
     """Songs: 'embedded' (made from a seed, nothing to download), or a folder in the layout of DSD100 or MUSDB18-HQ."""
 
@@ -51,6 +56,16 @@ class AblationOptions:
 
     batch: Annotated[int | None, Whole] = None
     """Sequences in a batch. Default: the preset's."""
+
+    accumulate: Annotated[int | None, Whole] = None
+    """Parts of a batch that are taken one after the other, their gradients averaged. Default: the preset's."""
+
+    precision: Precision | None = None
+    """Arithmetic of the training: float32, tf32 (not on a CPU) or bfloat16; parameters, optimiser, statistics and loss
+    are float32 in any case. Default: the preset's, float32."""
+
+    remat: Annotated[bool, Parameter(negative=(), show_default=False)] = False
+    """Keep no more of each block than its input for the gradient: less memory, more time."""
 
     set: Annotated[tuple[str, ...], ManyOrNone] = ()
     """Other fields of the configuration, as NAME=VALUE: training.learning_rate=0.0003 sequences.frames=120"""
@@ -72,6 +87,9 @@ class AblationOptions:
 
     validation_songs: Annotated[int, Whole] = 2
     """How many songs --validate-every keeps out of training: the last ones by name."""
+
+    sharing: ParallelOptions = field(default_factory=ParallelOptions)
+    """Devices and processes."""
 
     dry_run: Annotated[bool, Parameter(negative=(), show_default=False)] = False
     """Only print the plan: rows, parameters, and an estimate of the time."""

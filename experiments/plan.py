@@ -22,6 +22,8 @@ from madsep_jax.config_io import override
 from madsep_jax.cost import forward_gflop_per_second
 from madsep_jax.errors import InputError
 from madsep_jax.models.shapes import parameter_counts
+from madsep_jax.parallel.devices import sharing_devices, with_scaled_batch
+from madsep_jax.precision import computing_in
 from madsep_jax.presets import preset_config
 from madsep_jax.stft import frame_count
 
@@ -66,6 +68,8 @@ def make_plan(options: AblationOptions) -> Plan:
     plan = Plan(base, rows, songs, out, validation)
     for config in (base, *(row.config for row in rows if row.config)):
         plan.steps_of(config)  # raises where there are too few songs
+        sharing_devices(config, options.sharing.config())  # or too many devices
+    computing_in(base.compute.precision)  # or no such arithmetic
     return plan
 
 
@@ -107,12 +111,18 @@ def _base(options: AblationOptions, prepared: PreparedTraining | None) -> RunCon
         changes["training.steps"] = options.steps
     if options.batch is not None:
         changes["training.batch_size"] = options.batch
+    if options.accumulate is not None:
+        changes["training.accumulation"] = options.accumulate
+    if options.precision is not None:
+        changes["compute.precision"] = options.precision
+    if options.remat:
+        changes["compute.remat"] = True
     for assignment in options.set:
         name, value = parse_assignment(assignment)
         if name.startswith("masker") or name in ("training.seed", "preset", "data.features"):
             raise InputError(f"--set {assignment}: is decided by --systems, --seeds, --preset and --prepared")
         changes[name] = value
-    return override(base, changes)
+    return with_scaled_batch(override(base, changes), options.sharing.config())
 
 
 def _require_positive(options: AblationOptions) -> None:

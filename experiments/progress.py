@@ -9,10 +9,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 _LINE_EVERY_S = 30.0
 
 
-def make_console() -> Console:
+def make_console(quiet: bool = False) -> Console:
     """Return the console of a command; where the output is no terminal it is wide enough for the table."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=170)
+    console = Console(highlight=False, quiet=quiet)
+    return console if console.is_terminal else Console(highlight=False, width=170, quiet=quiet)
 
 
 def say(console: Console, line: str) -> None:

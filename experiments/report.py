@@ -9,6 +9,7 @@ from experiments.plan import Plan
 from experiments.plots import plot_quality
 from experiments.rows import RowResult
 from experiments.scoring.protocols import PROTOCOLS
+from experiments.seed_table import seed_markdown, seed_terminal
 from experiments.table import csv_table, markdown_table, terminal_table
 from madsep_jax.config import SignalConfig
 from madsep_jax.config_io import to_dict
@@ -56,13 +57,15 @@ def write_report(plan: Plan, results: Sequence[RowResult]) -> None:
     }
     write_json(plan.out / "results.json", content)
     write_text(plan.out / "results.csv", csv_table(results))
-    write_text(plan.out / "table.md", markdown_table(results, text))
+    write_text(plan.out / "table.md", markdown_table(results, text) + seed_markdown(results))
     plot_quality(results, plan.out)
 
 
 def show(console: Console, plan: Plan, results: Sequence[RowResult], *, with_caption: bool) -> None:
     """Print the table as it is so far."""
     console.print(terminal_table(results))
+    if (seeds := seed_terminal(results)) is not None:
+        console.print(seeds)
     if with_caption:
         console.print(caption(plan, results), markup=False)
 

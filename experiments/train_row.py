@@ -1,33 +1,40 @@
-"""Train the model of one row, from its last checkpoint where there is one."""
+"""Train the model of one row, or those of several seeds together, from their last checkpoints where there are any."""
 
 import dataclasses
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from data_pipelines.order import TrainingOrder
 from data_pipelines.pipeline import example_batch, training_batches
 from data_pipelines.sources import Source
 from data_pipelines.to_device import prefetch_to_device
+from experiments.step_clock import StepClock
 from experiments.train_log import TrainLog
 from experiments.validation import Validation
 from madsep_jax.checkpoint import restore_state, save_checkpoint
-from madsep_jax.config import RunConfig
+from madsep_jax.config import ParallelConfig, RunConfig
 from madsep_jax.errors import InputError
 from madsep_jax.files import read_json, write_json
-from madsep_jax.train import TrainState, compile_train_step, fit, init_state
+from madsep_jax.fitting import fit_seeds
+from madsep_jax.parallel.layout import compile_layout, make_layout
+from madsep_jax.parallel.processes import is_first_process, process_shard
+from madsep_jax.parallel.program import Program, group_steps, stack_batches, stack_states, state_of_seed
+from madsep_jax.train import TrainState, init_state
 
 _SAVE_EVERY_S = 60.0
-_UNTIMED_STEPS = 3
+_ONE_DEVICE = ParallelConfig(devices=1)
 
 OnStep = Callable[[int, dict[str, float]], None]
 
 
 @dataclass(frozen=True)
 class TrainResult:
-    """How long a training took, in seconds."""
+    """How long a training took, in seconds; of several seeds that were trained together, each one's share."""
 
     steps: int
     compile_s: float
@@ -41,11 +48,23 @@ def checkpoint_folder(row_folder: Path) -> Path:
     return row_folder / "checkpoint"
 
 
+def finished_training(folder: Path) -> TrainResult | None:
+    """Return the result of a training that has come to its last step; None for any other."""
+    done = folder / "training.json"
+    if not done.is_file():
+        return None
+    try:
+        return TrainResult(**read_json(done))
+    except TypeError:
+        raise InputError(f"{done}: is damaged, expected what this command wrote; delete its folder") from None
+
+
 def train_row(
     config: RunConfig,
     source: Source,
     folder: Path,
     on_step: OnStep,
+    parallel: ParallelConfig = _ONE_DEVICE,
     validation: Validation | None = None,
 ) -> TrainResult:
     """Train to the last step, saving every minute and at the end; a finished training is not repeated.
@@ -54,68 +73,102 @@ def train_row(
 
     Raises:
         NonFiniteLossError: where the loss became NaN or infinite.
-        InputError: where there are too few songs for a batch, or a record of a prepared set cannot be read.
+        InputError: where there are too few songs for a batch, the devices cannot share it, or a record of a prepared
+            set cannot be read.
     """
-    done = folder / "training.json"
-    if done.is_file():
-        try:
-            return TrainResult(**read_json(done))
-        except TypeError:
-            raise InputError(f"{done}: is damaged, expected what this command wrote; delete its folder") from None
-    order = TrainingOrder.of_songs(source.song_frames, config.sequences, config.training, config.data, source.silent)
-    start = time.perf_counter()
-    state = init_state(config)
-    state = restore_state(checkpoint_folder(folder), state) or state
-    first_step = int(state.step)
-    train_step, compile_s = compile_train_step(config, state, example_batch(source, order))
-    clock = _StepClock()
-    with TrainLog(folder, first_step) as log:
+    return finished_training(folder) or _train([config], source, [folder], on_step, parallel, validation)[0]
 
-        def report(step: int, metrics: dict[str, float]) -> None:
-            clock.tick()
-            log.write(step, metrics)
-            on_step(step, metrics)
+
+def train_seeds(
+    configs: Sequence[RunConfig],
+    source: Source,
+    folders: Sequence[Path],
+    on_step: OnStep,
+    parallel: ParallelConfig = _ONE_DEVICE,
+    validation: Validation | None = None,
+) -> list[TrainResult]:
+    """Train configs that differ in their seed alone together, in one program; each as `train_row` does.
+
+    Seeds whose last checkpoints are of different steps are not trained together. `on_step` gets the averages.
+    """
+    by_step: dict[int, list[int]] = {}
+    for number, (config, folder) in enumerate(zip(configs, folders, strict=True)):
+        if not finished_training(folder):
+            by_step.setdefault(int(_restored(config, folder).step), []).append(number)
+    for numbers in by_step.values():
+        _train([configs[n] for n in numbers], source, [folders[n] for n in numbers], on_step, parallel, validation)
+    return [result for folder in folders if (result := finished_training(folder))]
+
+
+def _train(
+    configs: Sequence[RunConfig],
+    source: Source,
+    folders: Sequence[Path],
+    on_step: OnStep,
+    parallel: ParallelConfig,
+    validation: Validation | None,
+) -> list[TrainResult]:
+    """Train one seed, or several that have done the same number of steps."""
+    orders = [
+        TrainingOrder.of_songs(source.song_frames, config.sequences, config.training, config.data, source.silent)
+        for config in configs
+    ]
+    seeds = len(configs)
+    together = seeds > 1
+    start = time.perf_counter()
+    layout = make_layout(configs[0], parallel, Program(parallel.steps_per_call, seeds if together else None))
+    states = [_restored(config, folder) for config, folder in zip(configs, folders, strict=True)]
+    first_step, total_steps = int(states[0].step), orders[0].total_steps
+    state = layout.place_state(stack_states(states) if together else states[0])
+    steps = parallel.steps_per_call
+    silence = [example_batch(source, order, process_shard()) for order in orders]
+    example = next(group_steps(_for_seeds([silence] * steps, together), steps))
+    program, compile_s = compile_layout(layout, state, layout.place_batch(example))
+    clock = StepClock()
+    with ExitStack() as stack:
+        logs = [stack.enter_context(TrainLog(folder, first_step)) for folder in folders if is_first_process()]
+
+        def report(step: int, values: list[dict[str, float]]) -> None:
+            if (step - first_step) % steps == 0:  # the steps of a call are reported at once
+                clock.tick(steps)
+            for log, of_seed in zip(logs, values, strict=False):
+                log.write(step, of_seed)
+            on_step(step, {name: statistics.fmean(of_seed[name] for of_seed in values) for name in values[0]})
 
         def validation_due(step: int) -> bool:
-            return validation is not None and validation.due(step, order.steps_per_epoch)
+            return validation is not None and validation.due(step, orders[0].steps_per_epoch)
 
         def save_due(step: int) -> bool:
-            return step == order.total_steps or clock.since_save() > _SAVE_EVERY_S or validation_due(step)
+            if step == total_steps or validation_due(step):
+                return True
+            # The clocks of several processes differ, and all of them have to save at the same step.
+            return process_shard()[1] == 1 and clock.since_save() > _SAVE_EVERY_S
 
         def save(state: TrainState) -> None:
-            if validation is not None and validation_due(step := int(state.step)):
-                log.write_validation(step, validation.score(config, state.variables))
-            save_checkpoint(checkpoint_folder(folder), config, state)
+            whole = layout.whole_state(state)
+            for number, (config, folder) in enumerate(zip(configs, folders, strict=True)):
+                one = state_of_seed(whole, number) if together else whole
+                if validation is not None and is_first_process() and validation_due(step := int(one.step)):
+                    logs[number].write_validation(step, validation.score(config, one.variables))
+                save_checkpoint(checkpoint_folder(folder), config, one)
             clock.saved()
 
-        batches = prefetch_to_device(training_batches(source, order, first_step))
-        fit(state, train_step, batches, report, save_due, save)
-    result = TrainResult(order.total_steps, compile_s, clock.median(), time.perf_counter() - start)
-    write_json(done, dataclasses.asdict(result))
-    return result
+        of_seeds = zip(*(training_batches(source, order, first_step, process_shard()) for order in orders), strict=True)
+        batches = prefetch_to_device(group_steps(_for_seeds(of_seeds, together), steps), layout.place_batch)
+        fit_seeds(state, program, batches, report, save_due, save, first_step, seeds)
+    step_s, total_s = clock.median(), time.perf_counter() - start
+    result = TrainResult(total_steps, compile_s / seeds, None if step_s is None else step_s / seeds, total_s / seeds)
+    for folder in folders:
+        if is_first_process():
+            write_json(folder / "training.json", dataclasses.asdict(result))
+    return [result] * seeds
 
 
-class _StepClock:
-    """Seconds from one reported step to the next, but over a save."""
+def _restored(config: RunConfig, folder: Path) -> TrainState:
+    state = init_state(config)
+    return restore_state(checkpoint_folder(folder), state) or state
 
-    def __init__(self) -> None:
-        self._last: float | None = None
-        self._last_save = time.perf_counter()
-        self._seconds: list[float] = []
 
-    def tick(self) -> None:
-        now = time.perf_counter()
-        if self._last is not None:
-            self._seconds.append(now - self._last)
-        self._last = now
-
-    def saved(self) -> None:
-        self._last_save = time.perf_counter()
-        self._last = None
-
-    def since_save(self) -> float:
-        return time.perf_counter() - self._last_save
-
-    def median(self) -> float | None:
-        timed = self._seconds[_UNTIMED_STEPS:] or self._seconds
-        return statistics.median(timed) if timed else None
+def _for_seeds(batches: Iterable[Sequence[Any]], together: bool) -> Iterator[Any]:
+    """Turn the batches of all seeds into one batch; that of a single seed stays as it is."""
+    return (stack_batches(of_seeds) if together else of_seeds[0] for of_seeds in batches)

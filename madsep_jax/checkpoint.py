@@ -109,7 +109,7 @@ def _manager(folder: Path) -> ocp.CheckpointManager:
 
 def _restore(folder: Path, item: str, like: Any) -> Any:
     """Restore one item onto this process's own device, whatever device it was saved from."""
-    here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     template = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here), like)
     with _manager(folder) as manager:
         step = manager.latest_step()

@@ -20,6 +20,8 @@ from madsep_jax.masker_config import (
     GruMaskerConfig,
     MaskerConfig,
 )
+from madsep_jax.parallel_config import ParallelConfig, ProcessesConfig
+from madsep_jax.precision import Precision
 from madsep_jax.require import require
 
 __all__ = [
@@ -32,6 +34,8 @@ __all__ = [
     "LossConfig",
     "MaskerConfig",
     "ModelConfig",
+    "ParallelConfig",
+    "ProcessesConfig",
     "RunConfig",
     "SequenceConfig",
     "SignalConfig",
@@ -109,10 +113,17 @@ class ComputeConfig:
     measured, see `madsep_jax.ops.choice`."""
     blocks: Literal["scanned", "unrolled"] = "scanned"
     """`scanned`: equal blocks are compiled once and run in a loop. `unrolled`: each is compiled by itself."""
+    precision: Precision = "float32"
+    """Of matrix products, convolutions and, with `bfloat16`, activations in training; see `madsep_jax.precision`."""
+    remat: bool = False
+    """Keep no more of a block than its input for the gradient, and compute the rest again: less memory, more time. The
+    fast form of the depthwise-separable blocks does so in any case."""
 
     def __post_init__(self) -> None:
         require(self.operations in ("auto", "plain", "fast"), self, "operations", "'auto', 'plain' or 'fast'")
         require(self.blocks in ("scanned", "unrolled"), self, "blocks", "'scanned' or 'unrolled'")
+        precisions = ("float32", "tf32", "bfloat16")
+        require(self.precision in precisions, self, "precision", "'float32', 'tf32' or 'bfloat16'")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,6 +177,10 @@ class TrainingConfig:
     """How the parameters are found ([1] sec. III-B)."""
 
     batch_size: int = 4
+    """Sequences of each step, those of all devices together."""
+    accumulation: int = 1
+    """Parts of a batch that are taken one after the other, their gradients averaged: less memory for as many sequences.
+    BatchNorm then normalises by the moments of a part."""
     epochs: int = 100
     steps: int | None = None
     """Stop after so many steps; `epochs` is then ignored."""
@@ -184,6 +199,13 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         require(self.batch_size > 0, self, "batch_size", "a positive number of sequences")
+        require(self.accumulation > 0, self, "accumulation", "a positive number of parts")
+        require(
+            self.batch_size % self.accumulation == 0,
+            self,
+            "accumulation",
+            f"a divisor of the batch size ({self.batch_size})",
+        )
         require(self.epochs > 0, self, "epochs", "a positive number")
         require(self.steps is None or self.steps > 0, self, "steps", "a positive number")
         require(0 < self.learning_rate < math.inf, self, "learning_rate", "a positive number")

@@ -1,64 +1,38 @@
-"""Training: the state, the pure step, and the loop."""
+"""Training: the initial state, the pure step, and its compilation. `madsep_jax.fitting` has the loop."""
 
 import dataclasses
+import functools
 import time
-from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
-from flax import struct
-from jax.typing import ArrayLike
 
 from madsep_jax.config import RunConfig, TrainingConfig
-from madsep_jax.losses import input_and_target, loss_parts
+from madsep_jax.fitting import NonFiniteLossError, fit
+from madsep_jax.gradient import GradientOf, make_gradient
 from madsep_jax.models import build_model
 from madsep_jax.ops.choice import runs_fast
 from madsep_jax.ops.fused_adam import Update, fused_update, optax_update
-from madsep_jax.waveforms import WaveformBatch, magnitudes_of
+from madsep_jax.train_state import Batch, Metrics, TrainState, TrainStep
+from madsep_jax.waveforms import WaveformBatch
 
-
-class Batch(NamedTuple):
-    """Magnitudes of one batch of sequences; those of 16 bits are computed with in float32."""
-
-    mix_BSF: ArrayLike
-    voice_BTF: ArrayLike
-
-
-@struct.dataclass
-class TrainState:
-    """All that a step changes."""
-
-    step: jax.Array
-    """Steps done."""
-    params: Any
-    batch_stats: Any
-    """BatchNorm's running statistics; empty for a model without any."""
-    opt_state: Any
-    dropout_key: jax.Array
-    """Stays as it is: each step folds its number into it."""
-    gradient: Any = None
-    """The last step's; nothing reads it. A step writes its own over it, in place of memory that it would ask the system
-    for anew, page by page: on a CPU a seventh of a MaD's step. None for a state that keeps none."""
-
-    @property
-    def variables(self) -> dict[str, Any]:
-        """What `model.apply` takes."""
-        return {"params": self.params, "batch_stats": self.batch_stats} if self.batch_stats else {"params": self.params}
-
-
-Metrics = dict[str, jax.Array]
-TrainStep = Callable[[TrainState, Batch | WaveformBatch], tuple[TrainState, Metrics]]
-
-
-class NonFiniteLossError(RuntimeError):
-    """The loss became NaN or infinite. Carries the step, counted from 1."""
-
-    def __init__(self, step: int, loss: float) -> None:
-        super().__init__(f"loss is {loss} at step {step}")
-        self.step = step
+__all__ = [
+    "Batch",
+    "Metrics",
+    "NonFiniteLossError",
+    "TrainState",
+    "TrainStep",
+    "compile_train_step",
+    "fit",
+    "init_state",
+    "jit_train_step",
+    "make_optimizer",
+    "make_train_step",
+    "zero_batch",
+]
 
 
 def make_optimizer(config: TrainingConfig) -> optax.GradientTransformation:
@@ -77,11 +51,14 @@ def _make_update(config: RunConfig) -> Update:
 
 def init_state(config: RunConfig) -> TrainState:
     """Return the state before the first step; a pure function of the config, its seed included."""
-    return jax.jit(_initial_state, static_argnums=0)(config)
+    seedless = dataclasses.replace(config, training=dataclasses.replace(config.training, seed=0))
+    return _initial_state(seedless, jnp.asarray(config.training.seed))
 
 
-def _initial_state(config: RunConfig) -> TrainState:
-    init_key, dropout_key = jax.random.split(jax.random.key(config.training.seed))
+@functools.partial(jax.jit, static_argnums=0)
+def _initial_state(config: RunConfig, seed: jax.Array) -> TrainState:
+    """Compiled once for all seeds."""
+    init_key, dropout_key = jax.random.split(jax.random.key(seed))
     mag_BSF = jnp.zeros((1, config.sequences.frames, config.signal.bins))
     variables = build_model(config.model).init(init_key, mag_BSF)
     keeps_gradient = runs_fast("optimizer", config.compute.operations)
@@ -95,38 +72,31 @@ def _initial_state(config: RunConfig) -> TrainState:
     )
 
 
-def make_train_step(config: RunConfig) -> TrainStep:
+def make_train_step(config: RunConfig, share: Callable[[GradientOf], GradientOf] = lambda of: of) -> TrainStep:
     """Return the pure function from (state, batch) to (state, metrics); `jit_train_step` jits it.
 
     Metrics are the loss, its parts by name, the gradient's global norm before clipping, and, of a recurrent inference,
     how often the decoder was applied. Of a batch of waveforms, the step computes the magnitudes first.
+
+    Args:
+        config: of the run.
+        share: makes of the gradient of a batch that of one which several devices share, see `madsep_jax.parallel`.
     """
-    model = build_model(config.model)
+    gradient_of = share(make_gradient(config))
     update = _make_update(config)
 
     def train_step(state: TrainState, batch: Batch | WaveformBatch) -> tuple[TrainState, Metrics]:
-        mix_BSF, voice_BTF = input_and_target(*_magnitudes(batch, config), config.loss)
-        rngs = {"dropout": jax.random.fold_in(state.dropout_key, state.step)}
-
-        def loss_of(params: Any) -> tuple[jax.Array, tuple[Metrics, Metrics, Any]]:
-            variables = dataclasses.replace(state, params=params).variables
-            separation, updates = model.apply(variables, mix_BSF, train=True, mutable=["batch_stats"], rngs=rngs)
-            parts = loss_parts(separation, voice_BTF, params, config.loss, mix_BSF)
-            calls = {} if separation.decoder_calls is None else {"decoder_calls": separation.decoder_calls}
-            return sum(parts.values(), jnp.zeros(())), (parts, calls, updates.get("batch_stats", {}))
-
-        (loss, (parts, calls, batch_stats)), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.params)
-        updated = update(gradient, state.opt_state, state.params)
-        metrics = {"loss": loss, **parts, "gradient_norm": updated.gradient_norm, **calls}
+        gradient = gradient_of(state, batch)
+        updated = update(gradient.params, state.opt_state, state.params)
         new_state = dataclasses.replace(
             state,
             step=state.step + 1,
             params=updated.params,
-            batch_stats=batch_stats,
+            batch_stats=gradient.batch_stats,
             opt_state=updated.opt_state,
-            gradient=None if state.gradient is None else gradient,
+            gradient=None if state.gradient is None else gradient.params,
         )
-        return new_state, metrics
+        return new_state, {**gradient.metrics, "gradient_norm": updated.gradient_norm}
 
     return train_step
 
@@ -137,17 +107,6 @@ def jit_train_step(train_step: TrainStep) -> Any:
     Unused arguments are kept: of the last gradient only its memory is used.
     """
     return jax.jit(train_step, donate_argnums=0, keep_unused=True)
-
-
-def _magnitudes(batch: Batch | WaveformBatch, config: RunConfig) -> tuple[jax.Array, jax.Array]:
-    if isinstance(batch, WaveformBatch):
-        return magnitudes_of(batch, config.signal, config.sequences)
-    mix_BSF, voice_BTF = (_at_least_float32(jnp.asarray(mag)) for mag in batch)
-    return mix_BSF, voice_BTF
-
-
-def _at_least_float32(mag: jax.Array) -> jax.Array:
-    return mag.astype(jnp.promote_types(mag.dtype, jnp.float32))
 
 
 def compile_train_step(
@@ -167,53 +126,3 @@ def zero_batch(config: RunConfig) -> Batch:
     """Return a batch of silence, of the shape that the config's training takes."""
     size, sequences, bins = config.training.batch_size, config.sequences, config.signal.bins
     return Batch(jnp.zeros((size, sequences.frames, bins)), jnp.zeros((size, sequences.target_frames, bins)))
-
-
-def fit(
-    state: TrainState,
-    train_step: TrainStep,
-    batches: Iterable[Batch | WaveformBatch],
-    on_step: Callable[[int, dict[str, float]], None],
-    save_due: Callable[[int], bool] = lambda step: False,
-    save: Callable[[TrainState], None] = lambda state: None,
-) -> TrainState:
-    """Run a step on each batch, and report each step once it is done.
-
-    A step's metrics are fetched while the next one already runs, so that the device does not wait for the host.
-
-    Args:
-        state: where to start; its buffers are given up.
-        train_step: compiled, see `compile_train_step`.
-        batches: one for each step that is to be done.
-        on_step: called in order with each step's number, from 1, and its metrics.
-        save_due: whether to save after the step of that number.
-        save: called with the state after such a step, all steps up to it reported. It must not keep the state: the next
-            step takes its buffers.
-
-    Returns:
-        The state after the last batch.
-
-    Raises:
-        NonFiniteLossError: after a step whose loss is NaN or infinite; nothing is saved from that step on.
-    """
-    done = int(state.step)
-    unreported: list[tuple[int, Metrics]] = []
-
-    def report(keep: int) -> None:
-        while len(unreported) > keep:
-            step, metrics = unreported.pop(0)
-            values = {name: float(value) for name, value in metrics.items()}
-            if not np.isfinite(values["loss"]):
-                raise NonFiniteLossError(step, values["loss"])
-            on_step(step, values)
-
-    for batch in batches:
-        state, metrics = train_step(state, batch)
-        done += 1
-        unreported.append((done, metrics))
-        due = save_due(done)
-        report(keep=0 if due else 1)
-        if due:
-            save(state)
-    report(keep=0)
-    return state

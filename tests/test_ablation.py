@@ -15,7 +15,7 @@ if importlib.util.find_spec("museval") is None:  # importing it would need ffmpe
 
 from tiny_songs import make_songs  # noqa: E402
 
-from experiments import ablation, train_row  # noqa: E402
+from experiments import ablation, train_ahead, train_row  # noqa: E402
 
 REFERENCES = ["mixture", "ideal ratio mask"]
 
@@ -26,9 +26,9 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("shared")
     make_songs(folder / "songs")
 
-    def run(out, *systems, steps=3, learning_rate=0.001):
+    def run(out, *systems, steps=3, learning_rate=0.001, more=()):
         arguments = ["--data", str(folder / "songs"), "--cache", str(folder / "cache"), "--out", str(out)]
-        arguments += ["--systems", *systems, "--steps", str(steps), "--batch", "2", "--processes", "1", "--set"]
+        arguments += ["--systems", *systems, "--steps", str(steps), "--batch", "2", "--processes", "1", *more, "--set"]
         arguments += ["signal.sample_rate=8000", "signal.window_length=257", "signal.hop_length=48"]
         arguments += ["signal.fft_length=512", f"training.learning_rate={learning_rate}"]
         return ablation.main(arguments)
@@ -117,7 +117,7 @@ def test_added_system_is_run_alone(run, first, tmp_path, monkeypatch):
 
 def interrupted_after(step):
     """A step reporter that is interrupted, as by Ctrl-C, after a step."""
-    reporter = ablation._step_reporter
+    reporter = ablation.step_reporter
 
     def interrupted(bar, batch_size):
         report = reporter(bar, batch_size)
@@ -138,7 +138,7 @@ def test_interrupted_training_continues_to_the_same_result(run, first, tmp_path,
     shutil.rmtree(out / "rows" / "dws-1-4-seed0")
     with monkeypatch.context() as patch:
         patch.setattr(train_row, "_SAVE_EVERY_S", 0.0)
-        patch.setattr(ablation, "_step_reporter", interrupted_after(2))
+        patch.setattr(ablation, "step_reporter", interrupted_after(2))
         assert run(out, "dws-1-4") == 130
     assert "ablation: interrupted; start the same command again to continue\n" in capsys.readouterr().err
     row = out / "rows" / "dws-1-4-seed0"
@@ -168,3 +168,23 @@ def test_diverged_rows_are_marked_and_the_next_one_runs(run, tmp_path, capsys):
         assert not any((out / "rows" / f"{name}-seed0" / "checkpoint").glob("[0-9]*"))  # nothing spoiled is kept
     assert found["mixture"]["scores"] is not None
     assert "dws-0-2-seed0: loss is " in capsys.readouterr().out
+
+
+def test_seeds_are_trained_together(run, first, scoring_here, tmp_path, monkeypatch):
+    """Two seeds in one program, two steps in a call: the first is the row of the same seed that was trained alone."""
+    out = tmp_path / "out"
+    monkeypatch.setattr(train_ahead, "train_row", None)  # is not to be called
+    assert run(out, "dws-1-4", more=["--seeds", "2", "--vectorize-seeds", "--steps-per-call", "2"]) == 0
+    found = [row for row in json.loads((out / "results.json").read_text())["rows"] if row["system"] == "dws-1-4"]
+    assert [row["seed"] for row in found] == [0, 1]
+    assert found[0]["train_s"] == found[1]["train_s"] > 0
+    for seed in range(2):
+        assert steps(out, f"dws-1-4-seed{seed}") == [1, 2, 3]
+    together, alone = (losses(folder / "rows" / "dws-1-4-seed0") for folder in (out, first))
+    assert together == pytest.approx(alone, rel=1e-4)
+    assert losses(out / "rows" / "dws-1-4-seed1") != pytest.approx(alone, rel=1e-4)
+    assert "Mean ± standard deviation" in (out / "table.md").read_text()
+
+
+def losses(row):
+    return [json.loads(line)["loss"] for line in (row / "train.jsonl").read_text().splitlines()]

@@ -24,17 +24,18 @@ def build_model(config: ModelConfig) -> nn.Module:
 
     `model.init(key, mag_BSF)` makes its variables, `model.apply(variables, mag_BSF, train=False)` runs it.
     """
-    operations = config.compute.operations
+    operations, remat = config.compute.operations, config.compute.remat
     match config.masker:
         case GruMaskerConfig() as gru:
-            twin = Twin(gru.twin_flip, operations) if gru.twin else None
-            return Mad(GruMasker(gru, config.context_frames, operations), Denoiser(), config.context_frames, twin)
+            twin = Twin(gru.twin_flip, operations, remat) if gru.twin else None
+            masker = GruMasker(gru, config.context_frames, operations, remat)
+            return Mad(masker, Denoiser(), config.context_frames, twin)
         case DilatedConfig(role="system") as dilated:
-            return DilatedSystem(dilated, config.context_frames, operations)
+            return DilatedSystem(dilated, config.context_frames, operations, remat)
         case AutoencoderConfig() as autoencoder:
             return Autoencoder(autoencoder, config.context_frames)
-        case masker:
-            return MaskerDenoiser(build_masker(masker, config), Denoiser(), config.context_frames)
+        case other:
+            return MaskerDenoiser(build_masker(other, config), Denoiser(), config.context_frames)
 
 
 def build_masker(masker: MaskerConfig, config: ModelConfig) -> nn.Module:
@@ -42,9 +43,9 @@ def build_masker(masker: MaskerConfig, config: ModelConfig) -> nn.Module:
     context_frames, compute = config.context_frames, config.compute
     match masker:
         case GruMaskerConfig():
-            return GruMasker(masker, context_frames, compute.operations)
+            return GruMasker(masker, context_frames, compute.operations, compute.remat)
         case DwsMaskerConfig():
             return DwsMasker(masker, context_frames, compute)
         case DilatedConfig():
-            return DilatedMasker(masker, context_frames, compute.operations)
+            return DilatedMasker(masker, context_frames, compute.operations, compute.remat)
     raise TypeError(f"no masker for {masker!r}")

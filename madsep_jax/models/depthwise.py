@@ -13,6 +13,7 @@ from flax import linen as nn
 from madsep_jax.config import ComputeConfig
 from madsep_jax.ops.dws_block import BlockMoments, BlockParameters
 from madsep_jax.ops.dws_form import evaluate_block, evaluate_blocks, train_block, train_blocks
+from madsep_jax.ops.shared_batch import own_part, shares
 from madsep_jax.ops.upsampling import Upsampled
 
 #: How far BatchNorm's running statistics move towards those of a batch.
@@ -66,22 +67,27 @@ class BlockVariables(nn.Module):
 
         Args:
             moments: of the batch, variances biased.
-            count: positions that they were taken over.
+            count: positions that this device took them over.
         """
         if self.is_initializing():
             return
+        count *= shares()
         unbiased = count / max(count - 1, 1)
         batch = moments._replace(inner_var_C=moments.inner_var_C * unbiased, outer_var_C=moments.outer_var_C * unbiased)
         for variable, value in zip(self.running, batch, strict=True):
             variable.value += MOMENTUM * (jax.lax.stop_gradient(value) - variable.value)
 
     def kept(self, batch: int) -> jax.Array | None:
-        """Draw the dropout: what it multiplies each channel of each sequence by, 0 or 1 / (1 - rate)."""
+        """Draw the dropout: what it multiplies each channel of each sequence by, 0 or 1 / (1 - rate).
+
+        It is drawn for all sequences of the batch, also where devices share it.
+        """
         if self.dropout == 0:
             return None
         stack = () if self.layers is None else (self.layers,)
         keep = 1 - self.dropout
-        kept = jax.random.bernoulli(self.make_rng("dropout"), keep, (*stack, batch, self.channels))
+        drawn = jax.random.bernoulli(self.make_rng("dropout"), keep, (*stack, batch * shares(), self.channels))
+        kept = own_part(drawn, axis=len(stack))
         return kept.astype(self.parameters.depthwise_bias_C.dtype) / keep
 
 
@@ -97,7 +103,8 @@ class DwsBlock(BlockVariables):
         if not train:
             return evaluate_block(self.parameters, x_BTWC, self.running_moments(), operations, pool=self.pool)
         kept_BC = self.kept(x_BTWC.shape[0])
-        y_BTWC, moments = train_block(self.parameters, x_BTWC, kept_BC, operations, pool=self.pool)
+        form: dict[str, Any] = {"pool": self.pool, "remat": self.compute.remat}
+        y_BTWC, moments = train_block(self.parameters, x_BTWC, kept_BC, operations, **form)
         self.track(moments, math.prod(x_BTWC.shape[:3]))
         return y_BTWC
 
@@ -120,7 +127,8 @@ class DwsBlocks(BlockVariables):
         operations = self.compute.operations
         if not train:
             return evaluate_blocks(self.parameters, x_BTWC, self.running_moments(), operations, **form)
-        kept_LBC = self.kept(len(x_BTWC))
+        kept_LBC = self.kept(x_BTWC.shape[0])
+        form["remat"] = self.compute.remat
         y_BTWC, moments_L = train_blocks(self.parameters, x_BTWC, kept_LBC, operations, **form)
         self.track(moments_L, x_BTWC.size // x_BTWC.shape[-1])
         return y_BTWC

@@ -54,12 +54,15 @@ class DilatedStack(nn.Module):
 
     config: DilatedConfig
     operations: Operations = "auto"
+    remat: bool = False
+    """Keep only the blocks' inputs for the gradient; see `ComputeConfig.remat`."""
 
     @nn.compact
     def __call__(self, x_BTD: jax.Array) -> jax.Array:
         """Map (batch, T, D) to (batch, T, channels)."""
+        block = nn.remat(DilatedBlock) if self.remat else DilatedBlock
         for number in range(self.config.blocks):
-            x_BTD = DilatedBlock(self.config, self.operations, name=f"block_{number}")(x_BTD)
+            x_BTD = block(self.config, self.operations, name=f"block_{number}")(x_BTD)
         return x_BTD
 
 

@@ -24,6 +24,8 @@ class Gru(nn.Module):
     """Run from the last step to the first; outputs stay at the step that they belong to."""
     operations: Operations = "auto"
     """Which form of the recurrence runs; see `ComputeConfig.operations`."""
+    remat: bool = False
+    """Keep only the scan's inputs for the gradient; see `ComputeConfig.remat`."""
 
     @nn.compact
     def __call__(self, x_BTD: jax.Array) -> jax.Array:
@@ -39,5 +41,7 @@ class Gru(nn.Module):
         recurrent_bias = self.param("recurrent_bias", nn.initializers.zeros, (width,))
         gates_TBG = jnp.swapaxes(x_BTD, 0, 1) @ input_kernel + input_bias
         scan = row_gru_scan if by_rows else fast_gru_scan if runs_fast("gru", self.operations) else gru_scan
+        if self.remat:
+            scan = jax.checkpoint(scan, static_argnums=3)
         h_TBH = scan(gates_TBG, recurrent_kernel, recurrent_bias, self.reverse)
         return jnp.swapaxes(h_TBH, 0, 1)

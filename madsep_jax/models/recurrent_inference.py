@@ -14,6 +14,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from madsep_jax.ops.shared_batch import average
+from madsep_jax.precision import widened
+
 
 class Refined(NamedTuple):
     """The last state, and what it took."""
@@ -52,7 +55,7 @@ def refine(
 
     def advance(progress: _Progress) -> _Progress:
         new_BTH = decode(progress.state_BTH)
-        change = jnp.mean(jnp.square(new_BTH - progress.state_BTH))
+        change = average(jnp.mean(jnp.square(widened(new_BTH - progress.state_BTH))))
         return _Progress(new_BTH, progress.decoder_calls + 1, change < tolerance)
 
     def unfinished(progress: _Progress) -> jax.Array:

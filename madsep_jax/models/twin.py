@@ -31,12 +31,14 @@ class Twin(nn.Module):
     flip: Literal["time", "time_and_frequency"] = "time"
     """Axes in which the GRU's input and output are flipped. Flipping frequency too only numbers its units anew."""
     operations: Operations = "auto"
+    remat: bool = False
 
     @nn.compact
     def __call__(self, encoded_BTH: jax.Array, bins: int) -> TwinMask:
         """Return mask and states for the encoder's states; `bins` is F."""
         axes = (2,) if self.flip == "time_and_frequency" else ()
-        gru = Gru(encoded_BTH.shape[-1], reverse=True, operations=self.operations, name="decoder")
+        layer: dict[str, Any] = {"operations": self.operations, "remat": self.remat}
+        gru = Gru(encoded_BTH.shape[-1], reverse=True, **layer, name="decoder")
         state_BTH = jnp.flip(gru(jnp.flip(encoded_BTH, axes)), axes)
         return TwinMask(nn.relu(dense(bins, "mask_layer")(state_BTH)), state_BTH)
 

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from madsep_jax.ops.frame_chunks import Chunk, FrameChunks
+from madsep_jax.ops.shared_batch import average
 
 
 def chunk_moments(
@@ -15,9 +16,10 @@ def chunk_moments(
 
 
 def joined_moments(moments_KC: tuple[jax.Array, jax.Array], count_K: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Return mean and biased variance of all chunks together."""
+    """Return mean and biased variance of all chunks together, those of all devices that share the batch."""
     mean_KC, squares_KC = moments_KC
     count = jnp.sum(count_K).astype(mean_KC.dtype)
     weight_K1 = count_K.astype(mean_KC.dtype)[:, None] / count
-    mean_C = jnp.sum(weight_K1 * mean_KC, 0)
-    return mean_C, jnp.sum(squares_KC, 0) / count + jnp.sum(weight_K1 * jnp.square(mean_KC - mean_C), 0)
+    mean_C = average(jnp.sum(weight_K1 * mean_KC, 0))
+    var_C = jnp.sum(squares_KC, 0) / count + jnp.sum(weight_K1 * jnp.square(mean_KC - mean_C), 0)
+    return mean_C, average(var_C)

@@ -5,6 +5,8 @@ import functools
 import jax
 import jax.numpy as jnp
 
+from madsep_jax.precision import widened
+
 #: Rows whose products are added up in registers before they go to memory; a sharp optimum on CPUs.
 _ROWS_AT_ONCE = 20
 
@@ -63,8 +65,9 @@ def _backward(
     dilation: int, residuals: tuple[jax.Array, jax.Array], grad_BTWC: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     x_BTWC, kernel_KKC = residuals
-    grad_kernel_KKC = _kernel_gradient(x_BTWC, grad_BTWC, kernel_KKC.shape[0], dilation)
-    return shifted_sum(grad_BTWC, kernel_KKC[::-1, ::-1], dilation), grad_kernel_KKC
+    grad_kernel_KKC = _kernel_gradient(widened(x_BTWC), widened(grad_BTWC), kernel_KKC.shape[0], dilation)
+    grad_x_BTWC = shifted_sum(grad_BTWC, kernel_KKC[::-1, ::-1], dilation)
+    return grad_x_BTWC, grad_kernel_KKC.astype(kernel_KKC.dtype)
 
 
 shifted_sum.defvjp(_forward, _backward)

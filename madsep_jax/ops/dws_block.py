@@ -13,6 +13,8 @@ import jax.numpy as jnp
 from madsep_jax.ops.block_loop import over_blocks
 from madsep_jax.ops.depthwise import depthwise_convolution
 from madsep_jax.ops.pooling import max_pool_frequency
+from madsep_jax.ops.shared_batch import average
+from madsep_jax.precision import widened
 
 LEAKY_SLOPE = 1e-2
 EPSILON = 1e-5
@@ -88,6 +90,7 @@ def dws_blocks(
     dilations: tuple[int, ...] = (1,),
     residual: bool = False,
     unrolled: bool = False,
+    remat: bool = False,
 ) -> tuple[jax.Array, BlockMoments]:
     """Apply L equal blocks one after the other.
 
@@ -99,6 +102,7 @@ def dws_blocks(
         dilations: of the blocks, taken in turn.
         residual: add a block's input to its output.
         unrolled: compile each block by itself, in place of a loop. Blocks of different dilations always are.
+        remat: keep no more than each block's input for the gradient.
 
     Returns:
         The last block's output, and the moments of all.
@@ -109,7 +113,8 @@ def dws_blocks(
         y_BTWC, moments = dws_block(parameters, x_BTWC, moments, kept_BC, dilation=dilation)
         return x_BTWC + y_BTWC if residual else y_BTWC, moments
 
-    return over_blocks(apply, x_BTWC, (parameters_L, moments_L, kept_LBC), dilations, unrolled)
+    run = jax.checkpoint(apply, static_argnums=2) if remat else apply
+    return over_blocks(run, x_BTWC, (parameters_L, moments_L, kept_LBC), dilations, unrolled)
 
 
 def pointwise(x_BTWC: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -122,16 +127,18 @@ def pointwise(x_BTWC: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def moments_of(x_BTWC: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Return mean and biased variance of each channel."""
-    return jnp.mean(x_BTWC, (0, 1, 2)), jnp.var(x_BTWC, (0, 1, 2))
+    """Return mean and biased variance of each channel, over the whole batch where devices share it."""
+    x_BTWC = widened(x_BTWC)
+    mean_C = average(jnp.mean(x_BTWC, (0, 1, 2)))
+    return mean_C, average(jnp.mean(jnp.square(x_BTWC - mean_C), (0, 1, 2)))
 
 
 def normalise(
     x_BTWC: jax.Array, mean_C: jax.Array, var_C: jax.Array, scale_C: jax.Array, bias_C: jax.Array
 ) -> jax.Array:
-    """Normalise each channel, then scale and shift it."""
+    """Normalise each channel, then scale and shift it; in the statistics' precision, returned in that of x."""
     factor_C, offset_C = as_affine(mean_C, var_C, scale_C, bias_C)
-    return x_BTWC * factor_C + offset_C
+    return (x_BTWC * factor_C + offset_C).astype(x_BTWC.dtype)
 
 
 def as_affine(

@@ -4,6 +4,7 @@ The fast forms are for pointwise kernels of one element; others take the plain f
 one by one, as do residual ones.
 """
 
+import functools
 from typing import Any
 
 import jax
@@ -27,11 +28,14 @@ def train_block(
     operations: Operations,
     *,
     pool: int,
+    remat: bool = False,
 ) -> tuple[jax.Array, BlockMoments]:
-    """Apply one block in training; see `dws_block`."""
-    x_BTWC, parameters, kept_BC = _of_one_type(x_BTWC, parameters, kept_BC)
-    if not _may_run_fast(parameters, operations):
-        return dws_block(parameters, as_array(x_BTWC), None, kept_BC, pool=pool)
+    """Apply one block in training; see `dws_block`, and `dws_blocks` for `remat`."""
+    if not _is_mixed(x_BTWC):
+        x_BTWC, parameters, kept_BC = _of_one_type(x_BTWC, parameters, kept_BC)
+    if _is_mixed(x_BTWC) or not _may_run_fast(parameters, operations):
+        run = functools.partial(dws_block, pool=pool)
+        return (jax.checkpoint(run) if remat else run)(parameters, as_array(x_BTWC), None, kept_BC)
     if isinstance(x_BTWC, jax.Array) and x_BTWC.shape[-1] == 1:
         return fast_first_block(parameters, x_BTWC[..., 0], kept_BC, pool=pool)
     return fast_dws_block(parameters, x_BTWC, kept_BC, pool=pool)
@@ -46,13 +50,14 @@ def train_blocks(
     dilations: tuple[int, ...],
     residual: bool,
     unrolled: bool,
+    remat: bool = False,
 ) -> tuple[jax.Array, BlockMoments]:
     """Apply equal blocks in training; see `dws_blocks`."""
-    x_BTWC, parameters_L, kept_LBC = _of_one_type(x_BTWC, parameters_L, kept_LBC)
-    if not _may_run_fast(parameters_L, operations):
-        return dws_blocks(
-            parameters_L, x_BTWC, None, kept_LBC, dilations=dilations, residual=residual, unrolled=unrolled
-        )
+    if not _is_mixed(x_BTWC):
+        x_BTWC, parameters_L, kept_LBC = _of_one_type(x_BTWC, parameters_L, kept_LBC)
+    if _is_mixed(x_BTWC) or not _may_run_fast(parameters_L, operations):
+        form: dict[str, Any] = {"dilations": dilations, "residual": residual, "unrolled": unrolled, "remat": remat}
+        return dws_blocks(parameters_L, x_BTWC, None, kept_LBC, **form)
     if kept_LBC is None:
         layers, channels = parameters_L.depthwise_bias_C.shape
         kept_LBC = jnp.ones((layers, len(x_BTWC), channels), x_BTWC.dtype)
@@ -90,6 +95,11 @@ def _may_run_fast(parameters: BlockParameters, operations: Operations) -> bool:
     stacked = parameters.depthwise_bias_C.ndim - 1
     one_element = parameters.pointwise_kernel_CC.ndim == 2 + stacked
     return one_element and runs_fast("dws_block", operations)
+
+
+def _is_mixed(x_BTWC: jax.Array | Upsampled) -> bool:
+    """Whether activations are of 16 bits and the statistics are not, for which the fast forms are not written."""
+    return x_BTWC.dtype.itemsize < 4
 
 
 def _of_one_type(*trees: Any) -> Any:

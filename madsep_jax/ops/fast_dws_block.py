@@ -23,6 +23,7 @@ from madsep_jax.ops.depthwise_rows import kernel_products, tap_sum
 from madsep_jax.ops.dws_block import LEAKY_SLOPE, BlockMoments, BlockParameters, as_affine
 from madsep_jax.ops.frame_chunks import Chunk, FrameChunks
 from madsep_jax.ops.margins import Margins
+from madsep_jax.ops.shared_batch import shares, total
 from madsep_jax.ops.upsampling import Upsampled
 
 #: Numbers of a chunk, so that two arrays of it fit into the second-level caches of two cores.
@@ -254,15 +255,19 @@ class PointwiseGradients(NamedTuple):
 def pointwise_gradients(
     parameters: BlockParameters, moments: BlockMoments, product_CC: jax.Array, sum_C: jax.Array, count: int
 ) -> PointwiseGradients:
-    """Differentiate p = (scale · â + bias) · kernel + pointwise bias, where â = (a - mean) / deviation."""
+    """Differentiate p = (scale · â + bias) · kernel + pointwise bias, where â = (a - mean) / deviation.
+
+    Product, sum and count are those of this device's sequences, and so are the parameters' gradients.
+    """
     kernel_CC = parameters.pointwise_kernel_CC
     inverse_C, _ = as_affine(moments.inner_mean_C, moments.inner_var_C, jnp.ones_like(sum_C), sum_C)
     normal_product_CC = inverse_C[:, None] * (product_CC - jnp.outer(moments.inner_mean_C, sum_C))  # âᵀ · ∂p
     grad_scale_C = jnp.sum(kernel_CC * normal_product_CC, 1)
     grad_shift_C = kernel_CC @ sum_C
     grad_kernel_CC = parameters.inner_scale_C[:, None] * normal_product_CC + jnp.outer(parameters.inner_bias_C, sum_C)
-    slope_C = inverse_C**2 * parameters.inner_scale_C * grad_scale_C / count
-    constant_C = inverse_C * parameters.inner_scale_C * grad_shift_C / count - slope_C * moments.inner_mean_C
+    count *= shares()  # mean and deviation are those of all devices' sequences, and so is what they add to ∂a
+    slope_C = inverse_C**2 * parameters.inner_scale_C * total(grad_scale_C) / count
+    constant_C = inverse_C * parameters.inner_scale_C * total(grad_shift_C) / count - slope_C * moments.inner_mean_C
     return PointwiseGradients((grad_scale_C, grad_shift_C, grad_kernel_CC, sum_C), constant_C, slope_C)
 
 

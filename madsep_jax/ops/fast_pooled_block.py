@@ -11,6 +11,7 @@ from madsep_jax.ops.dws_block import BlockMoments, BlockParameters, as_affine
 from madsep_jax.ops.fast_dws_block import BlockInput, Room, run_backward, run_forward
 from madsep_jax.ops.frame_chunks import Chunk
 from madsep_jax.ops.pooling import grad_of_pooled, max_pool_frequency
+from madsep_jax.ops.shared_batch import shares, total
 from madsep_jax.ops.upsampling import Upsampled
 
 
@@ -97,6 +98,10 @@ _pooled_block.defvjp(_forward, _backward)
 
 
 def moments_gradient(moments: BlockMoments, grad_moments: BlockMoments, count: int) -> tuple[jax.Array, jax.Array]:
-    """Return what the gradients of z's moments add to that of z: constant + slope · z."""
-    slope_C = 2 / count * grad_moments.outer_var_C
-    return grad_moments.outer_mean_C / count - slope_C * moments.outer_mean_C, slope_C
+    """Return what the gradients of z's moments add to that of z: constant + slope · z.
+
+    `count` is that of the positions of this device's sequences; the moments are those of all devices' sequences.
+    """
+    count *= shares()
+    slope_C = 2 / count * total(grad_moments.outer_var_C)
+    return total(grad_moments.outer_mean_C) / count - slope_C * moments.outer_mean_C, slope_C
