@@ -5,6 +5,7 @@ nothing else.
 """
 
 import dataclasses
+import functools
 import sys
 import time
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from rich.console import Console
 from data_pipelines.features import load_features
 from data_pipelines.sources import SongSpectrograms
 from experiments.command import run
+from experiments.device_line import show_device
 from experiments.experiment_folder import ExperimentFolder
 from experiments.options import AblationOptions
 from experiments.plan import Plan, make_plan, plan_table
@@ -29,7 +31,6 @@ from experiments.train_row import checkpoint_folder, train_row
 from experiments.validation import validation_scores
 from madsep_jax.config_io import to_dict
 from madsep_jax.cost import forward_gflop_per_second
-from madsep_jax.environment import describe_device
 from madsep_jax.models.shapes import parameter_counts
 from madsep_jax.parallel.processes import is_first_process, join_processes, process_shard, wait_for_all
 from madsep_jax.train import NonFiniteLossError
@@ -46,7 +47,7 @@ def ablation(options: AblationOptions = _DEFAULTS) -> None:
     """
     join_processes(options.sharing.processes())
     console = make_console(quiet=not is_first_process())
-    console.print(describe_device())
+    show_device(console, options.device)
     plan = make_plan(options)
     if options.dry_run:
         console.print(plan_table(plan, options.processes, options.engine))
@@ -130,7 +131,8 @@ def run_row(
             with Bar(console, f"{row.folder_name}: training", plan.steps_of(row.config)) as bar:
                 on_step = step_reporter(bar, row.config.training.batch_size)
                 parallel = options.sharing.config()
-                trained = train_row(row.config, source_of(row.config), folder, on_step, parallel, plan.validation)
+                watching = dataclasses.replace(plan.watching, say=functools.partial(say, console))
+                trained = train_row(row.config, source_of(row.config), folder, on_step, parallel, watching)
         except NonFiniteLossError as error:
             say(console, f"{row.folder_name}: {error}")
             return dataclasses.replace(result, status=f"failed: {error}")
@@ -141,6 +143,7 @@ def run_row(
             compile_s=trained.compile_s,
             train_step_s=trained.step_s,
             train_s=trained.total_s,
+            stopped_early=trained.stopped_early,
             validation=validation_scores(folder),
             real_time_factor=real_time_factor(plan.songs.test[0].read()),
         )

@@ -16,10 +16,10 @@ from experiments.compiling.options import CompileOptions
 from experiments.compiling.parts import Part, make_parts
 from experiments.compiling.report import Report
 from experiments.compiling.tables import terminal_table
+from experiments.device_line import ANY_DEVICE, DeviceOptions, show_device
 from experiments.progress import Bar, make_console, say
 from madsep_jax.config import RunConfig
 from madsep_jax.config_io import override, to_dict
-from madsep_jax.environment import describe_device
 from madsep_jax.presets import preset_config
 
 _DEFAULTS = CompileOptions()
@@ -32,10 +32,10 @@ app = App(
 
 
 @app.default
-def compile_time(options: CompileOptions = _DEFAULTS) -> None:
+def compile_time(options: CompileOptions = _DEFAULTS, device: DeviceOptions = ANY_DEVICE) -> None:
     """Measure how long programs take to compile, what shortens that, and when it has paid."""
     console = make_console()
-    console.print(describe_device())
+    show_device(console, device)
     base = base_config(options)
     parts = make_parts(options, base)
     report = Report.find(options.out, base)

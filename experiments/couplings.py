@@ -29,6 +29,7 @@ from experiments.couplings_report import (
     shares_table,
     write_arrays,
 )
+from experiments.device_line import ANY_DEVICE, DeviceOptions, show_device
 from experiments.progress import Bar, make_console, say
 from experiments.separate_command import find_checkpoint
 from experiments.songs import EMBEDDED, Songs, load_songs
@@ -37,7 +38,7 @@ from madsep_jax.checkpoint import load_config, load_model
 from madsep_jax.config import AutoencoderConfig, RunConfig
 from madsep_jax.config_io import to_dict
 from madsep_jax.couplings import CouplingsConfig, CouplingsFit, Layer, fit_couplings, fit_student
-from madsep_jax.environment import describe_device, environment
+from madsep_jax.environment import environment
 from madsep_jax.errors import InputError
 from madsep_jax.files import write_json, write_text
 
@@ -95,10 +96,10 @@ app = App(name="couplings", help=__doc__.split("\n\n")[0], version_flags=[])
 
 
 @app.default
-def couplings(*, options: CouplingsOptions) -> None:
+def couplings(*, options: CouplingsOptions, device: DeviceOptions = ANY_DEVICE) -> None:
     """Show what a trained separator has learnt, as a matrix from the mixture's spectrum to the voice's."""
     console = make_console()
-    console.print(describe_device())
+    show_device(console, device)
     checkpoint = find_checkpoint(options.checkpoint)
     config = load_config(checkpoint)
     system = system_name(config)

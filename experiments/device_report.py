@@ -17,6 +17,7 @@ from cyclopts import App
 from rich.console import Console
 
 from experiments.command import run
+from experiments.device_line import ANY_DEVICE, DeviceOptions, show_device
 from experiments.progress import make_console, say
 from experiments.systems import expand
 from experiments.timing import ours
@@ -31,7 +32,7 @@ from experiments.timing.report import Report
 from experiments.timing.result import VariantResult
 from experiments.timing.rounds import reason
 from experiments.timing.run_case import compare_training_losses, free_memory, run_case
-from madsep_jax.environment import cpu_cores, describe_device, environment
+from madsep_jax.environment import cpu_cores, environment
 from madsep_jax.files import write_json, write_text
 
 #: Shares of the time after which each part is to be done.
@@ -82,7 +83,7 @@ app = App(name="device_report", usage="Usage: python -m experiments.device_repor
 
 
 @app.default
-def device_report(options: ReportOptions = _DEFAULTS) -> None:
+def device_report(options: ReportOptions = _DEFAULTS, device: DeviceOptions = ANY_DEVICE) -> None:
     """Check, time and profile the separators on this machine's accelerator, in a given time.
 
     Correctness: every system, on the accelerator in float32 against the CPU in float64. Throughput: plain and fast
@@ -97,7 +98,7 @@ def device_report(options: ReportOptions = _DEFAULTS) -> None:
         "options": {**dataclasses.asdict(options), "out": str(options.out)},
         "torch": torch_settings() if with_torch else None,
     }
-    say(console, describe_device())
+    show_device(console, device)
     if jax.default_backend() == "cpu":
         say(console, "No accelerator: this is a report on the CPU itself.")
     progress = Progress(options, settings)

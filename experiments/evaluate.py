@@ -16,6 +16,7 @@ from data_pipelines.embedded import EmbeddedConfig, embedded_tracks
 from data_pipelines.layouts import find_tracks
 from data_pipelines.tracks import Track
 from experiments.command import run
+from experiments.device_line import ANY_DEVICE, DeviceOptions, show_device
 from experiments.evaluation.folder import EvaluationFolder
 from experiments.evaluation.options import EvaluateOptions
 from experiments.evaluation.report import Evaluation, terminal_table
@@ -27,7 +28,6 @@ from experiments.scoring.pool import scoring_pool
 from experiments.scoring.protocols import PROTOCOLS
 from experiments.scoring.song_scores import SongScores
 from experiments.songs import EMBEDDED
-from madsep_jax.environment import describe_device
 from madsep_jax.errors import InputError
 
 #: Of the embedded corpus, Hz.
@@ -37,13 +37,13 @@ app = App(name="evaluate", usage="Usage: python -m experiments.evaluate --data S
 
 
 @app.default
-def evaluate(options: EvaluateOptions) -> None:
+def evaluate(options: EvaluateOptions, device: DeviceOptions = ANY_DEVICE) -> None:
     """Score separated songs, made by a trained separator or by any tool, and compare systems song by song.
 
     Started again in the same folder, it scores what is missing or has changed, and shows all systems of the folder.
     """
     console = make_console()
-    console.print(describe_device(), markup=False, soft_wrap=True)
+    show_device(console, device)
     separators = find_separators(options, lambda line: say(console, line))
     tracks = find_songs(options)
     fingerprint = hashlib.sha256("\n".join(f"{track.name}/{track.fingerprint()}" for track in tracks).encode())

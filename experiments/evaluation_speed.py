@@ -13,6 +13,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from experiments.command import run
+from experiments.device_line import ANY_DEVICE, DeviceOptions, show_device
 from experiments.evaluation_timing.cases import ScoredSong, made_up_song, songs_of
 from experiments.evaluation_timing.new_process import NewProcess, run_new_process
 from experiments.evaluation_timing.report import CaseResult, Report
@@ -20,7 +21,7 @@ from experiments.evaluation_timing.rounds import measure
 from experiments.option_types import Many, Whole
 from experiments.progress import Bar, make_console, say
 from experiments.scoring.protocols import PROTOCOLS, EngineName, ProtocolName
-from madsep_jax.environment import cpu_cores, describe_device
+from madsep_jax.environment import cpu_cores
 from madsep_jax.errors import InputError
 
 _ENGINES: tuple[EngineName, ...] = ("jax", "museval")
@@ -64,14 +65,14 @@ app = App(name="evaluation_speed", usage="Usage: python -m experiments.evaluatio
 
 
 @app.default
-def evaluation_speed(options: SpeedOptions = _DEFAULTS) -> None:
+def evaluation_speed(options: SpeedOptions = _DEFAULTS, device: DeviceOptions = ANY_DEVICE) -> None:
     """Time the scoring of songs by madsep_jax.bss_eval and by museval, and measure the memory that the former needs.
 
     Both take turns on the same songs and cores, once a song at a time, with all cores for it, and once as many songs at
     a time as there are cores. Peak memory, and the first call with its compilation, are those of a new process.
     """
     console = make_console()
-    console.print(describe_device())
+    show_device(console, device)
     sets: dict[str, list[ScoredSong]] = {"real songs": songs_of(options.data)} if options.data.is_dir() else {}
     if not sets:
         say(console, f"{options.data}: no such folder, real songs are left out")

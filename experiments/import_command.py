@@ -9,6 +9,7 @@ import jax
 import numpy as np
 from cyclopts import Parameter
 
+from experiments.device_line import ANY_DEVICE, DeviceOptions, show_device
 from experiments.progress import make_console
 from experiments.separate_command import find_checkpoint
 from madsep_jax.audio import shown
@@ -60,6 +61,7 @@ def import_model(
     /,
     *,
     options: ImportOptions,
+    device: DeviceOptions = ANY_DEVICE,
 ) -> None:
     """Make a checkpoint from published parameters: MaD, MaD TwinNet or a DWS-CNN, with PyTorch's names.
 
@@ -67,6 +69,8 @@ def import_model(
         files: One file (.pt, .pth, .safetensors), MaD's four parts (rnn_enc, rnn_dec, fnn, denoiser), or a folder that
             holds either. Code in a pickle is refused.
     """
+    console = make_console()
+    show_device(console, device)
     files = tuple(parameter_files(*files))
     state_dict = read_state_dict(*files)
     exported = _exported_config(files)
@@ -81,7 +85,7 @@ def import_model(
     save_model(options.out, config, jax.tree.map(lambda array: np.asarray(array, np.float32), variables))
     counts = parameter_counts(config.model)
     parts = ", ".join(f"{name} {count:,}" for name, count in counts.items())
-    make_console().print(
+    console.print(
         f"{shown(options.out)}: {config.masker.kind} ({parts} parameters), preset {config.preset}",
         markup=False,
         soft_wrap=True,
@@ -93,18 +97,21 @@ def export_model(
     /,
     *,
     options: ExportOptions,
+    device: DeviceOptions = ANY_DEVICE,
 ) -> None:
     """Write a checkpoint's parameters with PyTorch's names, for the published implementations.
 
     Args:
         checkpoint: Folder of a trained separator: a checkpoint, or a row of the ablation (runs/…/rows/…).
     """
+    console = make_console()
+    show_device(console, device)
     if options.out.suffix != ".safetensors":
         raise InputError(f"{shown(options.out)}: found the ending {options.out.suffix!r}, expected .safetensors")
     config, variables = load_model(find_checkpoint(checkpoint))
     state_dict = to_torch(config.model, variables)
     write_safetensors(options.out, state_dict, metadata={_CONFIG: to_dict(config)})
-    make_console().print(f"{shown(options.out)}: {len(state_dict)} arrays", markup=False, soft_wrap=True)
+    console.print(f"{shown(options.out)}: {len(state_dict)} arrays", markup=False, soft_wrap=True)
 
 
 def run_config(model: ModelConfig, preset: str) -> RunConfig:

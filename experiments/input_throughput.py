@@ -17,13 +17,14 @@ from rich.console import Console
 
 from data_pipelines.prepared.settings import FeatureSettings
 from experiments.command import run
+from experiments.device_line import ANY_DEVICE, DeviceOptions, show_device
 from experiments.option_types import Many, ManyOrNone, Whole
 from experiments.prepared_songs import PreparedTraining
 from experiments.progress import Bar, make_console, say
 from experiments.systems import expand, fields_of
 from madsep_jax.config import RunConfig
 from madsep_jax.config_io import override
-from madsep_jax.environment import cpu_cores, describe_device
+from madsep_jax.environment import cpu_cores
 from madsep_jax.errors import InputError
 from madsep_jax.presets import preset_config
 
@@ -71,12 +72,12 @@ app = App(name="input_throughput", usage="Usage: python -m experiments.input_thr
 
 
 @app.default
-def input_throughput(options: InputOptions = _DEFAULTS) -> None:
+def input_throughput(options: InputOptions = _DEFAULTS, device: DeviceOptions = ANY_DEVICE) -> None:
     """Measure how fast training sequences come from prepared sets, and how long a training waits for them."""
     console = make_console()
     base = preset_config(options.preset)
     systems = expand(options.systems, (), (), options.preset) if options.training else []
-    console.print(describe_device())
+    show_device(console, device)
     folders = options.prepared or prepare_embedded(base, options.out / "sets", console)
     sets = [PreparedTraining.find(folder) for folder in folders]
 

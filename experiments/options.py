@@ -7,10 +7,13 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from data_pipelines.features import default_cache
+from experiments.device_line import DeviceOptions
 from experiments.option_types import Many, ManyOrNone, Whole
 from experiments.parallel_options import ParallelOptions
+from experiments.schedule_options import ScheduleOptions
 from experiments.scoring.protocols import EngineName
 from experiments.songs import EMBEDDED
+from experiments.validation_options import ValidationOptions
 from madsep_jax.environment import cpu_cores
 from madsep_jax.precision import Precision
 
@@ -82,11 +85,17 @@ class AblationOptions:
     engine: EngineName = "jax"
     """What scores: jax (madsep_jax.bss_eval), or museval, which gives the same scores and takes many times as long."""
 
-    validate_every: Annotated[int | None, Whole] = None
-    """Score the voice after every so many epochs of training, on songs that are kept out of it. Default: never."""
+    schedule: ScheduleOptions = field(default_factory=ScheduleOptions)
+    """Learning rate."""
 
-    validation_songs: Annotated[int, Whole] = 2
-    """How many songs --validate-every keeps out of training: the last ones by name."""
+    validation: ValidationOptions = field(default_factory=ValidationOptions)
+    """Validation and early stopping."""
+
+    profile: Annotated[int | None, Whole] = None
+    """Write a trace of so many training steps of each row into its folder, for a profile viewer. Default: none."""
+
+    device: DeviceOptions = field(default_factory=DeviceOptions)
+    """What the device must be."""
 
     sharing: ParallelOptions = field(default_factory=ParallelOptions)
     """Devices and processes."""

@@ -1,6 +1,7 @@
 """From options to what is to be done."""
 
-from dataclasses import dataclass
+import dataclasses
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ from experiments.assignment import parse_assignment
 from experiments.options import AblationOptions
 from experiments.prepared_songs import PreparedTraining
 from experiments.rows import REFERENCES, Row
+from experiments.schedule_options import with_schedules
 from experiments.scoring.protocols import EngineName
 from experiments.songs import Songs, load_songs
 from experiments.systems import expand
-from experiments.validation import Validation
+from experiments.watching import Watching
 from madsep_jax.config import RunConfig
 from madsep_jax.config_io import override
 from madsep_jax.cost import forward_gflop_per_second
@@ -43,7 +45,7 @@ class Plan:
     rows: list[Row]
     songs: Songs
     out: Path
-    validation: Validation | None = None
+    watching: Watching = field(default_factory=Watching)
 
     def steps_of(self, config: RunConfig) -> int:
         """Return the training steps of a row, or of the base."""
@@ -58,19 +60,18 @@ def make_plan(options: AblationOptions) -> Plan:
     _require_positive(options)
     prepared = PreparedTraining.find(options.prepared) if options.prepared else None
     base = _base(options, prepared)
-    kept_out = options.validation_songs if options.validate_every else 0
-    songs = load_songs(options.data, base.signal.sample_rate, prepared, kept_out)
+    songs = load_songs(options.data, base.signal.sample_rate, prepared, options.validation.songs)
     systems = expand(options.systems or DEFAULT_SYSTEMS[options.preset], options.layers, options.channels, base.preset)
     rows = [Row(name, None) for name in REFERENCES]
     rows += [Row.of_system(system, seed, base) for system in systems for seed in range(options.seeds)]
     out = options.out or Path("runs") / f"{options.preset}-{Path(options.data).name}"
-    validation = Validation(songs.validation, options.validate_every) if options.validate_every else None
-    plan = Plan(base, rows, songs, out, validation)
+    validation = options.validation.validation(songs.validation, base.signal, options.cache)
+    plan = Plan(base, rows, songs, out, Watching(validation, options.profile))
     for config in (base, *(row.config for row in rows if row.config)):
         plan.steps_of(config)  # raises where there are too few songs
         sharing_devices(config, options.sharing.config())  # or too many devices
     computing_in(base.compute.precision)  # or no such arithmetic
-    return plan
+    return dataclasses.replace(plan, rows=with_schedules(plan.rows, plan.steps_of))
 
 
 def plan_table(plan: Plan, processes: int, engine: EngineName) -> Table:
@@ -117,6 +118,7 @@ def _base(options: AblationOptions, prepared: PreparedTraining | None) -> RunCon
         changes["compute.precision"] = options.precision
     if options.remat:
         changes["compute.remat"] = True
+    changes |= {**options.schedule.changes(), **options.validation.changes()}
     for assignment in options.set:
         name, value = parse_assignment(assignment)
         if name.startswith("masker") or name in ("training.seed", "preset", "data.features"):
@@ -126,7 +128,7 @@ def _base(options: AblationOptions, prepared: PreparedTraining | None) -> RunCon
 
 
 def _require_positive(options: AblationOptions) -> None:
-    for name in ("seeds", "processes", "validate_every", "validation_songs"):
+    for name in ("seeds", "processes", "profile"):
         found = getattr(options, name)
         if found is not None and found < 1:
             raise InputError(f"--{name.replace('_', '-')}: found {found}, expected at least 1")

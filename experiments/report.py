@@ -33,6 +33,9 @@ def caption(plan: Plan, results: Sequence[RowResult]) -> str:
             f"Scaled-down signal: {base.signal.sample_rate:,} Hz and {base.signal.bins} bins in place of "
             f"{full.sample_rate:,} Hz and {full.bins}; not comparable with published scores."
         )
+    stopped = [f"{result.system}, seed {result.seed}: {result.steps:,}" for result in results if result.stopped_early]
+    if stopped:
+        lines.append(f"Stopped early, after steps: {'; '.join(stopped)}.")
     lines.append(_protocol(results))
     found = environment()
     scoring = sum(result.score_s or 0 for result in results)

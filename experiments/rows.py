@@ -61,10 +61,12 @@ class RowResult:
     compile_s: float | None = None
     real_time_factor: float | None = None
     steps: int | None = None
+    """Of the training: fewer than planned where it was stopped early."""
+    stopped_early: bool = False
     train_s: float | None = None
     score_s: float | None = None
     validation: list[dict[str, float]] | None = None
-    """Scores during training: the step, dB by metric, and the seconds that it took."""
+    """Loss and scores during training: the step, the loss and its parts, dB by metric, and the seconds that it took."""
     config: dict | None = field(default=None, repr=False)
 
     @property

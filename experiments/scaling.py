@@ -12,9 +12,10 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 
 from experiments.command import run
+from experiments.device_line import ANY_DEVICE, DeviceOptions, show_device
 from experiments.option_types import Many, Whole
 from experiments.progress import Bar, make_console, say
-from experiments.sharing.cases import Case, Measured, Platform, run_case
+from experiments.sharing.cases import Case, Measured, Platform, environment_of, run_case
 from experiments.sharing.report import markdown, write
 from experiments.systems import expand
 from madsep_jax.errors import InputError
@@ -109,9 +110,10 @@ app = App(name="scaling", usage="Usage: python -m experiments.scaling [OPTIONS]"
 
 
 @app.default
-def scaling(options: ScalingOptions = _DEFAULTS) -> None:
+def scaling(options: ScalingOptions = _DEFAULTS, device: DeviceOptions = ANY_DEVICE) -> None:
     """Measure a train step on several devices and processes, and with several steps or seeds in a call."""
     console = make_console()
+    show_device(console, device, environment_of(options.on))
     measured = [Measured(case) for case in options.cases()]
     if not measured:
         raise InputError(f"--devices: found {list(options.devices)}, expected multiples of the processes")

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from experiments.device_line import ANY_DEVICE, DeviceOptions, show_device
 from experiments.progress import Bar, make_console
 from experiments.separated_files import ACCOMPANIMENT, VOICE, add_up, check_format, default_subtype, write_pair
 from experiments.train_row import checkpoint_folder
@@ -15,7 +16,6 @@ from madsep_jax import separation
 from madsep_jax.audio import AudioInfo, probe_audio, read_audio, shown
 from madsep_jax.checkpoint import load_config, load_model
 from madsep_jax.compilation_cache import use_compilation_cache
-from madsep_jax.environment import describe_device
 from madsep_jax.errors import InputError
 
 USAGE = "Usage: madsep separate SONG… --out FOLDER --checkpoint FOLDER [OPTIONS]"
@@ -59,6 +59,7 @@ def separate(
     /,
     *,
     options: SeparateOptions,
+    device: DeviceOptions = ANY_DEVICE,
 ) -> None:
     """Separate songs into voice and accompaniment.
 
@@ -68,7 +69,7 @@ def separate(
         songs: Sound files: wav, flac, ogg, mp3, m4a, of any sample rate, mono or stereo.
     """
     console = make_console()
-    console.print(describe_device(), markup=False, soft_wrap=True)
+    show_device(console, device)
     plans = plan_songs(songs, options)
     if options.compilation_cache:
         use_compilation_cache()

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from experiments.command import INTERRUPTED, run
+from experiments.device_line import ANY_DEVICE, DeviceOptions, show_device
 from experiments.option_types import Many, ManyOrNone, Whole
 from experiments.progress import Bar, make_console, say
 from experiments.systems import expand
@@ -25,7 +26,6 @@ from experiments.timing.precision import computing_in
 from experiments.timing.report import Report
 from experiments.timing.result import VariantResult
 from experiments.timing.run_case import compare_training_losses, run_case
-from madsep_jax.environment import describe_device
 from madsep_jax.errors import InputError
 
 #: What is timed where no systems are named, by preset.
@@ -103,7 +103,7 @@ app = App(name="throughput", usage="Usage: python -m experiments.throughput [OPT
 
 
 @app.default
-def throughput(options: ThroughputOptions = _DEFAULTS) -> int:
+def throughput(options: ThroughputOptions = _DEFAULTS, device: DeviceOptions = ANY_DEVICE) -> int:
     """Time the separators' inference and training steps, and PyTorch's beside them.
 
     All variants of one system and size take turns in one process. Results are written after each.
@@ -115,7 +115,7 @@ def throughput(options: ThroughputOptions = _DEFAULTS) -> int:
     if with_torch:
         share_memory()
     settings = {"options": _json_options(options, out), "torch": torch_settings() if with_torch else None}
-    console.print(describe_device())
+    show_device(console, device)
     earlier = Earlier.find(out, settings, cases)
     peaks = _faster(earlier.peaks, _measured_peaks(options))
     results = list(earlier.results)

@@ -1,5 +1,7 @@
 """Rows that are trained before any of them is scored: the seeds of a system, or all rows where processes share them."""
 
+import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 
 from rich.console import Console
@@ -37,12 +39,13 @@ def train_ahead(
     if not configs:
         return
     name = left[0].folder_name if len(left) == 1 else f"{left[0].system}, {len(left)} seeds"
+    watching = dataclasses.replace(plan.watching, say=functools.partial(say, console))
     try:
         with Bar(console, f"{name}: training", plan.steps_of(configs[0])) as bar:
             on_step = step_reporter(bar, configs[0].training.batch_size * len(configs))
             if len(configs) == 1:
-                train_row(configs[0], source_of(configs[0]), folders[0], on_step, parallel, plan.validation)
+                train_row(configs[0], source_of(configs[0]), folders[0], on_step, parallel, watching)
             else:
-                train_seeds(configs, source_of(configs[0]), folders, on_step, parallel, plan.validation)
+                train_seeds(configs, source_of(configs[0]), folders, on_step, parallel, watching)
     except NonFiniteLossError as error:
         say(console, f"{name}: {error}")

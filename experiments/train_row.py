@@ -4,7 +4,6 @@ import dataclasses
 import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,7 @@ from data_pipelines.pipeline import example_batch, training_batches
 from data_pipelines.sources import Source
 from data_pipelines.to_device import prefetch_to_device
 from experiments.step_clock import StepClock
-from experiments.train_log import TrainLog
-from experiments.validation import Validation
+from experiments.watching import Course, Watch, Watching
 from madsep_jax.checkpoint import restore_state, save_checkpoint
 from madsep_jax.config import ParallelConfig, RunConfig
 from madsep_jax.errors import InputError
@@ -28,6 +26,7 @@ from madsep_jax.train import TrainState, init_state
 
 _SAVE_EVERY_S = 60.0
 _ONE_DEVICE = ParallelConfig(devices=1)
+_LOG_ALONE = Watching()
 
 OnStep = Callable[[int, dict[str, float]], None]
 
@@ -41,6 +40,8 @@ class TrainResult:
     step_s: float | None
     """Median over the steps of the last start, the first few left out; None where there were none."""
     total_s: float
+    stopped_early: bool = False
+    """Whether the validation ended it (`--early-stopping-patience`)."""
 
 
 def checkpoint_folder(row_folder: Path) -> Path:
@@ -65,18 +66,19 @@ def train_row(
     folder: Path,
     on_step: OnStep,
     parallel: ParallelConfig = _ONE_DEVICE,
-    validation: Validation | None = None,
+    watching: Watching = _LOG_ALONE,
 ) -> TrainResult:
     """Train to the last step, saving every minute and at the end; a finished training is not repeated.
 
-    Where songs are scored after some of the epochs, their scores go into the log, and a checkpoint is saved with them.
+    Where songs are kept for validation, what is found of them goes into the log, and a checkpoint is saved with it. The
+    training ends there once it has not improved for as long as `TrainingConfig.early_stopping` says.
 
     Raises:
         NonFiniteLossError: where the loss became NaN or infinite.
         InputError: where there are too few songs for a batch, the devices cannot share it, or a record of a prepared
             set cannot be read.
     """
-    return finished_training(folder) or _train([config], source, [folder], on_step, parallel, validation)[0]
+    return finished_training(folder) or _train([config], source, [folder], on_step, parallel, watching)[0]
 
 
 def train_seeds(
@@ -85,7 +87,7 @@ def train_seeds(
     folders: Sequence[Path],
     on_step: OnStep,
     parallel: ParallelConfig = _ONE_DEVICE,
-    validation: Validation | None = None,
+    watching: Watching = _LOG_ALONE,
 ) -> list[TrainResult]:
     """Train configs that differ in their seed alone together, in one program; each as `train_row` does.
 
@@ -96,7 +98,7 @@ def train_seeds(
         if not finished_training(folder):
             by_step.setdefault(int(_restored(config, folder).step), []).append(number)
     for numbers in by_step.values():
-        _train([configs[n] for n in numbers], source, [folders[n] for n in numbers], on_step, parallel, validation)
+        _train([configs[n] for n in numbers], source, [folders[n] for n in numbers], on_step, parallel, watching)
     return [result for folder in folders if (result := finished_training(folder))]
 
 
@@ -106,7 +108,7 @@ def _train(
     folders: Sequence[Path],
     on_step: OnStep,
     parallel: ParallelConfig,
-    validation: Validation | None,
+    watching: Watching,
 ) -> list[TrainResult]:
     """Train one seed, or several that have done the same number of steps."""
     orders = [
@@ -125,43 +127,47 @@ def _train(
     example = next(group_steps(_for_seeds([silence] * steps, together), steps))
     program, compile_s = compile_layout(layout, state, layout.place_batch(example))
     clock = StepClock()
-    with ExitStack() as stack:
-        logs = [stack.enter_context(TrainLog(folder, first_step)) for folder in folders if is_first_process()]
+    course = Course(first_step, total_steps, orders[0].steps_per_epoch, steps)
+    with Watch(watching, configs, folders, course, layout.devices, clock) as watch:
 
         def report(step: int, values: list[dict[str, float]]) -> None:
-            if (step - first_step) % steps == 0:  # the steps of a call are reported at once
-                clock.tick(steps)
-            for log, of_seed in zip(logs, values, strict=False):
-                log.write(step, of_seed)
+            watch.report(step, values)
             on_step(step, {name: statistics.fmean(of_seed[name] for of_seed in values) for name in values[0]})
 
-        def validation_due(step: int) -> bool:
-            return validation is not None and validation.due(step, orders[0].steps_per_epoch)
-
         def save_due(step: int) -> bool:
-            if step == total_steps or validation_due(step):
+            if step == total_steps or watch.due(step):
                 return True
             # The clocks of several processes differ, and all of them have to save at the same step.
             return process_shard()[1] == 1 and clock.since_save() > _SAVE_EVERY_S
 
         def save(state: TrainState) -> None:
             whole = layout.whole_state(state)
+            done = int(whole.step[0] if together else whole.step)
+
+            def of_seed(number: int) -> TrainState:
+                return state_of_seed(whole, number) if together else whole
+
+            watch.validate(done, lambda number: of_seed(number).variables)
             for number, (config, folder) in enumerate(zip(configs, folders, strict=True)):
-                one = state_of_seed(whole, number) if together else whole
-                if validation is not None and is_first_process() and validation_due(step := int(one.step)):
-                    logs[number].write_validation(step, validation.score(config, one.variables))
-                save_checkpoint(checkpoint_folder(folder), config, one)
+                if not watch.stopped_before(number, done):
+                    save_checkpoint(checkpoint_folder(folder), config, of_seed(number))
             clock.saved()
+            watch.saved()
 
         of_seeds = zip(*(training_batches(source, order, first_step, process_shard()) for order in orders), strict=True)
-        batches = prefetch_to_device(group_steps(_for_seeds(of_seeds, together), steps), layout.place_batch)
-        fit_seeds(state, program, batches, report, save_due, save, first_step, seeds)
+        batches = prefetch_to_device(watch.calls(_for_seeds(of_seeds, together)), layout.place_batch)
+        fit_seeds(state, watch.around(program), watch.waiting(batches), report, save_due, save, first_step, seeds)
     step_s, total_s = clock.median(), time.perf_counter() - start
-    result = TrainResult(total_steps, compile_s / seeds, None if step_s is None else step_s / seeds, total_s / seeds)
-    for folder in folders:
+    share_s = None if step_s is None else step_s / seeds
+    stopped = [watch.stopped_at(number) for number in range(seeds)]
+    results = [
+        TrainResult(step or total_steps, compile_s / seeds, share_s, total_s / seeds, stopped_early=step is not None)
+        for step in stopped
+    ]
+    for folder, result in zip(folders, results, strict=True):
         if is_first_process():
             write_json(folder / "training.json", dataclasses.asdict(result))
-    return [result] * seeds
+    return results
 
 
 def _restored(config: RunConfig, folder: Path) -> TrainState:

@@ -16,12 +16,13 @@ from cyclopts import App, Parameter
 from tabulate import tabulate
 
 from experiments.command import run
+from experiments.device_line import ANY_DEVICE, DeviceOptions, show_device
 from experiments.option_types import Many, Whole
 from experiments.progress import Bar, make_console, say
 from experiments.systems import expand, fields_of
 from madsep_jax.config import RunConfig
 from madsep_jax.config_io import override
-from madsep_jax.environment import describe_device, environment
+from madsep_jax.environment import environment
 from madsep_jax.errors import InputError
 from madsep_jax.files import write_json, write_text
 from madsep_jax.precision import Precision
@@ -83,10 +84,10 @@ app = App(name="training_memory", usage="Usage: python -m experiments.training_m
 
 
 @app.default
-def training_memory(options: MemoryOptions = _DEFAULTS) -> None:
+def training_memory(options: MemoryOptions = _DEFAULTS, device: DeviceOptions = ANY_DEVICE) -> None:
     """Compile a train step in float32 and bfloat16, with blocks kept or computed again, and say what each takes."""
     console = make_console()
-    console.print(describe_device())
+    show_device(console, device)
     rows = []
     with Bar(console, "compiling", len(options.configs())) as bar:
         for config in options.configs():

@@ -23,6 +23,8 @@ from madsep_jax.masker_config import (
 from madsep_jax.parallel_config import ParallelConfig, ProcessesConfig
 from madsep_jax.precision import Precision
 from madsep_jax.require import require
+from madsep_jax.schedule_config import ScheduleConfig
+from madsep_jax.stopping_config import EarlyStoppingConfig
 
 __all__ = [
     "AutoencoderConfig",
@@ -30,6 +32,7 @@ __all__ = [
     "DataConfig",
     "DilatedConfig",
     "DwsMaskerConfig",
+    "EarlyStoppingConfig",
     "GruMaskerConfig",
     "LossConfig",
     "MaskerConfig",
@@ -37,6 +40,7 @@ __all__ = [
     "ParallelConfig",
     "ProcessesConfig",
     "RunConfig",
+    "ScheduleConfig",
     "SequenceConfig",
     "SignalConfig",
     "TrainingConfig",
@@ -185,6 +189,9 @@ class TrainingConfig:
     steps: int | None = None
     """Stop after so many steps; `epochs` is then ignored."""
     learning_rate: float = 1e-4
+    """The largest, where `schedule` moves it."""
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    early_stopping: EarlyStoppingConfig = field(default_factory=EarlyStoppingConfig)
     adam_b1: float = 0.9
     adam_b2: float = 0.999
     adam_epsilon: float = 1e-8
@@ -209,6 +216,12 @@ class TrainingConfig:
         require(self.epochs > 0, self, "epochs", "a positive number")
         require(self.steps is None or self.steps > 0, self, "steps", "a positive number")
         require(0 < self.learning_rate < math.inf, self, "learning_rate", "a positive number")
+        require(
+            self.schedule.final_learning_rate <= self.learning_rate,
+            self,
+            "learning_rate",
+            f"at least the schedule's last ({self.schedule.final_learning_rate:g})",
+        )
         require(0 <= self.adam_b1 < 1, self, "adam_b1", "at least 0 and below 1")
         require(0 <= self.adam_b2 < 1, self, "adam_b2", "at least 0 and below 1")
         require(self.adam_epsilon > 0, self, "adam_epsilon", "a positive number")

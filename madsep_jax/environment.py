@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import platform
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -40,9 +41,9 @@ def cpu_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def describe_device() -> str:
-    """Return backend and devices in one line, for a command to print first."""
-    found = environment()
+def describe_device(found: Mapping[str, Any] | None = None) -> str:
+    """Return backend and devices in one line, for a command to print first: what `environment` finds, or has found."""
+    found = found or environment()
     return f"{found['backend']}: {found['device_count']} × {found['device']}, {found['cpu_cores']} CPU cores"
 
 

@@ -16,6 +16,7 @@ from madsep_jax.gradient import GradientOf, make_gradient
 from madsep_jax.models import build_model
 from madsep_jax.ops.choice import runs_fast
 from madsep_jax.ops.fused_adam import Update, fused_update, optax_update
+from madsep_jax.schedule import current_learning_rate, learning_rate
 from madsep_jax.train_state import Batch, Metrics, TrainState, TrainStep
 from madsep_jax.waveforms import WaveformBatch
 
@@ -36,10 +37,14 @@ __all__ = [
 
 
 def make_optimizer(config: TrainingConfig) -> optax.GradientTransformation:
-    """Return the paper's optimiser: clip the global L2 norm of the gradient, then Adam (sec. III-B)."""
+    """Return the paper's optimiser: clip the global L2 norm of the gradient, then Adam (sec. III-B).
+
+    Raises:
+        InputError: where the learning rate's schedule needs the length of the training, see `madsep_jax.schedule`.
+    """
     return optax.chain(
         optax.clip_by_global_norm(config.gradient_clip),
-        optax.adam(config.learning_rate, b1=config.adam_b1, b2=config.adam_b2, eps=config.adam_epsilon),
+        optax.adam(learning_rate(config), b1=config.adam_b1, b2=config.adam_b2, eps=config.adam_epsilon),
     )
 
 
@@ -75,15 +80,16 @@ def _initial_state(config: RunConfig, seed: jax.Array) -> TrainState:
 def make_train_step(config: RunConfig, share: Callable[[GradientOf], GradientOf] = lambda of: of) -> TrainStep:
     """Return the pure function from (state, batch) to (state, metrics); `jit_train_step` jits it.
 
-    Metrics are the loss, its parts by name, the gradient's global norm before clipping, and, of a recurrent inference,
-    how often the decoder was applied. Of a batch of waveforms, the step computes the magnitudes first.
+    Metrics are the loss, its parts by name, the gradient's global norm before clipping, the learning rate, and, of a
+    recurrent inference, how often the decoder was applied. Of a batch of waveforms, the step computes the magnitudes
+    first.
 
     Args:
         config: of the run.
         share: makes of the gradient of a batch that of one which several devices share, see `madsep_jax.parallel`.
     """
     gradient_of = share(make_gradient(config))
-    update = _make_update(config)
+    update, rate = _make_update(config), learning_rate(config.training)
 
     def train_step(state: TrainState, batch: Batch | WaveformBatch) -> tuple[TrainState, Metrics]:
         gradient = gradient_of(state, batch)
@@ -96,7 +102,8 @@ def make_train_step(config: RunConfig, share: Callable[[GradientOf], GradientOf]
             opt_state=updated.opt_state,
             gradient=None if state.gradient is None else gradient.params,
         )
-        return new_state, {**gradient.metrics, "gradient_norm": updated.gradient_norm}
+        moved = {"gradient_norm": updated.gradient_norm, "learning_rate": current_learning_rate(rate, state.opt_state)}
+        return new_state, {**gradient.metrics, **moved}
 
     return train_step
 

@@ -16,11 +16,16 @@ import numpy as np  # noqa: E402
 from small_ablation import error_line  # noqa: E402
 from tiny_songs import make_songs  # noqa: E402
 
+from data_pipelines.features import load_features  # noqa: E402
+from data_pipelines.held_out import held_out_batches  # noqa: E402
 from data_pipelines.layouts import find_tracks  # noqa: E402
+from data_pipelines.sources import SongSpectrograms  # noqa: E402
 from experiments import ablation, train_row  # noqa: E402
 from experiments.score_row import checkpoint_estimator  # noqa: E402
 from experiments.scoring.score_song import score_song  # noqa: E402
 from experiments.songs import load_songs  # noqa: E402
+from madsep_jax.checkpoint import load_config, load_model  # noqa: E402
+from madsep_jax.validation_loss import validation_loss  # noqa: E402
 
 SMALL = ["--set", "signal.sample_rate=8000", "signal.window_length=257", "signal.hop_length=48"]
 SMALL += ["signal.fft_length=512", "--systems", "skip-filtering", "--epochs", "2", "--batch", "2", "--processes", "1"]
@@ -45,8 +50,13 @@ def run(songs, tmp_path_factory):
 @pytest.fixture(scope="module")
 def first(run, tmp_path_factory):
     out = tmp_path_factory.mktemp("first") / "out"
-    assert run(out, "--validate-every", "1", "--validation-songs", "1") == 0
+    assert run(out, *BOTH) == 0
     return out
+
+
+STOPPING = ("--early-stopping-patience", "2")
+#: With the loss after each epoch, and scores as often.
+BOTH = ("--validation-loss", "--validate-every", "1", "--validation-songs", "1")
 
 
 def validations(out):
@@ -54,8 +64,8 @@ def validations(out):
     return [{name: value for name, value in json.loads(line).items() if name != "seconds"} for line in lines]
 
 
-def test_each_epoch_is_scored_on_a_song_that_was_not_trained_on(first, songs):
-    """The last scores are those of the checkpoint, by museval."""
+def test_each_epoch_is_scored_on_a_song_that_was_not_trained_on(first, songs, tmp_path):
+    """The last loss and scores are those of the checkpoint, the scores by museval."""
     steps = json.loads((first / "rows" / ROW / "training.json").read_text())["steps"]
     found = validations(first)
     assert [line["step"] for line in found] == [steps // 2, steps]
@@ -67,10 +77,15 @@ def test_each_epoch_is_scored_on_a_song_that_was_not_trained_on(first, songs):
     ).targets["vocals"]
     for metric, values_W in expected.items():
         assert abs(found[-1][metric] - np.median(values_W)) < 1e-3
+    features = load_features([held_out], load_config(first / "rows" / ROW / "checkpoint").signal, tmp_path)
+    config, variables = load_model(first / "rows" / ROW / "checkpoint")
+    batches = held_out_batches(SongSpectrograms(features, config.sequences), config.sequences, 1)
+    assert found[-1]["loss"] == pytest.approx(validation_loss(config, variables, batches)["loss"], rel=1e-5)
     [row] = [
         row for row in json.loads((first / "results.json").read_text())["rows"] if row["system"] == "skip-filtering"
     ]
-    assert [line["SDR"] for line in row["validation"]] == [line["SDR"] for line in found]
+    for name in ("step", "loss", "SDR"):
+        assert [line[name] for line in row["validation"]] == [line[name] for line in found]
     assert "2 training songs" in (first / "table.md").read_text()
     assert "1 validation songs" in (first / "table.md").read_text()
 
@@ -78,9 +93,8 @@ def test_each_epoch_is_scored_on_a_song_that_was_not_trained_on(first, songs):
 def test_interrupted_between_two_validations_it_continues_to_the_same_scores(run, first, tmp_path, monkeypatch):
     out = shutil.copytree(first, tmp_path / "out")
     shutil.rmtree(out / "rows" / ROW)
-    arguments = ("--validate-every", "1", "--validation-songs", "1")
     steps = validations(first)[-1]["step"]
-    reporter = ablation._step_reporter
+    reporter = ablation.step_reporter
 
     def interrupted(bar, batch_size):
         report = reporter(bar, batch_size)
@@ -93,10 +107,10 @@ def test_interrupted_between_two_validations_it_continues_to_the_same_scores(run
         return on_step
 
     with monkeypatch.context() as patch:
-        patch.setattr(ablation, "_step_reporter", interrupted)
-        assert run(out, *arguments) == 130
+        patch.setattr(ablation, "step_reporter", interrupted)
+        assert run(out, *BOTH) == 130
     assert validations(out) == validations(first)[:1]
-    assert run(out, *arguments) == 0
+    assert run(out, *BOTH) == 0
     assert validations(out) == validations(first)
 
 
@@ -117,6 +131,20 @@ def test_held_out_songs_are_another_experiment(run, first, songs, capsys):
     [
         (("--validate-every", "0"), "--validate-every: found 0, expected at least 1"),
         (("--validate-every", "1", "--validation-songs", "0"), "--validation-songs: found 0, expected at least 1"),
+        (("--validation-loss", "--validation-songs", "3"), "--validation-songs 3: found 3 training songs"),
+        (("--early-stopping-patience", "0"), "--early-stopping-patience: found 0, expected at least 1"),
+        (STOPPING, "--early-stopping-patience: found no --validation-loss, which finds"),
+        (
+            ("--validation-loss", "--early-stopping-patience", "2", "--early-stopping-min-delta=-1"),
+            "min_delta: found -1",
+        ),
+        (("--schedule", "cosin"), "--schedule"),
+        (("--schedule", "exponential"), "ScheduleConfig.final_learning_rate: found 0.0, expected more than 0"),
+        (
+            ("--schedule", "cosine", "--warmup-steps", "999"),
+            "ScheduleConfig.warmup_steps: found 999, expected less",
+        ),
+        (("--profile", "0"), "--profile: found 0, expected at least 1"),
         (("--validate-every", "1", "--validation-songs", "3"), "--validation-songs 3: found 3 training songs"),
     ],
 )
@@ -124,3 +152,29 @@ def test_bad_options_are_named(run, tmp_path, capsys, arguments, message):
     assert run(tmp_path / "out", *arguments) == 2
     assert message in error_line(capsys)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_schedule_runs_over_each_row_s_own_training(run, tmp_path):
+    """Given epochs, the cosine ends with the last step of the row, whose steps depend on its sequences."""
+    out, options = tmp_path / "out", ("--schedule", "cosine", "--warmup-steps", "2", "--final-learning-rate", "0.00001")
+    assert run(out, *options) == 0
+    lines = [json.loads(line) for line in (out / "rows" / ROW / "train.jsonl").read_text().splitlines()]
+    share = (np.arange(len(lines)) - 2) / (len(lines) - 2)
+    expected = 1e-5 + (1e-4 - 1e-5) * (1 + np.cos(np.pi * share)) / 2
+    expected[:2] = 1e-4 * np.arange(1, 3) / 3
+    np.testing.assert_allclose([line["learning_rate"] for line in lines], expected, rtol=1e-5)
+    schedule = load_config(out / "rows" / ROW / "checkpoint").training.schedule
+    assert (schedule.kind, schedule.steps) == ("cosine", len(lines))
+
+
+def test_an_early_end_is_in_the_table(run, tmp_path):
+    """With a delta that no loss improves by, the first validation is the best."""
+    out, options = tmp_path / "out", ("--epochs", "4", "--validation-songs", "1", "--validation-loss")
+    stopping = ("--early-stopping-patience", "1", "--early-stopping-min-delta", "1e6")
+    assert run(out, *options, *stopping) == 0
+    (row,) = [one for one in json.loads((out / "results.json").read_text())["rows"] if one["config"]]
+    steps = [line["step"] for line in validations(out)]
+    assert len(steps) == 2
+    assert (row["stopped_early"], row["steps"], row["status"]) == (True, steps[-1], "done")
+    assert f"Stopped early, after steps: skip-filtering, seed 0: {steps[-1]:,}." in (out / "table.md").read_text()
+    assert "SDR" not in row["validation"][0]

@@ -2,7 +2,6 @@
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from experiments.evaluation_timing.cases import ScoredSong, made_up_song
 from experiments.evaluation_timing.engines import score
+from experiments.process_memory import process_memory
 from experiments.scoring.protocols import ProtocolName
 
 _PROJECT = Path(__file__).parents[2]
@@ -47,16 +47,8 @@ def main(protocol: ProtocolName, seconds: str) -> None:
     """Score, and print what it took."""
     song = made_up_song(float(seconds))
     first_s = _seconds_of_scoring(song, protocol)
-    peak = _peak_bytes()
+    peak = process_memory().peak
     print(json.dumps(asdict(NewProcess(peak, first_s, _seconds_of_scoring(song, protocol)))))
-
-
-def _peak_bytes() -> int:
-    status = Path("/proc/self/status")
-    if status.is_file():  # where `getrusage` would count in what the parent had before the program began
-        [kib] = [line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmHWM:")]
-        return int(kib) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _seconds_of_scoring(song: ScoredSong, protocol: ProtocolName) -> float:

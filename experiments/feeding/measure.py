@@ -13,6 +13,7 @@ from data_pipelines.order import TrainingOrder
 from data_pipelines.pipeline import example_batch, training_batches
 from data_pipelines.prepared.reader import PreparedSongs
 from data_pipelines.to_device import prefetch_to_device
+from data_pipelines.waiting import TimedBatches
 from madsep_jax.compilation_cache import without_compilation_cache
 from madsep_jax.config import RunConfig
 from madsep_jax.environment import cpu_cores
@@ -131,15 +132,12 @@ def measure_training(
     state = init_state(config)
     with without_compilation_cache():
         step, _ = compile_train_step(config, state, example_batch(songs, order))
-    batches = prefetch_to_device(training_batches(songs, order))
-    step_s, wait_s = [], []
-    for number in range(_UNTIMED_STEPS + steps):
-        start = time.perf_counter()
-        ready = next(batches)
+    batches = TimedBatches(prefetch_to_device(training_batches(songs, order)))
+    step_s = []
+    for ready in itertools.islice(batches, _UNTIMED_STEPS + steps):
         begun = time.perf_counter()
         state, metrics = step(state, ready)
         jax.block_until_ready((state, metrics))
-        if number >= _UNTIMED_STEPS:
-            wait_s.append(begun - start)
-            step_s.append(time.perf_counter() - begun)
-    return TrainingResult(name=name, system=system, batch=batch, step_s=step_s, wait_s=wait_s)
+        step_s.append(time.perf_counter() - begun)
+    wait_s = list(batches.wait_s)[_UNTIMED_STEPS:]
+    return TrainingResult(name=name, system=system, batch=batch, step_s=step_s[_UNTIMED_STEPS:], wait_s=wait_s)

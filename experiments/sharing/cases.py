@@ -88,6 +88,23 @@ def run_case(case: Case, platform: Platform) -> dict[str, Any]:
         return json.loads(result.read_text(encoding="utf-8"))
 
 
+def environment_of(platform: Platform) -> dict[str, Any]:
+    """Return what `madsep_jax.environment.environment` finds in a new process: this one leaves the devices to them."""
+    code = "import json; from madsep_jax.environment import environment; print(json.dumps(environment()))"
+    variables = {"JAX_PLATFORMS": "cpu"} if platform == "cpu" else {}
+    path = os.pathsep.join(filter(None, [str(_PROJECT), os.environ.get("PYTHONPATH")]))
+    started = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": path, **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if started.returncode:
+        raise RuntimeError(f"JAX finds no devices:\n{started.stderr}")
+    return json.loads(started.stdout)
+
+
 def _environment(case: Case, platform: Platform, number: int) -> dict[str, str]:
     """A CPU is made into as many devices as the case has; of accelerators, each process sees its own."""
     own = case.devices // case.processes

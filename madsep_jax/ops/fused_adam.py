@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import optax
 
 from madsep_jax.config import TrainingConfig
+from madsep_jax.schedule import learning_rate
 
 
 class Updated(NamedTuple):
@@ -43,13 +44,19 @@ def optax_update(optimizer: optax.GradientTransformation) -> Update:
 def fused_update(config: TrainingConfig) -> Update:
     """Return the step of `optax.chain(clip_by_global_norm, adam)`, which takes and leaves that chain's own state."""
     b1, b2 = config.adam_b1, config.adam_b2
+    constant_or_schedule = learning_rate(config)
 
     def update(gradient: Any, opt_state: Any, params: Any) -> Updated:
         clip_state, (adam, rate_state) = opt_state
         norm = optax.tree.norm(gradient)
         scale = config.gradient_clip / jnp.maximum(norm, config.gradient_clip)
         count = optax.safe_increment(adam.count)
-        rate = config.learning_rate / (1 - b1**count)
+        if callable(constant_or_schedule):
+            largest_move = constant_or_schedule(rate_state.count)
+            rate_state = rate_state._replace(count=optax.safe_increment(rate_state.count))
+        else:
+            largest_move = constant_or_schedule
+        rate = largest_move / (1 - b1**count)
         unbias = 1 / (1 - b2**count)
 
         def first(mu: jax.Array, slope: jax.Array) -> jax.Array:

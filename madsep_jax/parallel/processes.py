@@ -1,6 +1,7 @@
 """Several processes that train together: how they find each other, and which part of a batch is whose."""
 
 import jax
+import numpy as np
 from jax.experimental import multihost_utils
 
 from madsep_jax.config import ProcessesConfig
@@ -42,3 +43,10 @@ def wait_for_all(what: str) -> None:
 def is_first_process() -> bool:
     """Whether this process writes what is written once."""
     return jax.process_index() == 0
+
+
+def as_first_process(flags: list[bool]) -> list[bool]:
+    """Return what the first process has found, in every process; all of them have to come here."""
+    if jax.process_count() == 1:
+        return flags
+    return [bool(flag) for flag in multihost_utils.broadcast_one_to_all(np.asarray(flags, np.int32))]

@@ -1,0 +1,343 @@
+"""What a training leaves to look at: the lines of its log, its validation, its early end, its trace."""
+
+import dataclasses
+import gzip
+import json
+import time
+from collections import deque
+
+import numpy as np
+import pytest
+
+for package in ("cyclopts", "tensorboardX", "tensorflow", "soundfile"):
+    pytest.importorskip(package)
+
+from hypothesis import given  # noqa: E402
+from hypothesis import strategies as st  # noqa: E402
+from tiny import GRU, SEQUENCES, SIGNAL, magnitudes  # noqa: E402
+
+from data_pipelines.features import TrackFeatures  # noqa: E402
+from data_pipelines.sources import SongSpectrograms  # noqa: E402
+from data_pipelines.waiting import TimedBatches  # noqa: E402
+from experiments import call_meter, train_row  # noqa: E402
+from experiments.call_meter import MEASURED, CallMeter, memory_in_use  # noqa: E402
+from experiments.calls import call_sizes, group_calls  # noqa: E402
+from experiments.process_memory import process_memory  # noqa: E402
+from experiments.train_log import TrainLog, read_log  # noqa: E402
+from experiments.watching import Watching  # noqa: E402
+from madsep_jax.config import ParallelConfig  # noqa: E402
+from madsep_jax.config_io import override  # noqa: E402
+
+PARTS = ["masker", "denoiser", "masker_diagonal_l1", "denoiser_l2"]
+EPOCH, EPOCHS = 5, 4
+
+
+def source():
+    """Ten sequences: five batches of two."""
+    mix_MF = magnitudes(40, SIGNAL.bins)
+    return SongSpectrograms([TrackFeatures("song", mix_MF, 0.4 * mix_MF)], SEQUENCES)
+
+
+def config(seed=0, base=GRU, **more):
+    return override(base, {"training.epochs": EPOCHS, "training.seed": seed, **more})
+
+
+class Scripted:
+    """Stands in for a validation after each epoch; gives out losses, and keeps what it was asked for."""
+
+    def __init__(self, *losses):
+        self.losses, self.seen = list(losses), []
+
+    def due(self, step, steps_per_epoch):
+        assert steps_per_epoch == EPOCH
+        return step % EPOCH == 0
+
+    def measure(self, config, variables, step, steps_per_epoch):
+        self.seen.append((config.training.seed, step, np.asarray(variables["params"]["denoiser"]["decoder"]["kernel"])))
+        return {"loss": self.losses[step // EPOCH - 1]}
+
+
+def train(folder, *configs, steps_per_call=1, on_step=lambda step, values: None, **watching):
+    parallel = ParallelConfig(devices=1, steps_per_call=steps_per_call)
+    arguments = (source(), folder if len(configs) == 1 else folders(folder, configs), on_step, parallel)
+    if len(configs) == 1:
+        return train_row.train_row(configs[0], *arguments, Watching(**watching))
+    return train_row.train_seeds(configs, *arguments, Watching(**watching))
+
+
+def folders(folder, configs):
+    return [folder / str(config.training.seed) for config in configs]
+
+
+def without_measured(lines):
+    return [{name: value for name, value in line.items() if name not in MEASURED} for line in lines]
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("alone") / "row"
+    return folder, train(folder, config())
+
+
+def test_each_line_has_all_there_is_to_see(alone):
+    lines = read_log(alone[0], "train")
+    assert [line["step"] for line in lines] == list(range(1, EPOCH * EPOCHS + 1))
+    memory = ["process_memory_bytes", "process_peak_bytes"]  # of a CPU, which has none of its own
+    names = ["step", "loss", *PARTS, "gradient_norm", "learning_rate", "step_s", "input_wait_s", "sequences_per_s"]
+    for line in lines:
+        assert sorted(line) == sorted([*names, *memory])
+        assert line["sequences_per_s"] == pytest.approx(GRU.training.batch_size / line["step_s"])
+        assert line["input_wait_s"] >= 0
+        assert line["gradient_norm"] > 0
+        assert line["learning_rate"] == pytest.approx(GRU.training.learning_rate)
+        assert 2**20 < line["process_memory_bytes"] <= line["process_peak_bytes"]
+
+
+def test_tensorboard_has_the_same(alone):
+    from tensorboardX.proto.event_pb2 import Event
+    from tensorflow.data import TFRecordDataset
+
+    (file,) = (alone[0] / "tensorboard").iterdir()
+    events = [Event.FromString(record) for record in TFRecordDataset(str(file)).as_numpy_iterator()]
+    shown = {(event.step, value.tag): value.simple_value for event in events for value in event.summary.value}
+    lines = read_log(alone[0], "train")
+    assert len(shown) == sum(len(line) - 1 for line in lines)
+    for line in lines:
+        for name, value in line.items():
+            if name != "step":
+                assert shown[line["step"], f"train/{name}"] == pytest.approx(value)
+
+
+@pytest.mark.parametrize("steps_per_call", [3, 16])
+def test_several_steps_a_call_log_the_same(alone, tmp_path, steps_per_call):
+    """A call is over at the end of an epoch where there is a validation; its steps share its time."""
+    validation = Scripted(4, 3, 2, 1)
+    train(tmp_path, config(), steps_per_call=steps_per_call, validation=validation)
+    lines, expected = read_log(tmp_path, "train"), read_log(alone[0], "train")
+    for line, other in zip(without_measured(lines), without_measured(expected), strict=True):
+        assert line == pytest.approx(other, rel=1e-5)
+    validated = [(line["step"], line["loss"]) for line in read_log(tmp_path, "validation")]
+    assert validated == [(5, 4), (10, 3), (15, 2), (20, 1)]
+    assert [step for _, step, _ in validation.seen] == [5, 10, 15, 20]
+    times = [line["step_s"] for line in lines]
+    size = min(steps_per_call, EPOCH)
+    assert len(set(times[:size])) == 1
+    assert times[size - 1] != times[size]
+
+
+def test_seeds_together_log_their_own(alone, tmp_path):
+    configs = [config(seed) for seed in range(2)]
+    train(tmp_path, *configs, steps_per_call=2)
+    first, second = (read_log(folder, "train") for folder in folders(tmp_path, configs))
+    for line, other in zip(without_measured(first), without_measured(read_log(alone[0], "train")), strict=True):
+        assert line == pytest.approx(other, rel=1e-4)
+    assert [line["step_s"] for line in first] == [line["step_s"] for line in second]
+    assert first[0]["loss"] != second[0]["loss"]
+    for line in first:
+        assert line["sequences_per_s"] == pytest.approx(GRU.training.batch_size / line["step_s"])
+
+
+def test_recurrent_inference_logs_its_decoder_calls(tmp_path):
+    run = config(base=override(GRU, {"masker.recurrent_iterations": 2}), **{"training.steps": 2})
+    train(tmp_path, run)
+    assert [line["decoder_calls"] in (2, 3) for line in read_log(tmp_path, "train")] == [True, True]
+
+
+def stopping(patience, seed=0, **more):
+    return config(seed, **{"training.early_stopping.patience": patience, **more})
+
+
+def test_a_training_ends_once_its_validation_says_so(alone, tmp_path):
+    """Worse after the second epoch, patience 2: the end is after the fourth of more; and it is not gone on with."""
+    run = stopping(2, **{"training.epochs": 9})
+    validation = Scripted(3, 2, 2.5, 2.1, 1, 1, 1, 1, 1)
+    result = train(tmp_path, run, validation=validation)
+    assert (result.steps, result.stopped_early) == (20, True)
+    content = json.loads((tmp_path / "training.json").read_text())
+    assert (content["steps"], content["stopped_early"]) == (20, True)
+    lines = read_log(tmp_path, "train")
+    assert [line["step"] for line in lines] == list(range(1, 21))
+    assert without_measured(lines) == without_measured(read_log(alone[0], "train"))
+    assert [line["step"] for line in read_log(tmp_path, "validation")] == [5, 10, 15, 20]
+    assert [path.name for path in (tmp_path / "checkpoint").iterdir() if path.is_dir()] == ["20"]
+    assert train(tmp_path, run, validation=None) == result
+    assert read_log(tmp_path, "train") == lines
+
+
+def test_a_training_that_was_killed_before_it_could_say_so_ends_at_the_same_step(tmp_path):
+    run = stopping(1)
+    result = train(tmp_path, run, validation=Scripted(1, 1, 0, 0))
+    (tmp_path / "training.json").unlink()
+    again = train(tmp_path, run, validation=Scripted())
+    assert (again.steps, again.stopped_early) == (result.steps, True) == (10, True)
+    assert [line["step"] for line in read_log(tmp_path, "train")] == list(range(1, 11))
+
+
+def test_patience_is_counted_over_an_interruption(tmp_path):
+    """Interrupted after the second validation, of which the third is counted from."""
+    run = stopping(2)
+
+    def interrupt(step, values):
+        if step == 13:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, run, validation=Scripted(1, 2, 3, 4), on_step=interrupt)
+    assert [line["step"] for line in read_log(tmp_path, "validation")] == [5, 10]
+    result = train(tmp_path, run, validation=Scripted(1, 2, 3, 4))
+    assert (result.steps, result.stopped_early) == (15, True)
+    assert [line["step"] for line in read_log(tmp_path, "train")] == list(range(1, 16))
+
+
+def test_an_end_at_the_last_step_is_no_early_one(tmp_path):
+    result = train(tmp_path, stopping(3), validation=Scripted(1, 1, 1, 1))
+    assert (result.steps, result.stopped_early) == (20, False)
+
+
+class OfSeeds(Scripted):
+    """Losses by seed."""
+
+    def measure(self, config, *rest):
+        return {"loss": super().measure(config, *rest)["loss"][config.training.seed]}
+
+
+def test_of_seeds_together_each_ends_by_itself(alone, tmp_path):
+    """The first after ten steps, the second not at all: logs, checkpoints and results are each one's own."""
+    configs = [stopping(1, seed) for seed in range(2)]
+    validation = OfSeeds((1, 4), (1, 3), (0, 2), (0, 1))
+    results = train(tmp_path, *configs, validation=validation)
+    assert [(result.steps, result.stopped_early) for result in results] == [(10, True), (20, False)]
+    first, second = folders(tmp_path, configs)
+    assert [line["step"] for line in read_log(first, "train")] == list(range(1, 11))
+    assert [line["step"] for line in read_log(second, "train")] == list(range(1, 21))
+    for folder, step in ((first, "10"), (second, "20")):
+        assert [path.name for path in (folder / "checkpoint").iterdir() if path.is_dir()] == [step]
+    assert [(seed, step) for seed, step, _ in validation.seen] == [(0, 5), (1, 5), (0, 10), (1, 10), (1, 15), (1, 20)]
+
+
+@pytest.mark.parametrize("steps_per_call", [1, 2])
+def test_a_profile_is_a_trace_of_steps(tmp_path, steps_per_call):
+    said = []
+    train(tmp_path, config(), profile_steps=2, steps_per_call=steps_per_call, say=said.append)
+    (trace,) = (tmp_path / "profile").rglob("*.trace.json.gz")
+    events = json.loads(gzip.decompress(trace.read_bytes()))["traceEvents"]
+    assert len([event for event in events if event.get("name", "").startswith("call")]) == 2 // steps_per_call
+    assert any((tmp_path / "profile").rglob("*.xplane.pb"))
+    (line,) = said
+    assert str(trace) in line
+    assert "https://ui.perfetto.dev" in line
+    assert f"xprof --logdir {tmp_path / 'profile'}" in line
+
+
+def test_a_training_too_short_for_a_late_profile_is_traced_too(tmp_path):
+    said = []
+    train(tmp_path, config(**{"training.steps": 2}), profile_steps=5, say=said.append)
+    assert any((tmp_path / "profile").rglob("*.trace.json.gz"))
+    assert said[0].startswith("Trace of 2 calls")
+
+
+def test_a_training_without_a_step_left_has_no_trace(tmp_path):
+    train(tmp_path, config(**{"training.steps": 2}))
+    (tmp_path / "training.json").unlink()
+    said = []
+    train(tmp_path, config(**{"training.steps": 2}), profile_steps=5, say=said.append)
+    assert said == [f"{tmp_path / 'profile'}: no trace, as no step was trained"]
+
+
+# The parts by themselves.
+
+
+@given(
+    first=st.integers(0, 40),
+    total=st.integers(0, 60),
+    steps=st.integers(1, 9),
+    epoch=st.one_of(st.none(), st.integers(1, 12)),
+)
+def test_calls_do_every_step_and_end_with_the_epochs(first, total, steps, epoch):
+    sizes = list(call_sizes(first, total, steps, epoch))
+    ends = first + np.cumsum(sizes, dtype=int)
+    assert sum(sizes) == max(total - first, 0)
+    assert all(1 <= size <= steps for size in sizes)
+    for start, end in zip([first, *ends], ends, strict=False):
+        if epoch is not None:
+            assert start // epoch == (end - 1) // epoch  # of one epoch
+        assert end - start == steps or end == total or (epoch is not None and end % epoch == 0)
+
+
+def test_batches_are_stacked_by_call():
+    batches = [np.full(2, number) for number in range(5)]
+    groups = list(group_calls(batches, call_sizes(0, 5, 2), 2))
+    assert [group[:, 0].tolist() for group in groups] == [[0, 1], [2, 3], [4]]
+    assert list(group_calls(batches, call_sizes(0, 5, 1), 1)) == batches
+
+
+def test_waiting_is_measured():
+    """Oracle: a source that takes 20 ms for its second batch, of which the taker's own time is no part."""
+
+    def slow():
+        yield "a"
+        time.sleep(0.02)
+        yield "b"
+
+    timed = TimedBatches(slow())
+    assert next(timed) == "a"
+    time.sleep(0.05)
+    assert list(timed) == ["b"]
+    first, second = timed.wait_s
+    assert first < 0.02 <= second < 0.05
+
+
+def test_the_steps_of_a_call_share_its_time(monkeypatch):
+    now = iter([10.0, 14.0, 15.0])
+    monkeypatch.setattr(call_meter.time, "perf_counter", lambda: next(now))
+    meter = CallMeter(iter([2, 1]), batch_size=6, devices=[])
+    waits = deque([0.5, 0.25])
+    found = [meter.next_step(waits) for _ in range(3)]
+    assert [size for _, size in found] == [2, 0, 1]
+    assert [values["step_s"] for values, _ in found] == [2.0, 2.0, 1.0]
+    assert [values["sequences_per_s"] for values, _ in found] == [3.0, 3.0, 6.0]
+    assert [values["input_wait_s"] for values, _ in found] == [0.25, 0.25, 0.25]
+    assert not waits
+
+
+class Device:
+    def __init__(self, now, peak):
+        self._stats = {"bytes_in_use": now, "peak_bytes_in_use": peak, "bytes_limit": 9}
+
+    def memory_stats(self):
+        return self._stats
+
+
+def test_memory_is_that_of_the_fullest_device():
+    found = memory_in_use([Device(3, 7), Device(5, 6)])
+    assert found == {"device_memory_bytes": 5, "device_peak_bytes": 7}
+
+
+def test_memory_of_a_process_grows_with_what_it_holds():
+    before = process_memory()
+    held = np.ones(40 * 2**20, np.uint8)
+    after = process_memory()
+    assert after.now - before.now > 30 * 2**20
+    assert after.peak >= after.now
+    assert held.all()
+
+
+def test_a_cut_log_is_continued_with_each_step_once(tmp_path):
+    with TrainLog(tmp_path, 0) as log:
+        for step in (1, 2, 3):
+            log.write(step, {"loss": float(step)})
+            log.write_validation(step, {"loss": -float(step)})
+    with (tmp_path / "train.jsonl").open("a") as file:
+        file.write('{"step": 4, "lo')
+    with TrainLog(tmp_path, 2) as log:
+        log.write(3, {"loss": 30.0})
+    assert [line["loss"] for line in read_log(tmp_path, "train")] == [1.0, 2.0, 30.0]
+    assert [line["step"] for line in read_log(tmp_path, "validation")] == [1, 2]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["tensorboard", "train.jsonl", "validation.jsonl"]
+
+
+def test_the_result_of_earlier_trainings_is_read(tmp_path):
+    content = {"steps": 3, "compile_s": 1.0, "step_s": 0.1, "total_s": 2.0}
+    (tmp_path / "training.json").write_text(json.dumps(content))
+    assert train_row.finished_training(tmp_path) == train_row.TrainResult(**content)
+    assert not dataclasses.asdict(train_row.finished_training(tmp_path))["stopped_early"]
