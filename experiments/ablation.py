@@ -62,7 +62,7 @@ def ablation(options: AblationOptions = _DEFAULTS) -> None:
     if process_shard()[1] > 1:
         for row in plan.rows:
             if row.config:
-                train_ahead([row], plan, source_of, parallel, console)
+                train_ahead([row], plan, source_of, parallel, options.saving, console)
         say(console, "Trained. The same command as a single process scores the rows.")
         return
     results: list[RowResult] = []
@@ -72,7 +72,7 @@ def ablation(options: AblationOptions = _DEFAULTS) -> None:
             if result is None:
                 if options.vectorize_seeds and row.config:
                     seeds = [other for other in plan.rows if other.system == row.system and not folder.finished(other)]
-                    train_ahead(seeds, plan, source_of, parallel, console)
+                    train_ahead(seeds, plan, source_of, parallel, options.saving, console)
                 result = run_row(row, plan, source_of, pool, options, console)
                 folder.finish(row, result)
             results.append(result)
@@ -130,7 +130,9 @@ def run_row(
             with Bar(console, f"{row.folder_name}: training", plan.steps_of(row.config)) as bar:
                 on_step = step_reporter(bar, row.config.training.batch_size)
                 parallel = options.sharing.config()
-                trained = train_row(row.config, source_of(row.config), folder, on_step, parallel, plan.validation)
+                trained = train_row(
+                    row.config, source_of(row.config), folder, on_step, parallel, plan.validation, options.saving
+                )
         except NonFiniteLossError as error:
             say(console, f"{row.folder_name}: {error}")
             return dataclasses.replace(result, status=f"failed: {error}")

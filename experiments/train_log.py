@@ -7,6 +7,8 @@ from typing import Literal
 
 from tensorboardX import SummaryWriter
 
+from madsep_jax.files import write_text
+
 Part = Literal["train", "validation"]
 
 
@@ -21,7 +23,7 @@ class TrainLog:
             path = _path(folder, part)
             if part == "train" or path.is_file():
                 kept = [line for line in _whole_lines(path) if json.loads(line)["step"] <= first_step]
-                path.write_text("".join(kept), encoding="utf-8")
+                write_text(path, "".join(kept))
         self._file = _path(folder, "train").open("a", encoding="utf-8")
         self._events = SummaryWriter(str(folder / "tensorboard"), purge_step=first_step + 1, flush_secs=10)
 

@@ -17,7 +17,7 @@ from small_ablation import error_line  # noqa: E402
 from tiny_songs import make_songs  # noqa: E402
 
 from data_pipelines.layouts import find_tracks  # noqa: E402
-from experiments import ablation, train_row  # noqa: E402
+from experiments import ablation  # noqa: E402
 from experiments.score_row import checkpoint_estimator  # noqa: E402
 from experiments.scoring.score_song import score_song  # noqa: E402
 from experiments.songs import load_songs  # noqa: E402
@@ -80,7 +80,7 @@ def test_interrupted_between_two_validations_it_continues_to_the_same_scores(run
     shutil.rmtree(out / "rows" / ROW)
     arguments = ("--validate-every", "1", "--validation-songs", "1")
     steps = validations(first)[-1]["step"]
-    reporter = ablation._step_reporter
+    reporter = ablation.step_reporter
 
     def interrupted(bar, batch_size):
         report = reporter(bar, batch_size)
@@ -93,16 +93,15 @@ def test_interrupted_between_two_validations_it_continues_to_the_same_scores(run
         return on_step
 
     with monkeypatch.context() as patch:
-        patch.setattr(ablation, "_step_reporter", interrupted)
+        patch.setattr(ablation, "step_reporter", interrupted)
         assert run(out, *arguments) == 130
     assert validations(out) == validations(first)[:1]
     assert run(out, *arguments) == 0
     assert validations(out) == validations(first)
 
 
-def test_validation_is_not_logged_without_the_option(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(train_row, "_SAVE_EVERY_S", 0.0)  # saving alone is no reason
-    assert run(tmp_path / "out") == 0
+def test_validation_is_not_logged_without_the_option(run, tmp_path):
+    assert run(tmp_path / "out", "--save-every", "0") == 0  # saving alone is no reason
     assert not (tmp_path / "out" / "rows" / ROW / "validation.jsonl").exists()
 
 
