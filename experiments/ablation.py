@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import Executor
+from typing import Literal
 
 from cyclopts import App
 from rich.console import Console
@@ -63,7 +64,7 @@ def ablation(options: AblationOptions = _DEFAULTS) -> None:
     if process_shard()[1] > 1:
         for row in plan.rows:
             if row.config:
-                train_ahead([row], plan, source_of, parallel, console)
+                train_ahead([row], plan, source_of, parallel, options.saving, console)
         say(console, "Trained. The same command as a single process scores the rows.")
         return
     results: list[RowResult] = []
@@ -73,7 +74,7 @@ def ablation(options: AblationOptions = _DEFAULTS) -> None:
             if result is None:
                 if options.vectorize_seeds and row.config:
                     seeds = [other for other in plan.rows if other.system == row.system and not folder.finished(other)]
-                    train_ahead(seeds, plan, source_of, parallel, console)
+                    train_ahead(seeds, plan, source_of, parallel, options.saving, console)
                 result = run_row(row, plan, source_of, pool, options, console)
                 folder.finish(row, result)
             results.append(result)
@@ -132,11 +133,13 @@ def run_row(
                 on_step = step_reporter(bar, row.config.training.batch_size)
                 parallel = options.sharing.config()
                 watching = dataclasses.replace(plan.watching, say=functools.partial(say, console))
-                trained = train_row(row.config, source_of(row.config), folder, on_step, parallel, watching)
+                source = source_of(row.config)
+                trained = train_row(row.config, source, folder, on_step, parallel, watching, options.saving)
         except NonFiniteLossError as error:
             say(console, f"{row.folder_name}: {error}")
             return dataclasses.replace(result, status=f"failed: {error}")
-        estimator, real_time_factor = checkpoint_estimator(checkpoint_folder(folder))
+        which: Literal["latest", "best"] = "latest" if row.config.training.early_stopping.patience is None else "best"
+        estimator, real_time_factor = checkpoint_estimator(checkpoint_folder(folder), which)
         result = dataclasses.replace(
             result,
             steps=trained.steps,

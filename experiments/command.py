@@ -8,6 +8,7 @@ from typing import TextIO
 
 from cyclopts import App, CycloptsError, UnknownOptionError, UnusedCliTokensError
 
+from experiments.stop_signals import Stopped
 from madsep_jax.errors import InputError
 
 BAD_INPUT = 2
@@ -37,6 +38,10 @@ def _run(app: App, argv: Sequence[str] | None) -> int:
     except (CycloptsError, InputError) as error:
         print(f"{name}: {_one_line(error)}", file=sys.stderr)
         return BAD_INPUT
+    except Stopped as stopped:
+        if str(stopped):
+            print(f"{name}: {stopped}", file=sys.stderr)
+        return stopped.exit_code
     except KeyboardInterrupt:
         print(f"{name}: interrupted; start the same command again to continue", file=sys.stderr)
         return INTERRUPTED

@@ -10,6 +10,7 @@ from data_pipelines.features import default_cache
 from experiments.device_line import DeviceOptions
 from experiments.option_types import Many, ManyOrNone, Whole
 from experiments.parallel_options import ParallelOptions
+from experiments.save_options import SaveOptions
 from experiments.schedule_options import ScheduleOptions
 from experiments.scoring.protocols import EngineName
 from experiments.songs import EMBEDDED
@@ -99,6 +100,9 @@ class AblationOptions:
 
     sharing: ParallelOptions = field(default_factory=ParallelOptions)
     """Devices and processes."""
+
+    saving: SaveOptions = field(default_factory=SaveOptions)
+    """When to save, and what to keep."""
 
     dry_run: Annotated[bool, Parameter(negative=(), show_default=False)] = False
     """Only print the plan: rows, parameters, and an estimate of the time."""

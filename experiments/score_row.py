@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -46,9 +47,11 @@ def reference_estimator(row: str, signal_config: SignalConfig) -> Estimator:
     return estimate
 
 
-def checkpoint_estimator(checkpoint: Path) -> tuple[Estimator, Callable[[TrackAudio], float]]:
+def checkpoint_estimator(
+    checkpoint: Path, which: Literal["latest", "best"] = "latest"
+) -> tuple[Estimator, Callable[[TrackAudio], float]]:
     """Return what separates by a trained model, and what measures its real-time factor on a song."""
-    config, variables = load_model(checkpoint)
+    config, variables = load_model(checkpoint, which)
 
     def estimate(audio: TrackAudio) -> Estimates:
         separated = separate(config, variables, audio.mixture_NC, audio.sample_rate)

@@ -10,6 +10,7 @@ from data_pipelines.sources import Source
 from experiments.plan import Plan
 from experiments.progress import Bar, say
 from experiments.rows import Row
+from experiments.save_options import SaveOptions
 from experiments.train_row import OnStep, finished_training, train_row, train_seeds
 from madsep_jax.config import ParallelConfig, RunConfig
 from madsep_jax.fitting import NonFiniteLossError
@@ -28,7 +29,12 @@ def step_reporter(bar: Bar, sequences: int) -> OnStep:
 
 
 def train_ahead(
-    rows: Sequence[Row], plan: Plan, source_of: SourceOf, parallel: ParallelConfig, console: Console
+    rows: Sequence[Row],
+    plan: Plan,
+    source_of: SourceOf,
+    parallel: ParallelConfig,
+    saving: SaveOptions,
+    console: Console,
 ) -> None:
     """Train rows that differ in their seed alone, or a single one; what has been trained is left as it is.
 
@@ -44,8 +50,8 @@ def train_ahead(
         with Bar(console, f"{name}: training", plan.steps_of(configs[0])) as bar:
             on_step = step_reporter(bar, configs[0].training.batch_size * len(configs))
             if len(configs) == 1:
-                train_row(configs[0], source_of(configs[0]), folders[0], on_step, parallel, watching)
+                train_row(configs[0], source_of(configs[0]), folders[0], on_step, parallel, watching, saving)
             else:
-                train_seeds(configs, source_of(configs[0]), folders, on_step, parallel, watching)
+                train_seeds(configs, source_of(configs[0]), folders, on_step, parallel, watching, saving)
     except NonFiniteLossError as error:
         say(console, f"{name}: {error}")

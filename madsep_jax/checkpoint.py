@@ -1,43 +1,86 @@
-"""A checkpoint: one folder with `config.json` and the weights, which loads by itself; the training state beside them.
-
-This is the only module that knows Orbax.
+"""Checkpoints: a folder with `config.json` and a folder for each step that is kept. Each of these holds weights that
+load by themselves, the rest of the training's state, and notes.
 """
 
 import dataclasses
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Literal
 
 import jax
-import orbax.checkpoint as ocp
-from etils import epath
 
 from madsep_jax.config import RunConfig
 from madsep_jax.config_io import from_dict, to_dict
 from madsep_jax.environment import environment
 from madsep_jax.errors import InputError
 from madsep_jax.files import read_json, write_json
+from madsep_jax.keeping import Keep, Score
 from madsep_jax.models.shapes import variable_shapes
+from madsep_jax.orbax_steps import MisfitError, OrbaxSteps
 from madsep_jax.train import TrainState
 
 _CONFIG = "config.json"
 _WEIGHTS = "weights"
 _TRAINING = "training"
-_OPTIONS = ocp.CheckpointManagerOptions(max_to_keep=1, enable_async_checkpointing=False)
+_ITEMS = (_WEIGHTS, _TRAINING)
+_KEEP = Keep()
+
+
+class CheckpointWriter:
+    """Saves the states of a training into a folder, in the background."""
+
+    def __init__(self, folder: Path, config: RunConfig, keep: Keep = _KEEP) -> None:
+        """Open the folder, and make it where there is none. Raises InputError where it cannot be written."""
+        self._notes = {"config": to_dict(config), "environment": environment()}
+        try:
+            write_json(folder / _CONFIG, self._notes)
+            self._steps = OrbaxSteps(folder, _ITEMS, keep)
+        except OSError as error:
+            raise _not_writable(folder, error) from error
+
+    def save(self, state: TrainState, notes: Mapping[str, Any] | None = None, score: Score | None = None) -> None:
+        """Copy a state and begin to write it; its buffers may be given up at once.
+
+        The notes, a JSON object, come back with the state; the config and the versions of the environment are added.
+
+        Raises:
+            InputError: where this state, or the last one, cannot be written.
+        """
+        items = {_WEIGHTS: jax.device_get(state.variables), _TRAINING: jax.device_get(_training_items(state))}
+        self._steps.save(int(state.step), items, {**(notes or {}), **self._notes}, score)
+
+    def check(self) -> None:
+        """Raise InputError where the last save has failed meanwhile."""
+        self._steps.check()
+
+    def wait(self) -> None:
+        """Wait for what is being written. Raises InputError where it cannot be."""
+        self._steps.wait()
+
+    def __enter__(self) -> "CheckpointWriter":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._steps.__exit__(kind, error, trace)
+
+
+@dataclass(frozen=True)
+class Restored:
+    """A training's state, and the notes that were saved with it."""
+
+    state: TrainState
+    notes: dict[str, Any]
 
 
 def save_checkpoint(folder: Path, config: RunConfig, state: TrainState) -> None:
-    """Save config, weights and training state; a checkpoint already there is replaced once the new one is whole."""
-    write_json(folder / _CONFIG, {"config": to_dict(config), "environment": environment()})
-    with _manager(folder) as manager:
-        items = ocp.args.Composite(
-            **{
-                _WEIGHTS: ocp.args.StandardSave(state.variables),
-                _TRAINING: ocp.args.StandardSave(_training_items(state)),
-            }
-        )
-        if manager.latest_step() == int(state.step):
-            manager.delete(int(state.step))
-        manager.save(int(state.step), args=items, force=True)
+    """Save one state, and wait for it; a checkpoint already there is replaced once the new one is whole."""
+    with CheckpointWriter(folder, config, Keep(last=1)) as writer:
+        writer.save(state)
 
 
 def save_model(folder: Path, config: RunConfig, variables: Any) -> None:
@@ -48,22 +91,27 @@ def save_model(folder: Path, config: RunConfig, variables: Any) -> None:
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder}: is there already, expected a new or an empty folder")
+    notes = {"config": to_dict(config), "environment": environment()}
     try:
-        write_json(folder / _CONFIG, {"config": to_dict(config), "environment": environment()})
-        with _manager(folder) as manager:
-            manager.save(0, args=ocp.args.Composite(**{_WEIGHTS: ocp.args.StandardSave(variables)}))
+        write_json(folder / _CONFIG, notes)
+        with OrbaxSteps(folder, _ITEMS, Keep(last=1)) as steps:
+            steps.save(0, {_WEIGHTS: jax.device_get(variables)}, notes)
     except OSError as error:
-        raise InputError(f"{folder}: cannot be written: {error.strerror or error}") from error
+        raise _not_writable(folder, error) from error
 
 
-def load_model(folder: Path) -> tuple[RunConfig, dict[str, Any]]:
+def load_model(folder: Path, which: Literal["latest", "best"] = "latest") -> tuple[RunConfig, dict[str, Any]]:
     """Return the config of a checkpoint and its variables, for `build_model(config.model).apply`.
 
     Raises:
         InputError: where the folder holds no checkpoint, or a damaged one.
     """
     config = load_config(folder)
-    return config, _restore(folder, _WEIGHTS, variable_shapes(config.model))
+    with OrbaxSteps(folder, _ITEMS) as steps:
+        step = steps.best() if which == "best" else max(steps.all(), default=None)
+        if step is None:
+            raise InputError(f"{folder}: no weights, expected a folder that training has saved")
+        return config, steps.restore(step, _WEIGHTS, variable_shapes(config.model))
 
 
 def load_config(folder: Path) -> RunConfig:
@@ -77,14 +125,48 @@ def load_config(folder: Path) -> RunConfig:
 
 
 def restore_state(folder: Path, template: TrainState) -> TrainState | None:
-    """Return the saved training state, placed as the template is; None where nothing has been saved yet."""
+    """Return the state of `restore_training` alone."""
+    restored = restore_training(folder, template)
+    return restored.state if restored else None
+
+
+def restore_training(
+    folder: Path, template: TrainState, warn: Callable[[str], None] = lambda line: None
+) -> Restored | None:
+    """Return the newest state that is whole, on one device, and its notes; None where nothing has been saved yet.
+
+    Newer ones, which are damaged, are moved aside and reported, a line each.
+
+    Raises:
+        InputError: where all of them are damaged, or are of another configuration.
+    """
     if not folder.is_dir():
         return None
-    with _manager(folder) as manager:
-        if manager.latest_step() is None:
-            return None
-    variables = _restore(folder, _WEIGHTS, template.variables)
-    training = _restore(folder, _TRAINING, _training_items(template))
+    damaged: dict[int, InputError] = {}
+    with OrbaxSteps(folder, _ITEMS) as steps:
+        for step in reversed(steps.all()):
+            try:
+                restored = Restored(_restore_state(steps, step, template), steps.notes(step))
+                break
+            except MisfitError:
+                raise
+            except InputError as error:
+                damaged[step] = error
+        else:
+            if not damaged:
+                return None
+            raise damaged[max(damaged)]
+    for newer, error in damaged.items():
+        aside = folder / f"damaged-{newer}"
+        shutil.rmtree(aside, ignore_errors=True)
+        (folder / str(newer)).rename(aside)
+        warn(f"{error}; moved to {aside.name}, going on from step {step}")
+    return restored
+
+
+def _restore_state(steps: OrbaxSteps, step: int, template: TrainState) -> TrainState:
+    variables = steps.restore(step, _WEIGHTS, template.variables)
+    training = steps.restore(step, _TRAINING, _training_items(template))
     return dataclasses.replace(
         template,
         step=training["step"],
@@ -103,41 +185,5 @@ def _training_items(state: TrainState) -> dict[str, Any]:
     }
 
 
-def _manager(folder: Path) -> ocp.CheckpointManager:
-    return ocp.CheckpointManager(folder.absolute(), options=_OPTIONS, item_names=(_WEIGHTS, _TRAINING))
-
-
-def _restore(folder: Path, item: str, like: Any) -> Any:
-    """Restore one item onto this process's own device, whatever device it was saved from."""
-    here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    template = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here), like)
-    with _manager(folder) as manager:
-        step = manager.latest_step()
-        if step is None:
-            raise InputError(f"{folder}: no weights, expected a folder that training has saved")
-        try:
-            saved = ocp.StandardCheckpointHandler().metadata(epath.Path(folder.absolute()) / str(step) / item)
-            _check_shapes(saved, template)
-            return manager.restore(step, args=ocp.args.Composite(**{item: ocp.args.StandardRestore(template)}))[item]
-        except Exception as error:  # Orbax raises bare ones for damaged files
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise InputError(f"{folder}: the {item} of step {step} cannot be read: {reason}") from error
-
-
-def _check_shapes(saved: Any, template: Any) -> None:
-    """Raise ValueError, naming the arrays, where what was saved is not of the model that the config describes."""
-    found, expected = (_shapes(tree) for tree in (saved, template))
-    wrong = [name for name in sorted(set(found) | set(expected)) if found.get(name) != expected.get(name)]
-    if wrong:
-        shown = "; ".join(f"{name} is {found.get(name)}, expected {expected.get(name)}" for name in wrong[:3])
-        raise ValueError(f"{len(wrong)} arrays do not fit the configuration: {shown}")
-
-
-def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
-    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
-    return {_name(path): tuple(leaf.shape) for path, leaf in leaves}
-
-
-def _name(path: tuple[Any, ...]) -> str:
-    """Name a leaf alike whether its containers are dictionaries, tuples or attributes."""
-    return "/".join(str(getattr(key, "key", getattr(key, "idx", getattr(key, "name", key)))) for key in path)
+def _not_writable(folder: Path, error: OSError) -> InputError:
+    return InputError(f"{folder}: cannot be written: {error.strerror or error}")

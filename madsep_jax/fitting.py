@@ -31,7 +31,11 @@ def fit(
 ) -> TrainState:
     """Run a step on each batch, and report each step once it is done. See `fit_seeds`; here is one seed."""
     done = int(state.step)
-    return fit_seeds(state, train_step, batches, lambda step, seeds: on_step(step, seeds[0]), save_due, save, done)
+
+    def any_due(steps: range) -> bool:
+        return any([save_due(step) for step in steps])
+
+    return fit_seeds(state, train_step, batches, lambda step, seeds: on_step(step, seeds[0]), any_due, save, done)
 
 
 def fit_seeds(
@@ -39,10 +43,11 @@ def fit_seeds(
     train_step: Callable[[TrainState, Any], tuple[TrainState, Metrics]],
     batches: Iterable[Any],
     on_step: OnSteps,
-    save_due: Callable[[int], bool],
+    save_due: Callable[[range], bool],
     save: Callable[[TrainState], None],
     done: int,
     seeds: int = 1,
+    stop: Callable[[], bool] = lambda: False,
 ) -> TrainState:
     """Run a step of all seeds on each batch, and report each step once it is done.
 
@@ -54,14 +59,15 @@ def fit_seeds(
             metrics are those of a `madsep_jax.parallel.program.Program`.
         batches: one for each call of the step.
         on_step: called in order with each step's number, from 1, and the metrics of each seed.
-        save_due: whether to save after the step of that number.
-        save: called with the state after the call that did such a step, all steps up to it reported. It must not keep
-            the state: the next step takes its buffers.
+        save_due: whether to save after the steps of those numbers, which one call has done.
+        save: called then with the state, all steps up to it reported. It must not keep the state: the next step takes
+            its buffers.
         done: steps done before.
         seeds: that are trained together.
+        stop: whether to leave the rest of the batches; asked after each save.
 
     Returns:
-        The state after the last batch.
+        The state after the last step.
 
     Raises:
         NonFiniteLossError: after a step with a loss that is NaN or infinite; nothing is saved from that step on.
@@ -81,11 +87,13 @@ def fit_seeds(
         state, metrics = train_step(state, batch)
         last = done + np.size(metrics["loss"]) // seeds
         unreported.append((done + 1, metrics))
-        due = any([save_due(step) for step in range(done + 1, last + 1)])
+        due = save_due(range(done + 1, last + 1))
         done = last
         report(keep=0 if due else 1)
         if due:
             save(state)
+            if stop():
+                break
     report(keep=0)
     return state
 

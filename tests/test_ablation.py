@@ -15,7 +15,7 @@ if importlib.util.find_spec("museval") is None:  # importing it would need ffmpe
 
 from tiny_songs import make_songs  # noqa: E402
 
-from experiments import ablation, train_ahead, train_row  # noqa: E402
+from experiments import ablation, train_ahead  # noqa: E402
 from experiments.call_meter import MEASURED  # noqa: E402
 
 REFERENCES = ["mixture", "ideal ratio mask"]
@@ -138,9 +138,8 @@ def test_interrupted_training_continues_to_the_same_result(run, first, tmp_path,
     out = shutil.copytree(first, tmp_path / "out")
     shutil.rmtree(out / "rows" / "dws-1-4-seed0")
     with monkeypatch.context() as patch:
-        patch.setattr(train_row, "_SAVE_EVERY_S", 0.0)
         patch.setattr(ablation, "step_reporter", interrupted_after(2))
-        assert run(out, "dws-1-4") == 130
+        assert run(out, "dws-1-4", more=["--save-every", "0"]) == 130
     assert "ablation: interrupted; start the same command again to continue\n" in capsys.readouterr().err
     row = out / "rows" / "dws-1-4-seed0"
     assert steps(out, row.name) == [1, 2]

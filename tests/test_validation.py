@@ -20,7 +20,7 @@ from data_pipelines.features import load_features  # noqa: E402
 from data_pipelines.held_out import held_out_batches  # noqa: E402
 from data_pipelines.layouts import find_tracks  # noqa: E402
 from data_pipelines.sources import SongSpectrograms  # noqa: E402
-from experiments import ablation, train_row  # noqa: E402
+from experiments import ablation  # noqa: E402
 from experiments.score_row import checkpoint_estimator  # noqa: E402
 from experiments.scoring.score_song import score_song  # noqa: E402
 from experiments.songs import load_songs  # noqa: E402
@@ -114,9 +114,8 @@ def test_interrupted_between_two_validations_it_continues_to_the_same_scores(run
     assert validations(out) == validations(first)
 
 
-def test_validation_is_not_logged_without_the_option(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(train_row, "_SAVE_EVERY_S", 0.0)  # saving alone is no reason
-    assert run(tmp_path / "out") == 0
+def test_validation_is_not_logged_without_the_option(run, tmp_path):
+    assert run(tmp_path / "out", "--save-every", "0") == 0  # saving alone is no reason
     assert not (tmp_path / "out" / "rows" / ROW / "validation.jsonl").exists()
 
 

@@ -93,7 +93,7 @@ def test_seeds_start_differently():
     assert not np.allclose(*kernels)
 
 
-def reported(losses, seeds, due=()):
+def reported(losses, seeds, due=frozenset()):
     """Run calls that return these losses; the steps reported, and those after which a save came."""
     seen, saved, calls = [], [], iter(losses)
     fit_seeds(
@@ -101,7 +101,7 @@ def reported(losses, seeds, due=()):
         lambda state, batch: (batch, {"loss": np.asarray(next(calls))}),
         range(len(losses)),
         lambda step, values: seen.append((step, [value["loss"] for value in values])),
-        save_due=lambda step: step in due,
+        save_due=lambda steps: not due.isdisjoint(steps),
         save=saved.append,
         done=5,
         seeds=seeds,

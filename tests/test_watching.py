@@ -3,6 +3,7 @@
 import dataclasses
 import gzip
 import json
+import signal
 import time
 from collections import deque
 
@@ -23,8 +24,10 @@ from experiments import call_meter, train_row  # noqa: E402
 from experiments.call_meter import MEASURED, CallMeter, memory_in_use  # noqa: E402
 from experiments.calls import call_sizes, group_calls  # noqa: E402
 from experiments.process_memory import process_memory  # noqa: E402
+from experiments.stop_signals import Stopped  # noqa: E402
 from experiments.train_log import TrainLog, read_log  # noqa: E402
 from experiments.watching import Watching  # noqa: E402
+from madsep_jax.checkpoint import load_model  # noqa: E402
 from madsep_jax.config import ParallelConfig  # noqa: E402
 from madsep_jax.config_io import override  # noqa: E402
 
@@ -44,6 +47,8 @@ def config(seed=0, base=GRU, **more):
 
 class Scripted:
     """Stands in for a validation after each epoch; gives out losses, and keeps what it was asked for."""
+
+    cache = "somewhere"
 
     def __init__(self, *losses):
         self.losses, self.seen = list(losses), []
@@ -71,6 +76,11 @@ def folders(folder, configs):
 
 def without_measured(lines):
     return [{name: value for name, value in line.items() if name not in MEASURED} for line in lines]
+
+
+def steps_of(folder):
+    """Of its checkpoints."""
+    return sorted(int(path.name) for path in (folder / "checkpoint").iterdir() if path.name.isdigit())
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +169,7 @@ def test_a_training_ends_once_its_validation_says_so(alone, tmp_path):
     assert [line["step"] for line in lines] == list(range(1, 21))
     assert without_measured(lines) == without_measured(read_log(alone[0], "train"))
     assert [line["step"] for line in read_log(tmp_path, "validation")] == [5, 10, 15, 20]
-    assert [path.name for path in (tmp_path / "checkpoint").iterdir() if path.is_dir()] == ["20"]
+    assert steps_of(tmp_path)[-1] == 20
     assert train(tmp_path, run, validation=None) == result
     assert read_log(tmp_path, "train") == lines
 
@@ -168,25 +178,35 @@ def test_a_training_that_was_killed_before_it_could_say_so_ends_at_the_same_step
     run = stopping(1)
     result = train(tmp_path, run, validation=Scripted(1, 1, 0, 0))
     (tmp_path / "training.json").unlink()
-    again = train(tmp_path, run, validation=Scripted())
+    again = train(tmp_path, run, validation=Scripted(1, 1, 0, 0))
     assert (again.steps, again.stopped_early) == (result.steps, True) == (10, True)
     assert [line["step"] for line in read_log(tmp_path, "train")] == list(range(1, 11))
 
 
 def test_patience_is_counted_over_an_interruption(tmp_path):
-    """Interrupted after the second validation, of which the third is counted from."""
+    """Told to stop between the second and the third validation."""
     run = stopping(2)
 
     def interrupt(step, values):
-        if step == 13:
-            raise KeyboardInterrupt
+        if step == 12:
+            signal.raise_signal(signal.SIGTERM)
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Stopped):
         train(tmp_path, run, validation=Scripted(1, 2, 3, 4), on_step=interrupt)
     assert [line["step"] for line in read_log(tmp_path, "validation")] == [5, 10]
     result = train(tmp_path, run, validation=Scripted(1, 2, 3, 4))
     assert (result.steps, result.stopped_early) == (15, True)
     assert [line["step"] for line in read_log(tmp_path, "train")] == list(range(1, 16))
+
+
+def test_the_best_weights_are_kept(tmp_path):
+    """Those of the second of five validations, of which the last three checkpoints have none."""
+    validation = Scripted(3, 1, 2, 2, 2)
+    run = config(**{"training.epochs": 5})
+    train(tmp_path, run, validation=validation)
+    _, variables = load_model(tmp_path / "checkpoint", "best")
+    (expected,) = [kernel for _, step, kernel in validation.seen if step == 10]
+    np.testing.assert_array_equal(variables["params"]["denoiser"]["decoder"]["kernel"], expected)
 
 
 def test_an_end_at_the_last_step_is_no_early_one(tmp_path):
@@ -210,8 +230,8 @@ def test_of_seeds_together_each_ends_by_itself(alone, tmp_path):
     first, second = folders(tmp_path, configs)
     assert [line["step"] for line in read_log(first, "train")] == list(range(1, 11))
     assert [line["step"] for line in read_log(second, "train")] == list(range(1, 21))
-    for folder, step in ((first, "10"), (second, "20")):
-        assert [path.name for path in (folder / "checkpoint").iterdir() if path.is_dir()] == [step]
+    for folder, step in ((first, 10), (second, 20)):
+        assert steps_of(folder)[-1] == step
     assert [(seed, step) for seed, step, _ in validation.seen] == [(0, 5), (1, 5), (0, 10), (1, 10), (1, 15), (1, 20)]
 
 

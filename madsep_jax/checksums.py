@@ -1,0 +1,49 @@
+"""Checksums of the files in a folder: damage is found before anything tries to read them."""
+
+import json
+import zlib
+from pathlib import Path
+
+from madsep_jax.files import write_json
+
+_FILE = "checksums.json"
+_BLOCK = 1 << 20
+
+
+def write_checksums(folder: Path) -> None:
+    """Write down the size and the CRC-32 of every file in the folders of a folder."""
+    files = sorted(path for path in folder.glob("*/**/*") if path.is_file())
+    write_json(folder / _FILE, {path.relative_to(folder).as_posix(): _sum_of(path) for path in files})
+
+
+def find_damage(folder: Path, part: str) -> str | None:
+    """Return what is wrong with the first damaged file of a part, a folder in this one.
+
+    None where all files are as they were written, or where no checksums tell how that was.
+    """
+    try:
+        sums = json.loads((folder / _FILE).read_text(encoding="utf-8"))
+        expected = {name: (int(size), str(crc)) for name, (size, crc) in sums.items()}
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, AttributeError):
+        return f"{_FILE} is damaged"
+    for name, (size, crc) in expected.items():
+        if name.split("/")[0] != part:
+            continue
+        path = folder / name
+        if not path.is_file():
+            return f"{name} is missing"
+        if path.stat().st_size != size:
+            return f"{name} has {path.stat().st_size} bytes, expected {size}"
+        if _sum_of(path)[1] != crc:
+            return f"{name} has changed since it was written"
+    return None
+
+
+def _sum_of(path: Path) -> tuple[int, str]:
+    crc, size = 0, 0
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            crc, size = zlib.crc32(block, crc), size + len(block)
+    return size, f"{crc:08x}"

@@ -1,0 +1,52 @@
+"""Trainings that go on from other devices' checkpoints, in one process of several; arguments: a folder, JSON of legs.
+
+Each training is a list of legs: [the step to train to, the devices and how they share]. Writes last states to .npz.
+"""
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+from interrupted_worker import config_of, songs
+
+from experiments.save_options import SaveOptions
+from experiments.train_row import checkpoint_folder, train_row
+from madsep_jax.checkpoint import restore_training
+from madsep_jax.config import ParallelConfig
+from madsep_jax.parallel import make_layout
+from madsep_jax.train import init_state
+
+CHANGES = {"training.batch_size": 4, "training.learning_rate": 1e-4}
+
+
+def last_state(config, folder):
+    state = restore_training(checkpoint_folder(folder), init_state(config)).state
+    return dataclasses.replace(state, gradient=None)
+
+
+def arrays_of(state):
+    plain = dataclasses.replace(state, dropout_key=jax.random.key_data(state.dropout_key))
+    return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(plain)}
+
+
+def main(folder, trainings):
+    for name, legs in trainings.items():
+        row = folder / name
+        for steps, parallel in legs:
+            config = config_of({"steps": steps, "set": CHANGES})
+            (row / "training.json").unlink(missing_ok=True)
+            layout = ParallelConfig(**parallel)
+            before = init_state(config) if not row.is_dir() else last_state(config, row)
+            placed = make_layout(config, layout).place_state(dataclasses.replace(before, gradient=None))
+            there_and_back = arrays_of(make_layout(config, layout).whole_state(placed))
+            for key, array in arrays_of(before).items():
+                assert array.tobytes() == there_and_back[key].tobytes(), key
+            train_row(config, songs(config), row, lambda step, metrics: None, layout, saving=SaveOptions())
+        np.savez(folder / f"{name}.npz", **arrays_of(last_state(config, row)))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), json.loads(sys.argv[2]))

@@ -1,0 +1,89 @@
+"""Train a tiny system in this process; what the tests of interruptions start, kill, and start again.
+
+Arguments: the folder, and a JSON object of what differs from the usual run. Prints a line for each step where `"talk"`
+is given. `"kill"` is [after how many steps of this process, how many seconds later]: then it kills itself; with None
+for the steps, the seconds count from before the checkpoint is read.
+"""
+
+import json
+import os
+import resource
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+from tiny import DWS, SIGNAL
+
+from data_pipelines.features import TrackFeatures
+from data_pipelines.sources import SongSpectrograms
+from experiments.command import run
+from experiments.save_options import SaveOptions
+from experiments.train_row import train_row
+from madsep_jax.config import ParallelConfig
+from madsep_jax.config_io import override
+
+STEPS = 200
+
+
+def config_of(case):
+    changes = {"training.steps": case.get("steps", STEPS), "training.learning_rate": 1e-3, **case.get("set", {})}
+    return override(DWS, changes)
+
+
+def songs(config):
+    """Ten sequences in all: five steps an epoch."""
+    random = np.random.default_rng(3)
+    frames = [9, 14, 5]
+    return SongSpectrograms(
+        [
+            TrackFeatures(f"song {number}", mix_MF, mix_MF * (np.arange(SIGNAL.bins) % 2).astype(np.float32))
+            for number, mix_MF in enumerate(
+                random.gamma(0.5, 1.0, (count, SIGNAL.bins)).astype(np.float32) for count in frames
+            )
+        ],
+        config.sequences,
+    )
+
+
+def end_later(seconds, number):
+    timer = threading.Timer(seconds, os.kill, (os.getpid(), number))
+    timer.daemon = True
+    timer.start()
+
+
+def work(folder, case):
+    number = getattr(signal, case.get("signal", "SIGKILL"))
+    after, delay = case.get("kill", (-1, 0.0))
+    if after is None:
+        end_later(delay, number)
+    seen = 0
+
+    def on_step(step, metrics):
+        nonlocal seen
+        seen += 1
+        if case.get("talk"):
+            print(f"step {step}", flush=True)
+        if seen == after:
+            end_later(delay, number)
+
+    if "file_bytes" in case:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (case["file_bytes"], resource.RLIM_INFINITY))
+    config = config_of(case)
+    saving = SaveOptions(**{"save_every_steps": 7, **case.get("saving", {})})
+    train_row(config, songs(config), Path(folder), on_step, ParallelConfig(**case.get("parallel", {})), saving=saving)
+
+
+class Command:
+    """A command as `experiments.command.run` takes it."""
+
+    name = ("worker",)
+
+    def __call__(self, argv, **options):
+        return work(sys.argv[1], json.loads(sys.argv[2]))
+
+
+if __name__ == "__main__":
+    sys.exit(run(Command()))
