@@ -18,14 +18,20 @@ def learning_rate(config: TrainingConfig) -> float | optax.Schedule:
         InputError: where it depends on the length of the training and that is not known, or is no longer than the
             warm-up.
     """
-    schedule, largest = config.schedule, config.learning_rate
-    decay = _decay(config)
-    if not schedule.warmup_steps:
+    rate = _with_warmup(config)
+    if not callable(rate):
+        return rate
+    # Of an int32, as the count is, optax computes the rate in float32 even where everything else is in float64.
+    return lambda count: rate(jnp.asarray(count, jnp.result_type(float)))
+
+
+def _with_warmup(config: TrainingConfig) -> float | optax.Schedule:
+    steps, decay = config.schedule.warmup_steps, _decay(config)
+    if not steps:
         return decay
-    first = largest / (schedule.warmup_steps + 1)
-    warmup = optax.linear_schedule(first, largest, schedule.warmup_steps)
+    warmup = optax.linear_schedule(config.learning_rate / (steps + 1), config.learning_rate, steps)
     after = decay if callable(decay) else optax.constant_schedule(decay)
-    return optax.join_schedules([warmup, after], [schedule.warmup_steps])
+    return optax.join_schedules([warmup, after], [steps])
 
 
 def _decay(config: TrainingConfig) -> float | optax.Schedule:
@@ -35,7 +41,7 @@ def _decay(config: TrainingConfig) -> float | optax.Schedule:
     if schedule.kind == "cosine":
         return optax.cosine_decay_schedule(largest, _decay_steps(config), alpha=share)
     if schedule.kind == "exponential":
-        return optax.exponential_decay(largest, _decay_steps(config), share)
+        return optax.exponential_decay(largest, _decay_steps(config), share, end_value=schedule.final_learning_rate)
     if schedule.kind == "step":
         lowest = schedule.final_learning_rate
         return optax.exponential_decay(

@@ -28,9 +28,10 @@ def norm_of_the_loss_gradient(config, state, batch):
     return optax.tree.norm(jax.jit(jax.grad(loss_of))(state.params))
 
 
-@pytest.mark.parametrize("form", ["plain", "fast"])
-@pytest.mark.parametrize("system", BASES)
-@pytest.mark.parametrize("clip", [1e-3, 1e6])
+@pytest.mark.parametrize(
+    ("system", "form", "clip"),
+    [("gru", "plain", 1e-3), ("gru", "fast", 1e-3), ("gru", "fast", 1e6), ("dws", "fast", 1e-3)],
+)
 def test_both_forms_log_the_norm_before_clipping(float64, system, form, clip):
     """Clipped or not; the models' operations are the plain ones in all, so that the optimiser's form alone differs."""
     plain = dataclasses.replace(BASES[system], compute=ComputeConfig(operations="plain"))

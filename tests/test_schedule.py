@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tame_state import tame_state
-from tiny import DWS, GRU, enable_float64, magnitudes
+from tiny import GRU, enable_float64, magnitudes
 
 from madsep_jax import TrainingConfig
 from madsep_jax.checkpoint import restore_state, save_checkpoint
@@ -109,8 +109,8 @@ def test_both_forms_of_the_optimiser_are_optax(float64, name):
             np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
 
 
-def of_form(form, schedule="warm cosine", base=GRU, seed=0):
-    config = dataclasses.replace(base, compute=ComputeConfig(operations=form))
+def of_form(form, schedule="warm cosine", seed=0):
+    config = dataclasses.replace(GRU, compute=ComputeConfig(operations=form))
     fields = {"learning_rate": LARGEST, "schedule": SCHEDULES[schedule], "seed": seed}
     return dataclasses.replace(config, training=dataclasses.replace(config.training, **fields))
 
@@ -126,21 +126,21 @@ def test_a_resumed_training_goes_on_with_its_rate(float64, form, tmp_path):
     config = of_form(form)
     step = jax.jit(make_train_step(config))
     state, seen = tame_state(init_state(config), "float64"), []
-    for number in range(6):
-        if number == 3:
+    for number in range(4):
+        if number == 2:
             save_checkpoint(tmp_path, config, state)
             state = restore_state(tmp_path, tame_state(init_state(config), "float64"))
         state, metrics = step(state, batch(number))
         seen.append(float(metrics["learning_rate"]))
-    np.testing.assert_allclose(seen, [rate_of(config.training.schedule, number) for number in range(6)], rtol=1e-12)
+    np.testing.assert_allclose(seen, [rate_of(config.training.schedule, number) for number in range(4)], rtol=1e-12)
 
 
 def test_several_steps_a_call_and_seeds_together_have_each_step_s_rate(float64):
-    configs = [of_form("fast", base=DWS, seed=seed) for seed in range(2)]
+    configs = [of_form("fast", seed=seed) for seed in range(2)]
     program, seen = Program(steps=2, seeds=2), []
     layout = make_layout(configs[0], ParallelConfig(devices=1, steps_per_call=2), program)
     groups = [
-        layout.place_batch(group) for group in group_steps([stack_batches([batch(step)] * 2) for step in range(6)], 2)
+        layout.place_batch(group) for group in group_steps([stack_batches([batch(step)] * 2) for step in range(4)], 2)
     ]
     state = layout.place_state(stack_states([tame_state(init_state(config), "float64") for config in configs]))
     call, _ = compile_layout(layout, state, groups[0])
