@@ -33,7 +33,7 @@ def norm_of_the_loss_gradient(config, state, batch):
     [("gru", "plain", 1e-3), ("gru", "fast", 1e-3), ("gru", "fast", 1e6), ("dws", "fast", 1e-3)],
 )
 def test_both_forms_log_the_norm_before_clipping(float64, system, form, clip):
-    """Clipped or not; the models' operations are the plain ones in all, so that the optimiser's form alone differs."""
+    """Clipped or not. The oracle's operations are the plain ones."""
     plain = dataclasses.replace(BASES[system], compute=ComputeConfig(operations="plain"))
     plain = dataclasses.replace(plain, training=dataclasses.replace(plain.training, gradient_clip=clip))
     config = dataclasses.replace(plain, compute=ComputeConfig(operations=form))
