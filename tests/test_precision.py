@@ -36,18 +36,15 @@ def one_step(config):
     return jax.jit(make_train_step(config))(init_state(config), batch(config))
 
 
-@pytest.mark.parametrize("system", ["dws", "gru", "fast gru", "ris", "twinnet", "dilated"])
+@pytest.mark.parametrize("system", list(SYSTEMS))
 def test_bfloat16_keeps_state_and_loss_in_float32(system):
+    """Parameters, the optimiser's state, the statistics, the gradient and the loss."""
     config = SYSTEMS[system]
     low = override(config, {"compute.precision": "bfloat16"})
-    state, metrics = one_step(low)
-    for leaf in jax.tree.leaves((state.params, state.batch_stats, state.opt_state, metrics)):
+    text, (state, metrics) = jax.make_jaxpr(make_train_step(low), return_shape=True)(init_state(low), batch(low))
+    assert "bf16" in str(text)
+    for leaf in jax.tree.leaves((state.params, state.batch_stats, state.opt_state, state.gradient, metrics)):
         assert leaf.dtype in (jnp.float32, jnp.int32)
-    _, expected = one_step(config)
-    assert float(metrics["loss"]) == pytest.approx(float(expected["loss"]), rel=0.05)
-    assert float(metrics["loss"]) != float(expected["loss"])
-    text = str(jax.make_jaxpr(make_train_step(low))(init_state(low), batch(low)))
-    assert "bf16" in text
     assert "bf16" not in str(jax.make_jaxpr(make_train_step(config))(init_state(config), batch(config)))
 
 
