@@ -45,6 +45,9 @@ class ParallelOptions:
     process_id: Annotated[int | None, Whole] = None
     """Number of this process, from 0, with --coordinator."""
 
+    join_timeout: Annotated[int, Whole] = ProcessesConfig.timeout_s
+    """Seconds to wait for the other processes."""
+
     def config(self) -> ParallelConfig:
         """Return them as the library takes them. Raises InputError where they do not fit together."""
         return ParallelConfig(
@@ -61,5 +64,9 @@ class ParallelOptions:
         if any(value is not None for value in given) and None in given:
             raise InputError("--coordinator, --process-count and --process-id: expected all three or none")
         return ProcessesConfig(
-            distributed=self.distributed, coordinator=self.coordinator, count=self.process_count, number=self.process_id
+            distributed=self.distributed,
+            coordinator=self.coordinator,
+            count=self.process_count,
+            number=self.process_id,
+            timeout_s=self.join_timeout,
         )

@@ -1,13 +1,14 @@
-"""Measure a train step on several devices and processes, with several steps in a call, and of several seeds together.
+"""Measure a train step on several devices and processes.
 
-`python -m experiments.scaling` makes devices of the processor; with `--on accelerator` it takes those that there are.
+`python -m experiments.scaling` makes devices of the processor, which takes two CPU cores about six minutes; with
+`--on accelerator` it takes those that there are.
 """
 
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import App, Parameter
 
@@ -15,8 +16,8 @@ from experiments.command import run
 from experiments.device_line import ANY_DEVICE, DeviceOptions, show_device
 from experiments.option_types import Many, Whole
 from experiments.progress import Bar, make_console, say
-from experiments.sharing.cases import Case, Measured, Platform, environment_of, run_case
-from experiments.sharing.report import markdown, write
+from experiments.sharing.cases import Case, Platform, Style, environment_of, run_case
+from experiments.sharing.report import ScalingReport
 from experiments.systems import expand
 from madsep_jax.errors import InputError
 
@@ -26,7 +27,7 @@ from madsep_jax.errors import InputError
 class ScalingOptions:
     """What to measure, and where to keep the results."""
 
-    system: str = "dws-3-16"
+    system: str = "mad"
     """System to train, by the names of `experiments.ablation`."""
 
     preset: str = "quick"
@@ -38,7 +39,7 @@ class ScalingOptions:
     processes: Annotated[tuple[int, ...], Many] = (1, 2)
     """Processes that share the devices."""
 
-    styles: Annotated[tuple[Literal["jit", "pmap"], ...], Many] = ("jit", "pmap")
+    styles: Annotated[tuple[Style, ...], Many] = ("jit", "pmap")
     """How devices share a batch."""
 
     batch: Annotated[int, Whole] = 8
@@ -47,14 +48,8 @@ class ScalingOptions:
     batch_per_device: Annotated[bool, Parameter(negative=(), show_default=False)] = False
     """The batch size is that of each device."""
 
-    steps_per_call: Annotated[tuple[int, ...], Many] = (1, 16)
-    """Steps in one call; others than 1 on one device, by jit."""
-
-    seeds: Annotated[tuple[int, ...], Many] = (1, 5)
-    """Seeds trained together; others than 1 on one device, by jit."""
-
     steps: Annotated[int, Whole] = 20
-    """Timed steps of each case and round."""
+    """Timed steps of each case, style and round."""
 
     rounds: Annotated[int, Whole] = 3
     """How often each case is measured, in turns."""
@@ -66,10 +61,10 @@ class ScalingOptions:
     """Folder of scaling.json, table.md and the plot."""
 
     def __post_init__(self) -> None:
-        for name in ("devices", "processes", "steps_per_call", "seeds"):
+        for name in ("devices", "processes"):
             values = getattr(self, name)
             if not values or min(values) < 1:
-                raise InputError(f"--{name.replace('_', '-')}: found {list(values)}, expected numbers of at least 1")
+                raise InputError(f"--{name}: found {list(values)}, expected numbers of at least 1")
         for name in ("batch", "steps", "rounds"):
             if getattr(self, name) < 1:
                 raise InputError(f"--{name}: found {getattr(self, name)}, expected at least 1")
@@ -80,29 +75,25 @@ class ScalingOptions:
                 raise InputError(f"--batch: found {self.batch}, expected a multiple of the {count} devices")
         if len(expand((self.system,), (), (), self.preset)) != 1:
             raise InputError(f"--system: found {self.system!r}, expected one system")
+        if not self.cases():
+            raise InputError(f"--devices: found {list(self.devices)}, expected multiples of the processes")
 
     def cases(self) -> list[Case]:
         """Return what is measured. Devices that the processes cannot share equally are left out."""
-        found = [
-            self._case(self.batch * devices if self.batch_per_device else self.batch, style, processes, devices)
-            for style in self.styles
+        return [
+            Case(
+                system=self.system,
+                preset=self.preset,
+                batch=self.batch * devices if self.batch_per_device else self.batch,
+                processes=processes,
+                devices=devices,
+                styles=self.styles,
+                steps=self.steps,
+            )
             for processes in self.processes
             for devices in self.devices
             if devices % processes == 0
         ]
-        found += [self._case(self.batch, steps_per_call=steps) for steps in self.steps_per_call if steps > 1]
-        return found + [self._case(self.batch, seeds=seeds) for seeds in self.seeds if seeds > 1]
-
-    def _case(
-        self,
-        batch: int,
-        style: Literal["jit", "pmap"] = "jit",
-        processes: int = 1,
-        devices: int = 1,
-        steps_per_call: int = 1,
-        seeds: int = 1,
-    ) -> Case:
-        return Case(self.system, self.preset, batch, style, processes, devices, steps_per_call, seeds, self.steps)
 
 
 _DEFAULTS = ScalingOptions()
@@ -111,23 +102,17 @@ app = App(name="scaling", usage="Usage: python -m experiments.scaling [OPTIONS]"
 
 @app.default
 def scaling(options: ScalingOptions = _DEFAULTS, device: DeviceOptions = ANY_DEVICE) -> None:
-    """Measure a train step on several devices and processes, and with several steps or seeds in a call."""
-    console = make_console()
+    """Measure a train step on several devices and processes: its time, and what each device keeps of its speed."""
+    console, cases = make_console(), options.cases()
     show_device(console, device, environment_of(options.on))
-    measured = [Measured(case) for case in options.cases()]
-    if not measured:
-        raise InputError(f"--devices: found {list(options.devices)}, expected multiples of the processes")
-    settings = {**asdict(options), "out": options.out.name}
-    with Bar(console, "scaling", options.rounds * len(measured)) as bar:
+    report = ScalingReport.of(cases, {**asdict(options), "out": options.out.name})
+    with Bar(console, "scaling", options.rounds * len(cases)) as bar:
         for _ in range(options.rounds):
-            for one in measured:
-                found = run_case(one.case, options.on)
-                one.step_s.append(found["step_s"])
-                one.compile_s.append(found["compile_s"])
-                one.loss = found["loss"]
+            for case in cases:
+                report.add(case, run_case(case, options.on))
                 bar.advance()
-            write(measured, settings, options.out)
-    say(console, markdown(measured, settings))
+        report.write(options.out)
+    say(console, report.markdown())
     say(console, f"Results: {options.out}/ (scaling.json, table.md, scaling.png)")
 
 

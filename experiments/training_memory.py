@@ -20,7 +20,7 @@ from experiments.device_line import ANY_DEVICE, DeviceOptions, show_device
 from experiments.option_types import Many, Whole
 from experiments.progress import Bar, make_console, say
 from experiments.systems import expand, fields_of
-from madsep_jax.config import RunConfig
+from madsep_jax.config import DwsMaskerConfig, RunConfig
 from madsep_jax.config_io import override
 from madsep_jax.environment import environment
 from madsep_jax.errors import InputError
@@ -31,7 +31,9 @@ from madsep_jax.train import init_state, jit_train_step, make_train_step, zero_b
 
 _GIB = 2**30
 _CAPTION = (
-    "As the compiler plans it: the state with its parameters and the batch, what the step needs beside them, and both."
+    "As the compiler plans it, nothing is run. Held: parameters, the optimiser's state and the batch. Temporary: what "
+    "the step needs beside them at its peak. Total: both. Remat: keep only each block's input for the gradient; the "
+    "fast form of the DWS blocks, which is for float32, does so in any case."
 )
 
 
@@ -55,8 +57,9 @@ class MemoryOptions:
     accumulate: Annotated[tuple[int, ...], Many] = (1,)
     """Parts of a batch that are taken one after the other."""
 
-    operations: Literal["auto", "plain", "fast"] = "plain"
-    """Form of the operations. The fast DWS blocks compute again what lies inside them in any case."""
+    operations: Annotated[tuple[Literal["plain", "fast"], ...], Many] = ("plain", "fast")
+    """Forms of the operations. The fast one of the DWS blocks is for float32, and computes again what lies inside them
+    in any case."""
 
     out: Annotated[Path, Parameter(alias="-o")] = Path("runs") / "training_memory"
     """Folder of training_memory.json and table.md."""
@@ -64,18 +67,32 @@ class MemoryOptions:
     def __post_init__(self) -> None:
         if len(expand((self.system,), (), (), self.preset)) != 1:
             raise InputError(f"--system: found {self.system!r}, expected one system")
-        if not self.precisions or not self.accumulate:
-            raise InputError("--precisions and --accumulate: found nothing, expected at least one of each")
+        for name in ("precisions", "accumulate", "operations"):
+            if not getattr(self, name):
+                raise InputError(f"--{name}: found nothing, expected at least one")
 
     def configs(self) -> list[RunConfig]:
-        """Return the variants, each with and without remat. Raises InputError where one cannot be."""
-        base = override(
-            preset_config(self.preset), {"training.batch_size": self.batch, "compute.operations": self.operations}
-        )
+        """Return the variants, each with and without remat. Raises InputError where one cannot be.
+
+        The fast form of the DWS blocks has neither, nor bfloat16.
+        """
+        base = override(preset_config(self.preset), {"training.batch_size": self.batch})
         config = override(base, fields_of(self.system, base))
+        is_dws = isinstance(config.masker, DwsMaskerConfig)
         return [
-            override(config, {"compute.precision": precision, "compute.remat": remat, "training.accumulation": parts})
-            for precision, parts, remat in itertools.product(self.precisions, self.accumulate, (False, True))
+            override(
+                config,
+                {
+                    "compute.operations": form,
+                    "compute.precision": precision,
+                    "compute.remat": remat,
+                    "training.accumulation": parts,
+                },
+            )
+            for form, precision, parts, remat in itertools.product(
+                self.operations, self.precisions, self.accumulate, (False, True)
+            )
+            if not (is_dws and form == "fast" and (remat or precision == "bfloat16"))
         ]
 
 
@@ -119,6 +136,7 @@ def planned_memory(config: RunConfig) -> dict[str, Any]:
     plan = compiled.memory_analysis()
     held = plan.argument_size_in_bytes + plan.output_size_in_bytes - plan.alias_size_in_bytes
     return {
+        "operations": config.compute.operations,
         "precision": config.compute.precision,
         "remat": "yes" if config.compute.remat else "no",
         "parts": config.training.accumulation,

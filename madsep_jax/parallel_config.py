@@ -46,13 +46,17 @@ class ProcessesConfig:
     """Processes in all."""
     number: int | None = None
     """Number of this process, from 0."""
+    timeout_s: int = 300
+    """How long to wait for the other processes."""
 
     def __post_init__(self) -> None:
         given = [name for name in ("coordinator", "count", "number") if getattr(self, name) is not None]
         if given and len(given) < 3:
             raise InputError(f"ProcessesConfig: found {given[0]}, expected coordinator, count and number together")
         if given:
-            require(":" in str(self.coordinator), self, "coordinator", "HOST:PORT")
+            host, _, port = str(self.coordinator).rpartition(":")
+            require(bool(host) and port.isdecimal() and int(port) < 2**16, self, "coordinator", "HOST:PORT")
             count, number = int(self.count or 0), int(self.number or 0)
             require(count > 0, self, "count", "a positive number of processes")
             require(0 <= number < count, self, "number", f"0 to {count - 1}")
+        require(self.timeout_s > 0, self, "timeout_s", "a positive number of seconds")

@@ -6,24 +6,27 @@ Arguments: a JSON object of what to run, and the .npz file to write. Prints noth
 import dataclasses
 import json
 import sys
+from pathlib import Path
 
 import jax
 import numpy as np
 from tame_state import tame_state
 from tiny import DWS, GRU, magnitudes
 
+from madsep_jax.checkpoint import save_checkpoint
 from madsep_jax.config import ParallelConfig, ProcessesConfig
 from madsep_jax.config_io import override
 from madsep_jax.fitting import fit_seeds
 from madsep_jax.parallel import make_layout
 from madsep_jax.parallel.layout import compile_layout
 from madsep_jax.parallel.processes import join_processes, process_shard
-from madsep_jax.parallel.program import group_steps
+from madsep_jax.parallel.program import Program, group_steps, stack_batches, stack_states, state_of_seed
 from madsep_jax.train import Batch, init_state
 
 SYSTEMS = {
     "dws": {},
     "mad": {},
+    "twinnet": {"masker.twin": True},
     "ris": {"masker.recurrent_iterations": 3, "masker.recurrent_tolerance": 1e-3},
 }
 
@@ -36,7 +39,10 @@ def batch(number, config):
 
 
 def train(case):
-    """Losses of all steps, and the state after the last."""
+    """Losses of all steps; the state after the last, and the share of it that each device has; by name.
+
+    Of several seeds that are trained together, the last one's.
+    """
     base = DWS if case["system"] == "dws" else GRU
     changes = {
         "training.batch_size": 8,
@@ -53,30 +59,48 @@ def train(case):
         size = len(array) // count
         return array[number * size : (number + 1) * size].astype(dtype)
 
-    steps = case.get("steps", 20)
+    steps, seeds = case.get("steps", 20), case.get("seeds", 1)
+    together = seeds > 1
     batches = [jax.tree.map(own, batch(step, config)) for step in range(steps)]
-    layout = make_layout(config, parallel)
-    state = layout.place_state(tame_state(init_state(config), dtype))
+    if together:
+        batches = [stack_batches([one] * seeds) for one in batches]
+    program = Program(parallel.steps_per_call, seeds if together else None)
+    layout = make_layout(config, parallel, program)
+    configs = [override(config, {"training.seed": config.training.seed + number}) for number in range(seeds)]
+    states = [tame_state(init_state(one), dtype) for one in configs]
+    state = layout.place_state(stack_states(states) if together else states[0])
     placed = (layout.place_batch(group) for group in group_steps(batches, parallel.steps_per_call))
     first = layout.place_batch(next(group_steps(batches, parallel.steps_per_call)))
-    program, _ = compile_layout(layout, state, first)
+    call, _ = compile_layout(layout, state, first)
     losses = []
 
     def report(_, values):
-        losses.append(list(values[0].values()))
+        losses.append(list(values[-1].values()))
 
-    state = fit_seeds(state, program, placed, report, lambda step: False, lambda state: None, done=0)
-    return np.array(losses), layout.whole_state(state)
+    state = fit_seeds(state, call, placed, report, lambda step: False, lambda state: None, done=0, seeds=seeds)
+    shares = {f"share of {name}": share_of(leaf) for name, leaf in named(state).items()}
+    whole = layout.whole_state(state)
+    whole = state_of_seed(whole, seeds - 1) if together else whole
+    if "checkpoint" in case:
+        save_checkpoint(Path(case["checkpoint"]), config, whole)
+    arrays = {name: np.asarray(leaf) for name, leaf in named(whole).items()}
+    return {"losses": np.array(losses), **shares, **arrays}
+
+
+def named(state):
+    state = dataclasses.replace(state, dropout_key=jax.random.key_data(state.dropout_key), gradient=None)
+    return {jax.tree_util.keystr(key): leaf for key, leaf in jax.tree_util.tree_leaves_with_path(state)}
+
+
+def share_of(leaf):
+    """How much of an array each device has; pmap's has an axis of the devices."""
+    return np.array(leaf.addressable_shards[0].data.size / leaf.size)
 
 
 def main(cases, path):
     arrays = {}
     for name, case in cases["cases"].items():
-        losses, state = train(case)
-        state = dataclasses.replace(state, dropout_key=jax.random.key_data(state.dropout_key), gradient=None)
-        leaves = jax.tree_util.tree_leaves_with_path(state)
-        arrays |= {f"{name}|{jax.tree_util.keystr(key)}": np.asarray(leaf) for key, leaf in leaves}
-        arrays[f"{name}|losses"] = losses
+        arrays |= {f"{name}|{key}": array for key, array in train(case).items()}
     np.savez(path, **arrays)
 
 

@@ -23,6 +23,7 @@ NEEDED = {
     "compile_time": [],
     "couplings": ["--checkpoint", "none", "--out", "none"],
     "device_report": ["--peer", "none"],
+    "dispatch": [],
     "evaluate": ["--data", "none", "--estimates", "none"],
     "evaluation_speed": [],
     "input_throughput": ["--prepared", "none"],

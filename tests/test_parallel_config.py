@@ -8,7 +8,6 @@ from madsep_jax.config import ParallelConfig, ProcessesConfig
 from madsep_jax.config_io import override
 from madsep_jax.errors import InputError
 from madsep_jax.parallel.devices import chosen_devices, sharing_devices, with_scaled_batch
-from madsep_jax.parallel.processes import join_processes, process_shard
 
 BAD = [
     (lambda: ParallelConfig(style="map"), "ParallelConfig.style: found 'map', expected 'jit' or 'pmap'"),
@@ -17,6 +16,8 @@ BAD = [
     (lambda: ParallelConfig(steps_per_call=0), "steps_per_call: found 0, expected a positive number of steps"),
     (lambda: ProcessesConfig(coordinator="a:1"), "found coordinator, expected coordinator, count and number together"),
     (lambda: ProcessesConfig(coordinator="a", count=2, number=0), "coordinator: found 'a', expected HOST:PORT"),
+    (lambda: ProcessesConfig(coordinator="a:b", count=2, number=0), "coordinator: found 'a:b', expected HOST:PORT"),
+    (lambda: ProcessesConfig(timeout_s=0), "timeout_s: found 0, expected a positive number of seconds"),
     (lambda: ProcessesConfig(coordinator="a:1", count=2, number=2), "number: found 2, expected 0 to 1"),
     (lambda: override(DWS, {"training.accumulation": 3}), "accumulation: found 3, expected a divisor of the batch"),
     (lambda: chosen_devices(99), "ParallelConfig.devices: found 99, expected at most the"),
@@ -37,13 +38,3 @@ def test_devices_share_a_batch_equally(monkeypatch):
     scaled = with_scaled_batch(DWS, ParallelConfig(batch="scaled"))
     assert scaled.training.batch_size == 6
     assert with_scaled_batch(DWS, ParallelConfig()) == DWS
-
-
-def test_alone_is_the_default():
-    join_processes(ProcessesConfig())
-    assert process_shard() == (0, 1)
-
-
-def test_no_other_processes_is_one_line():
-    with pytest.raises(InputError, match="the processes did not find each other"):
-        join_processes(ProcessesConfig(distributed=True))

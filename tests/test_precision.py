@@ -6,19 +6,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tame_state import tame_state
 from tiny import DWS, GRU, magnitudes
 
 from madsep_jax import DilatedConfig
 from madsep_jax.config_io import override
 from madsep_jax.errors import InputError
+from madsep_jax.gradient import make_gradient
 from madsep_jax.ops.shared_batch import is_shared
 from madsep_jax.train import Batch, init_state, make_train_step
 
 PLAIN = {"compute.operations": "plain"}
 SYSTEMS = {
-    "dws": override(DWS, PLAIN),
+    "dws": override(DWS, {**PLAIN, "masker.layers": 2}),
     "gru": override(GRU, PLAIN),
     "fast gru": override(GRU, {"compute.operations": "fast"}),
+    "twinnet": override(GRU, {**PLAIN, "masker.twin": True}),
+    "ris": override(GRU, {**PLAIN, "masker.recurrent_iterations": 2, "masker.recurrent_tolerance": 1e-4}),
     "dilated": dataclasses.replace(GRU, masker=DilatedConfig(role="system", blocks=2, channels=8, groups=2)),
 }
 
@@ -32,18 +36,15 @@ def one_step(config):
     return jax.jit(make_train_step(config))(init_state(config), batch(config))
 
 
-@pytest.mark.parametrize("system", ["dws", "gru", "dilated"])
+@pytest.mark.parametrize("system", list(SYSTEMS))
 def test_bfloat16_keeps_state_and_loss_in_float32(system):
+    """Parameters, the optimiser's state, the statistics, the gradient and the loss."""
     config = SYSTEMS[system]
     low = override(config, {"compute.precision": "bfloat16"})
-    state, metrics = one_step(low)
-    for leaf in jax.tree.leaves((state.params, state.batch_stats, state.opt_state, metrics)):
+    text, (state, metrics) = jax.make_jaxpr(make_train_step(low), return_shape=True)(init_state(low), batch(low))
+    assert "bf16" in str(text)
+    for leaf in jax.tree.leaves((state.params, state.batch_stats, state.opt_state, state.gradient, metrics)):
         assert leaf.dtype in (jnp.float32, jnp.int32)
-    _, expected = one_step(config)
-    assert float(metrics["loss"]) == pytest.approx(float(expected["loss"]), rel=0.05)
-    assert float(metrics["loss"]) != float(expected["loss"])
-    text = str(jax.make_jaxpr(make_train_step(low))(init_state(low), batch(low)))
-    assert "bf16" in text
     assert "bf16" not in str(jax.make_jaxpr(make_train_step(config))(init_state(config), batch(config)))
 
 
@@ -54,17 +55,39 @@ def test_tf32_is_refused_on_a_cpu():
         one_step(override(DWS, {"compute.precision": "tf32"}))
 
 
+@pytest.mark.parametrize("system", ["dws", "fast gru"])
+def test_bfloat16_trains(system):
+    """The loss falls, and nearly as far as in float32."""
+
+    def losses(precision):
+        config = override(SYSTEMS[system], {"compute.precision": precision, "training.learning_rate": 3e-3})
+        step, state, found = jax.jit(make_train_step(config)), init_state(config), []
+        for _ in range(15):
+            state, metrics = step(state, batch(config))
+            found.append(float(metrics["loss"]))
+        return found
+
+    low, exact = losses("bfloat16"), losses("float32")
+    assert low[-1] < 0.9 * low[0]
+    assert low[-1] == pytest.approx(exact[-1], rel=0.05)
+
+
 @pytest.mark.parametrize("system", list(SYSTEMS))
-def test_remat_changes_no_result(system):
-    """Up to rounding: the gradient's norm tells of all parameters."""
+def test_remat_changes_no_gradient(system, float64):
     config = SYSTEMS[system]
-    (state, metrics), (expected, expected_metrics) = (
-        one_step(override(config, {"compute.remat": True})),
-        one_step(config),
-    )
-    for name, value in expected_metrics.items():
-        assert float(metrics[name]) == pytest.approx(float(value), rel=1e-4), name
-    assert jax.tree.structure(state.params) == jax.tree.structure(expected.params)
+    state, both = tame_state(init_state(config), "float64"), batch(config)
+
+    def gradient(remat):
+        return jax.jit(make_gradient(override(config, {"compute.remat": remat})))(state, both)
+
+    found, expected = gradient(True), gradient(False)
+    largest = max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(expected.params))
+    assert largest > 0
+    for (path, a), b in zip(
+        jax.tree_util.tree_leaves_with_path(found.params), jax.tree.leaves(expected.params), strict=True
+    ):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-10 * largest, err_msg=jax.tree_util.keystr(path))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10), found.batch_stats, expected.batch_stats)
 
 
 def test_remat_takes_less_memory():

@@ -1,1 +1,1 @@
-"""What `experiments.scaling` is made of."""
+"""What `experiments.scaling` and `experiments.dispatch` are made of."""

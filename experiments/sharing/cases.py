@@ -1,14 +1,12 @@
-"""One way to share out a training among devices and processes, and its measurement in processes of its own."""
+"""A training on so many devices and processes, and its measurement in processes of its own."""
 
 import json
 import os
 import socket
-import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,9 +15,10 @@ _PROJECT = Path(__file__).parents[2]
 _LIMIT_S = 3600
 
 Platform = Literal["cpu", "accelerator"]
+Style = Literal["jit", "pmap"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Case:
     """What is trained, and on what."""
 
@@ -27,40 +26,17 @@ class Case:
     preset: str
     batch: int
     """Sequences of a step, those of all devices together."""
-    style: Literal["jit", "pmap"] = "jit"
     processes: int = 1
     devices: int = 1
     """Of all processes together; each has as many."""
-    steps_per_call: int = 1
-    seeds: int = 1
-    """More than one are trained together."""
+    styles: tuple[Style, ...] = ("jit",)
+    """Measured in the same processes, step by step in turn."""
     steps: int = 20
-    """Timed steps."""
-
-
-@dataclass
-class Measured:
-    """The rounds of a case."""
-
-    case: Case
-    step_s: list[float] = field(default_factory=list)
-    """Of each round the median time of a step of one seed."""
-    compile_s: list[float] = field(default_factory=list)
-    loss: float | None = None
-    """Of the first step (and seed): the same in all cases with the same batch. Later ones magnify rounding."""
-
-    @property
-    def median_step_s(self) -> float:
-        """Median of the rounds."""
-        return statistics.median(self.step_s)
-
-    def row(self) -> dict[str, Any]:
-        """Return it as JSON values."""
-        return {**asdict(self), "median_step_s": self.median_step_s}
+    """Timed steps of each style."""
 
 
 def run_case(case: Case, platform: Platform) -> dict[str, Any]:
-    """Measure a case in new processes; returns what the first one has written.
+    """Measure a case in new processes; returns what the first one has written (`experiments.sharing.measure`).
 
     Raises:
         RuntimeError: where a process fails, with what it said.
@@ -92,10 +68,9 @@ def environment_of(platform: Platform) -> dict[str, Any]:
     """Return what `madsep_jax.environment.environment` finds in a new process: this one leaves the devices to them."""
     code = "import json; from madsep_jax.environment import environment; print(json.dumps(environment()))"
     variables = {"JAX_PLATFORMS": "cpu"} if platform == "cpu" else {}
-    path = os.pathsep.join(filter(None, [str(_PROJECT), os.environ.get("PYTHONPATH")]))
     started = subprocess.run(
         [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": path, **variables},
+        env={**os.environ, "PYTHONPATH": _path(), **variables},
         capture_output=True,
         text=True,
         check=False,
@@ -108,33 +83,18 @@ def environment_of(platform: Platform) -> dict[str, Any]:
 def _environment(case: Case, platform: Platform, number: int) -> dict[str, str]:
     """A CPU is made into as many devices as the case has; of accelerators, each process sees its own."""
     own = case.devices // case.processes
-    path = os.pathsep.join(filter(None, [str(_PROJECT), os.environ.get("PYTHONPATH")]))
     if platform == "cpu":
         flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={own}"
-        return {**os.environ, "PYTHONPATH": path, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags.strip()}
+        return {**os.environ, "PYTHONPATH": _path(), "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags.strip()}
     visible = ",".join(str(device) for device in range(number * own, (number + 1) * own))
-    return {**os.environ, "PYTHONPATH": path, "CUDA_VISIBLE_DEVICES": visible}
+    return {**os.environ, "PYTHONPATH": _path(), "CUDA_VISIBLE_DEVICES": visible}
+
+
+def _path() -> str:
+    return os.pathsep.join(filter(None, [str(_PROJECT), os.environ.get("PYTHONPATH")]))
 
 
 def _free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1]
-
-
-def efficiency(measured: Measured, all_measured: Sequence[Measured], scaled: bool) -> float | None:
-    """Return how much of one device's speed each device keeps; None where one device was not measured alone.
-
-    The batch is constant, or scaled with the devices.
-    """
-    case = measured.case
-    alone = [
-        other.median_step_s
-        for other in all_measured
-        if other.case.devices == 1
-        and (other.case.style, other.case.steps_per_call, other.case.seeds)
-        == (case.style, case.steps_per_call, case.seeds)
-    ]
-    if not alone:
-        return None
-    return alone[0] / measured.median_step_s / (1 if scaled else case.devices)

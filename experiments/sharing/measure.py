@@ -1,60 +1,78 @@
 """Measure one case in this process; `experiments.sharing.cases` starts it.
 
-Arguments: the case as JSON, the file for the result, the coordinator's HOST:PORT, and the number of this process.
+Arguments: the case as JSON, the file for the result, the coordinator's HOST:PORT, and the number of this process. The
+result has the environment and, for each style, the seconds of each step and of compiling, and the first step's loss.
 """
 
 import json
-import statistics
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 
-from experiments.sharing.cases import Case
-from experiments.systems import fields_of
-from madsep_jax.config import ParallelConfig, ProcessesConfig, RunConfig
-from madsep_jax.config_io import override
+from experiments.sharing.cases import Case, Style
+from experiments.timing.cases import Case as TrainCase
+from experiments.timing.cases import make_batch
+from madsep_jax.compilation_cache import without_compilation_cache
+from madsep_jax.config import ParallelConfig, ProcessesConfig
+from madsep_jax.environment import environment
 from madsep_jax.parallel.layout import compile_layout, make_layout
 from madsep_jax.parallel.processes import is_first_process, join_processes, process_shard
-from madsep_jax.parallel.program import Program, group_steps, stack_batches, stack_states
 from madsep_jax.presets import preset_config
 from madsep_jax.train import Batch, init_state
 
-_UNTIMED_CALLS = 2
+_UNTIMED_STEPS = 2
+
+
+class StyledTraining:
+    """The training of a case in one style, each step waited for."""
+
+    def __init__(self, case: Case, style: Style) -> None:
+        """Compile it."""
+        frames = preset_config(case.preset).sequences.frames
+        one = TrainCase.of(case.system, "train", case.batch, frames, case.preset)
+        layout = make_layout(one.config, ParallelConfig(style=style))
+        self._state = layout.place_state(init_state(one.config))
+        self._batch = layout.place_batch(_own_part(make_batch(one.config, one.dtype)))
+        with without_compilation_cache():
+            start = time.perf_counter()
+            self._call, _ = compile_layout(layout, self._state, self._batch)
+            self.loss = self._step()  # which pmap of several processes is compiled by
+            self.compile_s = time.perf_counter() - start
+        self.step_s: list[float] = []
+
+    def run(self) -> None:
+        """Time a step."""
+        start = time.perf_counter()
+        self._step()
+        self.step_s.append(time.perf_counter() - start)
+
+    def _step(self) -> float:
+        self._state, metrics = jax.block_until_ready(self._call(self._state, self._batch))
+        return float(metrics["loss"])
 
 
 def measure(case: Case) -> dict[str, Any]:
-    """Train for the case's steps on one batch, waiting for each call."""
-    base = override(preset_config(case.preset), {"training.batch_size": case.batch})
-    config = override(base, fields_of(case.system, base))
-    program = Program(case.steps_per_call, case.seeds if case.seeds > 1 else None)
-    layout = make_layout(config, ParallelConfig(style=case.style, steps_per_call=case.steps_per_call), program)
-    states = [init_state(override(config, {"training.seed": seed})) for seed in range(case.seeds)]
-    state = layout.place_state(stack_states(states) if case.seeds > 1 else states[0])
-    one = _batch(config)
-    one = stack_batches([one] * case.seeds) if case.seeds > 1 else one
-    batch = layout.place_batch(next(group_steps([one] * case.steps_per_call, case.steps_per_call)))
-    call, compile_s = compile_layout(layout, state, batch)
-    seconds, losses = [], []
-    for _ in range(_UNTIMED_CALLS + max(case.steps // case.steps_per_call, 1)):
-        start = time.perf_counter()
-        state, metrics = jax.block_until_ready(call(state, batch))
-        seconds.append((time.perf_counter() - start) / (case.steps_per_call * case.seeds))
-        losses.append(float(np.ravel(jax.device_get(metrics["loss"]))[0]))
-    return {"step_s": statistics.median(seconds[_UNTIMED_CALLS:]), "compile_s": compile_s, "loss": losses[0]}
+    """Train in all styles of a case, step by step in turn."""
+    trainings = {style: StyledTraining(case, style) for style in case.styles}
+    for number in range(_UNTIMED_STEPS + case.steps):
+        for training in trainings.values():
+            training.run()
+            if number < _UNTIMED_STEPS:
+                training.step_s.clear()
+    found = {
+        style: {"step_s": training.step_s, "compile_s": training.compile_s, "loss": training.loss}
+        for style, training in trainings.items()
+    }
+    return {"environment": environment(), "styles": found}
 
 
-def _batch(config: RunConfig) -> Batch:
-    """Return this process's sequences of a batch of noise."""
-    size, sequences, bins = config.training.batch_size, config.sequences, config.signal.bins
+def _own_part(batch: Batch) -> Batch:
+    """Return this process's sequences."""
     number, count = process_shard()
-    rows = slice(number * size // count, (number + 1) * size // count)
-    mix_BSF = np.random.default_rng(0).gamma(0.5, 1.0, (size, sequences.frames, bins)).astype(np.float32)
-    voice_BTF = 0.5 * mix_BSF[:, sequences.context : sequences.context + sequences.target_frames]
-    return Batch(mix_BSF[rows], voice_BTF[rows])
+    return jax.tree.map(lambda array: array[number * len(array) // count : (number + 1) * len(array) // count], batch)
 
 
 def main(case: Case, result: Path, coordinator: str, number: int) -> None:

@@ -34,8 +34,8 @@ def train_block(
     if not _is_mixed(x_BTWC):
         x_BTWC, parameters, kept_BC = _of_one_type(x_BTWC, parameters, kept_BC)
     if _is_mixed(x_BTWC) or not _may_run_fast(parameters, operations):
-        run = functools.partial(dws_block, pool=pool)
-        return (jax.checkpoint(run) if remat else run)(parameters, as_array(x_BTWC), None, kept_BC)
+        run = functools.partial(_plain_block, pool=pool)
+        return (jax.checkpoint(run) if remat else run)(parameters, x_BTWC, kept_BC)
     if isinstance(x_BTWC, jax.Array) and x_BTWC.shape[-1] == 1:
         return fast_first_block(parameters, x_BTWC[..., 0], kept_BC, pool=pool)
     return fast_dws_block(parameters, x_BTWC, kept_BC, pool=pool)
@@ -89,6 +89,12 @@ def evaluate_blocks(
     if not _may_run_fast(parameters_L, operations):
         return dws_blocks(parameters_L, x_BTWC, moments_L, **form)[0]
     return folded_blocks(parameters_L, x_BTWC, moments_L, **form)
+
+
+def _plain_block(
+    parameters: BlockParameters, x_BTWC: jax.Array | Upsampled, kept_BC: jax.Array | None, pool: int
+) -> tuple[jax.Array, BlockMoments]:
+    return dws_block(parameters, as_array(x_BTWC), None, kept_BC, pool=pool)
 
 
 def _may_run_fast(parameters: BlockParameters, operations: Operations) -> bool:

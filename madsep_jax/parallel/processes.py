@@ -1,11 +1,16 @@
 """Several processes that train together: how they find each other, and which part of a batch is whose."""
 
+import socket
+import time
+
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
 from madsep_jax.config import ProcessesConfig
 from madsep_jax.errors import InputError
+
+_ASK_AGAIN_S = 0.2
 
 
 def join_processes(config: ProcessesConfig) -> None:
@@ -18,15 +23,38 @@ def join_processes(config: ProcessesConfig) -> None:
     """
     if not (config.distributed or config.coordinator):
         return
+    if config.coordinator and config.number:  # the first process is the coordinator
+        _wait_for_coordinator(config.coordinator, config.timeout_s)
     jax.config.update("jax_cpu_collectives_implementation", "gloo")  # other devices bring their own
     try:
-        jax.distributed.initialize(config.coordinator, config.count, config.number)
+        jax.distributed.initialize(
+            config.coordinator, config.count, config.number, initialization_timeout=config.timeout_s
+        )
     except (RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(
             f"ProcessesConfig.distributed: the processes did not find each other ({reason}), expected Slurm, Open MPI, "
             "a Cloud TPU, or coordinator, count and number"
         ) from None
+
+
+def _wait_for_coordinator(address: str, timeout_s: float) -> None:
+    """Wait until the first process listens: JAX would end this one with a stack trace where it never does."""
+    host, _, port = address.rpartition(":")
+    until = time.monotonic() + timeout_s
+    while True:
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=max(until - time.monotonic(), 0.1)).close()
+        except OSError as error:
+            reason = error.strerror or str(error)
+        else:
+            return
+        if time.monotonic() > until:
+            raise InputError(
+                f"ProcessesConfig.coordinator: found nothing that listens at {address} within {timeout_s} s "
+                f"({reason}), expected process 0 of the same training"
+            )
+        time.sleep(_ASK_AGAIN_S)
 
 
 def process_shard() -> tuple[int, int]:
