@@ -1,6 +1,7 @@
 """Every command first says on which device it computes, and ends where it must not."""
 
 import importlib
+import io
 import pkgutil
 
 import pytest
@@ -66,7 +67,7 @@ def test_it_says_the_device_first_and_ends_where_it_is_the_wrong_one(command, tm
 
 
 def shown(options, found=None):
-    console = Console(record=True, width=40, file=open("/dev/null", "w"))  # noqa: SIM115
+    console = Console(record=True, width=40, file=io.StringIO())
     show_device(console, options, found)
     return console.export_text()
 
