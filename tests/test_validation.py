@@ -141,7 +141,7 @@ def test_held_out_songs_are_another_experiment(run, first, songs, capsys):
         (("--schedule", "exponential"), "ScheduleConfig.final_learning_rate: found 0.0, expected more than 0"),
         (
             ("--schedule", "cosine", "--warmup-steps", "999"),
-            "ScheduleConfig.warmup_steps: found 999, expected less",
+            "expected more than the 999 of the warm-up",
         ),
         (("--profile", "0"), "--profile: found 0, expected at least 1"),
         (("--validate-every", "1", "--validation-songs", "3"), "--validation-songs 3: found 3 training songs"),
@@ -159,8 +159,8 @@ def test_a_schedule_runs_over_each_row_s_own_training(run, tmp_path):
     assert run(out, *options) == 0
     lines = [json.loads(line) for line in (out / "rows" / ROW / "train.jsonl").read_text().splitlines()]
     share = (np.arange(len(lines)) - 2) / (len(lines) - 2)
-    expected = 1e-5 + (1e-4 - 1e-5) * (1 + np.cos(np.pi * share)) / 2
-    expected[:2] = 1e-4 * np.arange(1, 3) / 3
+    expected = 1e-5 + (1e-3 - 1e-5) * (1 + np.cos(np.pi * share)) / 2  # from the preset's rate
+    expected[:2] = 1e-3 * np.arange(1, 3) / 3
     np.testing.assert_allclose([line["learning_rate"] for line in lines], expected, rtol=1e-5)
     schedule = load_config(out / "rows" / ROW / "checkpoint").training.schedule
     assert (schedule.kind, schedule.steps) == ("cosine", len(lines))
@@ -168,7 +168,7 @@ def test_a_schedule_runs_over_each_row_s_own_training(run, tmp_path):
 
 def test_an_early_end_is_in_the_table(run, tmp_path):
     """With a delta that no loss improves by, the first validation is the best."""
-    out, options = tmp_path / "out", ("--epochs", "4", "--validation-songs", "1", "--validation-loss")
+    out, options = tmp_path / "out", ("--set", "training.epochs=4", "--validation-songs", "1", "--validation-loss")
     stopping = ("--early-stopping-patience", "1", "--early-stopping-min-delta", "1e6")
     assert run(out, *options, *stopping) == 0
     (row,) = [one for one in json.loads((out / "results.json").read_text())["rows"] if one["config"]]
