@@ -21,8 +21,9 @@ from data_pipelines.sources import SongSpectrograms
 from experiments.command import run
 from experiments.save_options import SaveOptions
 from experiments.train_row import train_row
-from madsep_jax.config import ParallelConfig
+from madsep_jax.config import ParallelConfig, ProcessesConfig
 from madsep_jax.config_io import override
+from madsep_jax.parallel.processes import join_processes
 
 STEPS = 200
 
@@ -54,6 +55,7 @@ def end_later(seconds, number):
 
 
 def work(folder, case):
+    join_processes(ProcessesConfig(**case.get("processes", {})))
     number = getattr(signal, case.get("signal", "SIGKILL"))
     after, delay = case.get("kill", (-1, 0.0))
     if after is None:
