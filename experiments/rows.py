@@ -66,6 +66,8 @@ class RowResult:
     validation: list[dict[str, float]] | None = None
     """Scores during training: the step, dB by metric, and the seconds that it took."""
     config: dict | None = field(default=None, repr=False)
+    environment: dict | None = field(default=None, repr=False)
+    """Device and versions that it was run with (`madsep_jax.environment`)."""
 
     @property
     def failed(self) -> bool:
