@@ -50,7 +50,8 @@ def ablation(options: AblationOptions = _DEFAULTS) -> int:
     """
     if options.launch.launcher:
         jax.config.update("jax_platforms", "cpu")  # the accelerator is for the jobs
-    join_processes(options.sharing.processes())
+    else:
+        join_processes(options.sharing.processes())
     console = make_console(quiet=not is_first_process())
     console.print(describe_device())
     plan = make_plan(options)

@@ -10,6 +10,7 @@ from rich.text import Text
 from data_pipelines.order import TrainingOrder
 from experiments import estimate
 from experiments.assignment import parse_assignment
+from experiments.launching.executor import import_submitit
 from experiments.options import AblationOptions
 from experiments.prepared_songs import PreparedTraining
 from experiments.rows import REFERENCES, Row
@@ -140,6 +141,7 @@ def _require_positive(options: AblationOptions) -> None:
 
 
 def _require_whole_jobs(options: AblationOptions) -> None:
+    import_submitit()
     sharing = options.sharing
     for name, given in (("distributed", sharing.distributed), ("coordinator", sharing.coordinator is not None)):
         if given:

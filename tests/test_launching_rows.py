@@ -26,8 +26,8 @@ def shared(tmp_path_factory):
     return folder
 
 
-def command(shared, out, *systems, more=()):
-    arguments = ["--data", str(shared / "songs"), "--cache", str(shared / "cache"), "--out", str(out), "--batch", "2"]
+def command(shared, out, *systems, more=(), cache="cache"):
+    arguments = ["--data", str(shared / "songs"), "--cache", str(shared / cache), "--out", str(out), "--batch", "2"]
     arguments += ["--systems", *systems, "--steps", "3", "--processes", "1", *more, "--set"]
     arguments += ["signal.sample_rate=8000", "signal.window_length=257", "signal.hop_length=48"]
     return [sys.executable, "-m", "experiments.ablation", *arguments, "signal.fft_length=512"]
@@ -83,10 +83,10 @@ def test_a_job_that_is_killed_and_a_launcher_that_is_killed(shared, tmp_path):
 
 @pytest.mark.slow
 def test_two_commands_in_one_new_folder(shared, tmp_path):
-    """Two plain processes at the same time: each row is run once, and the table has all of them."""
+    """Two plain processes at the same time, and no spectrograms yet: each row is run once, the table has all."""
     out = tmp_path / "out"
     both = [
-        subprocess.Popen(command(shared, out, *systems), cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        subprocess.Popen(command(shared, out, *systems, cache="new"), cwd=ROOT, stdout=subprocess.PIPE, text=True)
         for systems in (("dws-0-2", "dae", "dws-1-4"), ("dae", "dws-1-4", "mad"))
     ]
     texts = [process.communicate(timeout=600)[0] for process in both]

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from experiments.claims import row_groups
 from experiments.experiment_folder import ExperimentFolder
-from experiments.launching.executor import import_submitit, submit
+from experiments.launching.executor import submit
 from experiments.launching.options import LaunchOptions
 from experiments.launching.record import JobRecord
 from experiments.launching.row_command import RowCommand, read_end
@@ -39,7 +39,6 @@ def launch(plan: Plan, folder: ExperimentFolder, options: AblationOptions, conso
 
     A row that is finished, or that a process or another job is at, is not submitted.
     """
-    import_submitit()
     launcher = _Launcher(plan, folder, options)
     finished = -1
     try:
