@@ -15,7 +15,7 @@ from experiments.seed_table import seed_markdown, seed_terminal
 from experiments.table import csv_table, markdown_table, terminal_table
 from madsep_jax.config import SignalConfig
 from madsep_jax.config_io import to_dict
-from madsep_jax.environment import environment
+from madsep_jax.environment import describe_machine, environment
 from madsep_jax.files import write_json, write_text
 
 
@@ -84,9 +84,7 @@ def show(console: Console, plan: Plan, results: Sequence[RowResult], *, with_cap
 
 def _machines(results: Sequence[RowResult]) -> str:
     """Return what the rows were run on; those of before this was written down, on what this process runs on."""
-    found = [result.environment or environment() for result in results] or [environment()]
-    texts = [f"{one['device']}, {one['cpu_cores']} CPU cores, jax {one['versions']['jax']}" for one in found]
-    return "; ".join(dict.fromkeys(texts))
+    return "; ".join(dict.fromkeys(describe_machine(result.environment) for result in results)) or describe_machine()
 
 
 def _protocol(results: Sequence[RowResult]) -> str:

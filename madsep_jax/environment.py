@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import platform
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -44,6 +45,12 @@ def describe_device() -> str:
     """Return backend and devices in one line, for a command to print first."""
     found = environment()
     return f"{found['backend']}: {found['device_count']} × {found['device']}, {found['cpu_cores']} CPU cores"
+
+
+def describe_machine(found: Mapping[str, Any] | None = None) -> str:
+    """Return device, CPU cores and JAX of an `environment`, or of this process, for the caption of a result."""
+    found = found or environment()
+    return f"{found['device']}, {found['cpu_cores']} CPU cores, jax {found['versions']['jax']}"
 
 
 def _version(package: str) -> str | None:
