@@ -15,6 +15,7 @@ from cyclopts import App, Parameter
 
 from experiments.command import INTERRUPTED, run
 from experiments.device_line import ANY_DEVICE, DeviceOptions, show_device
+from experiments.host_allocator import keep_freed_memory
 from experiments.option_types import Many, ManyOrNone, Whole
 from experiments.progress import Bar, make_console, say
 from experiments.systems import expand
@@ -59,6 +60,10 @@ class ThroughputOptions:
 
     peer: Literal["torch"] | None = None
     """Time PyTorch as well, eager, on the same weights, after comparing its outputs with ours."""
+
+    keep_freed_memory: Annotated[bool, Parameter(negative=())] = False
+    """Have the C library keep the memory that both sides free, for their next step; glibc gives large arrays back to
+    the system otherwise, and asks for each anew."""
 
     steps: Annotated[int, Whole] = 20
     """Timed steps of each variant."""
@@ -110,6 +115,8 @@ def throughput(options: ThroughputOptions = _DEFAULTS, device: DeviceOptions = A
     """
     console = make_console()
     cases = options.cases()
+    if options.keep_freed_memory and not keep_freed_memory():
+        raise InputError("--keep-freed-memory: found another C library, expected glibc")
     out = options.out or Path("runs") / f"throughput-{options.preset}"
     with_torch = options.peer == "torch"
     if with_torch:

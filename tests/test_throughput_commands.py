@@ -109,6 +109,17 @@ def test_forms_are_timed_though_torch_does_not_have_the_system(tmp_path):
         assert row["median_s"] is None
 
 
+@pytest.mark.parametrize("is_glibc", [True, False])
+def test_freed_memory_is_kept_where_asked_for(tmp_path, capsys, monkeypatch, is_glibc):
+    calls = []
+    monkeypatch.setattr(throughput, "keep_freed_memory", lambda: calls.append(1) or is_glibc)
+    asked = [*SMALL, "-o", str(tmp_path), "--systems", "dae", "--modes", "forward", "--keep-freed-memory"]
+    assert throughput.main(asked) == (0 if is_glibc else 2)
+    assert len(calls) == 1
+    assert ("`--keep-freed-memory`" in (tmp_path / "table.md").read_text()) if is_glibc else not any(tmp_path.iterdir())
+    assert ("expected glibc" in capsys.readouterr().err) != is_glibc
+
+
 def test_double_precision(tmp_path):
     size = ["--systems", "dae", "--batches", "1", "--lengths", "24", "--modes", "forward"]
     found = run_throughput(tmp_path, *size, "--precisions", "float32", "float64")

@@ -61,10 +61,11 @@ def _place(work: Case | VariantResult) -> tuple[str, str, str, int, int]:
 
 
 def _how(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what has to agree. A switch that is off is left out, for files of before there was one."""
     options = {
         name: list(value) if isinstance(value, tuple) else value
         for name, value in settings["options"].items()
-        if name not in _OF_CASES
+        if name not in _OF_CASES and value is not False
     }
     return {**settings, "options": options}
 

@@ -25,6 +25,8 @@ CAPTION = (
     "tuned`: channels last, in-place activations, fused Adam. Ratios: time over PyTorch's, below 1 is faster."
 )
 
+_KEPT = " Memory that either side freed was kept for its next step (`--keep-freed-memory`)."
+
 _NOT_IN_TERMINAL = ("parameters", "GFLOP", "steps", "sequences/s", "compile (s)")
 
 
@@ -101,7 +103,8 @@ class Report:
         machine = describe_machine()
         torch = self.settings.get("torch")
         machine += f", PyTorch {torch['version']}" if torch else ""
-        return f"{machine}. Peak: {peaks}. {CAPTION}"
+        kept = self.settings.get("options", {}).get("keep_freed_memory")
+        return f"{machine}. Peak: {peaks}. {CAPTION}{_KEPT if kept else ''}"
 
     def markdown(self) -> str:
         """Return the table in markdown, its caption below."""
