@@ -12,9 +12,9 @@ import pytest
 pytest.importorskip("tensorboardX")
 pytest.importorskip("cyclopts")
 
-from experiments import agreement  # noqa: E402
-from experiments.agreement import Agreement, Wishes  # noqa: E402
-from experiments.stop_signals import Stopped, StopSignals  # noqa: E402
+from experiments import agreement
+from experiments.agreement import Agreement, Wishes
+from experiments.stop_signals import Stopped, StopSignals
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
@@ -61,7 +61,6 @@ def test_long_work_is_left_at_once():
     with StopSignals() as signals:
         with pytest.raises(Stopped), signals.ending_at_once():
             os.kill(os.getpid(), signal.SIGTERM)
-            pytest.fail("goes on")
         with pytest.raises(Stopped), signals.ending_at_once():
             pytest.fail("begins")
 
