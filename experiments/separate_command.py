@@ -33,6 +33,9 @@ class SeparateOptions:
     checkpoint: Path
     """Folder of a trained separator: a checkpoint, or a row of the ablation (runs/…/rows/…)."""
 
+    which: Literal["latest", "best"] = "latest"
+    """Which of the folder's checkpoints: of the last step, or the one with the best score."""
+
     format: Literal["wav", "flac"] = "wav"
     """Format of the files."""
 
@@ -73,7 +76,7 @@ def separate(
     plans = plan_songs(songs, options)
     if options.compilation_cache:
         use_compilation_cache()
-    config, variables = load_model(find_checkpoint(options.checkpoint))
+    config, variables = load_model(find_checkpoint(options.checkpoint), options.which)
     compiled: set[int] = set()
     with Bar(console, "songs", len(plans)) as bar:
         for plan in plans:

@@ -35,8 +35,7 @@ class OrbaxSteps:
         self._shown, self._folder = folder, folder.absolute()
         self._step: int | None = None
         self._under_way = False
-        self._log_filter = _NotFromOrbax()
-        logging.getLogger("absl").addFilter(self._log_filter)
+        logging.getLogger("absl").addFilter(_NOT_FROM_ORBAX)  # for good: its threads may outlive the manager
         self._manager = ocp.CheckpointManager(
             self._folder, options=_reading() if keep is None else self._writing(keep), item_names=(*items, _NOTES)
         )
@@ -127,7 +126,6 @@ class OrbaxSteps:
                 raise
         finally:
             self._manager.close()
-            logging.getLogger("absl").removeFilter(self._log_filter)
 
     def _writing(self, keep: Keep) -> ocp.CheckpointManagerOptions:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -176,6 +174,9 @@ class _NotFromOrbax(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         return f"{os.sep}orbax{os.sep}" not in record.pathname
+
+
+_NOT_FROM_ORBAX = _NotFromOrbax()
 
 
 def _reading() -> ocp.CheckpointManagerOptions:

@@ -3,7 +3,9 @@
 import csv
 import importlib.util
 import json
+import os
 import shutil
+import signal
 
 import pytest
 
@@ -153,6 +155,39 @@ def test_interrupted_training_continues_to_the_same_result(run, first, tmp_path,
         assert again[name]["scores"] == before[name]["scores"]
     log = [trained(place / "rows" / row.name) for place in (out, first)]
     assert log[0] == log[1]
+
+
+def test_sigterm_saves_the_training_and_scores_nothing(run, first, tmp_path, monkeypatch, capsys):
+    """Exit code 0, one line, no result of the row; started again it comes to the same scores."""
+    out = shutil.copytree(first, tmp_path / "out")
+    shutil.rmtree(out / "rows" / "dws-1-4-seed0")
+    reporter = ablation.step_reporter
+
+    def terminated(bar, batch_size):
+        report = reporter(bar, batch_size)
+
+        def on_step(number, metrics):
+            report(number, metrics)
+            if number == 1:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        return on_step
+
+    before = signal.getsignal(signal.SIGTERM)
+    with monkeypatch.context() as patch:
+        patch.setattr(ablation, "step_reporter", terminated)
+        assert run(out, "dws-1-4") == 0
+    assert signal.getsignal(signal.SIGTERM) == before
+    row = out / "rows" / "dws-1-4-seed0"
+    (done,) = (int(path.name) for path in (row / "checkpoint").iterdir() if path.is_dir())
+    assert done in (1, 2)
+    assert steps(out, row.name) == list(range(1, done + 1))
+    line = f"ablation: stopped, step {done} of 3 is saved; start the same command again to continue\n"
+    assert capsys.readouterr().err.endswith(line)
+    assert sorted(path.name for path in row.iterdir()) == ["checkpoint", "tensorboard", "train.jsonl"]
+    assert run(out, "dws-1-4") == 0
+    assert steps(out, row.name) == [1, 2, 3]
+    assert rows(out)["dws-1-4"]["scores"] == rows(first)["dws-1-4"]["scores"]
 
 
 def test_diverged_rows_are_marked_and_the_next_one_runs(run, tmp_path, capsys):
