@@ -7,6 +7,8 @@ import os
 import shutil
 import signal
 
+import jax
+import numpy as np
 import pytest
 
 pytest.importorskip("soundfile")
@@ -19,6 +21,7 @@ from tiny_songs import make_songs  # noqa: E402
 
 from experiments import ablation, train_ahead  # noqa: E402
 from experiments.call_meter import MEASURED  # noqa: E402
+from madsep_jax.checkpoint import load_model  # noqa: E402
 
 REFERENCES = ["mixture", "ideal ratio mask"]
 
@@ -205,7 +208,7 @@ def test_diverged_rows_are_marked_and_the_next_one_runs(run, tmp_path, capsys):
     assert "dws-0-2-seed0: loss is " in capsys.readouterr().out
 
 
-def test_seeds_are_trained_together(run, first, scoring_here, tmp_path, monkeypatch):
+def test_seeds_are_trained_together(run, first, tmp_path, monkeypatch):
     """Two seeds in one program, two steps in a call: the first is the row of the same seed that was trained alone."""
     out = tmp_path / "out"
     monkeypatch.setattr(train_ahead, "train_row", None)  # is not to be called
@@ -219,6 +222,16 @@ def test_seeds_are_trained_together(run, first, scoring_here, tmp_path, monkeypa
     assert together == pytest.approx(alone, rel=1e-4)
     assert losses(out / "rows" / "dws-1-4-seed1") != pytest.approx(alone, rel=1e-4)
     assert "Mean ± standard deviation" in (out / "table.md").read_text()
+
+
+def test_several_steps_in_a_call_change_nothing(run, first, tmp_path):
+    """Bit for bit, with dropout; three steps by two leave a smaller last call."""
+    out = tmp_path / "out"
+    assert run(out, "dws-1-4", more=["--steps-per-call", "2"]) == 0
+    found, expected = (folder / "rows" / "dws-1-4-seed0" for folder in (out, first))
+    assert losses(found) == losses(expected)
+    (_, variables), (_, expected_variables) = (load_model(row / "checkpoint") for row in (found, expected))
+    jax.tree.map(np.testing.assert_array_equal, variables, expected_variables)
 
 
 def trained(row):
