@@ -17,10 +17,10 @@ for package in ("cyclopts", "tabulate", "tensorboardX", "matplotlib", "tensorflo
 if importlib.util.find_spec("museval") is None:  # importing it would need ffmpeg
     pytest.skip("museval is not installed", allow_module_level=True)
 
+from logged import trained  # noqa: E402
 from tiny_songs import make_songs  # noqa: E402
 
 from experiments import ablation, train_ahead  # noqa: E402
-from experiments.call_meter import MEASURED  # noqa: E402
 from madsep_jax.checkpoint import load_model  # noqa: E402
 
 REFERENCES = ["mixture", "ideal ratio mask"]
@@ -232,12 +232,6 @@ def test_several_steps_in_a_call_change_nothing(run, first, tmp_path):
     assert losses(found) == losses(expected)
     (_, variables), (_, expected_variables) = (load_model(row / "checkpoint") for row in (found, expected))
     jax.tree.map(np.testing.assert_array_equal, variables, expected_variables)
-
-
-def trained(row):
-    """The lines of its log, without what is measured."""
-    lines = [json.loads(line) for line in (row / "train.jsonl").read_text().splitlines()]
-    return [{name: value for name, value in line.items() if name not in MEASURED} for line in lines]
 
 
 def losses(row):
