@@ -35,6 +35,12 @@ def caption(plan: Plan, results: Sequence[RowResult]) -> str:
             f"Scaled-down signal: {base.signal.sample_rate:,} Hz and {base.signal.bins} bins in place of "
             f"{full.sample_rate:,} Hz and {full.bins}; not comparable with published scores."
         )
+    rule = base.training.early_stopping
+    if rule.patience is not None:
+        lines.append(
+            f"A training ends after {rule.patience} validations without an improvement of the {rule.metric}; the "
+            f"checkpoint with the best one is scored."
+        )
     stopped = [f"{result.system}, seed {result.seed}: {result.steps:,}" for result in results if result.stopped_early]
     if stopped:
         lines.append(f"Stopped early, after steps: {'; '.join(stopped)}.")

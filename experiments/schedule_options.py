@@ -54,8 +54,8 @@ def with_schedules(rows: Iterable[Row], steps_of: Callable[[RunConfig], int]) ->
     """
     found = []
     for row in rows:
-        if row.config is not None:
-            row = replace(row, config=with_schedule_steps(row.config, steps_of(row.config)))
-            learning_rate(row.config.training)
-        found.append(row)
+        config = row.config and with_schedule_steps(row.config, steps_of(row.config))
+        if config:
+            learning_rate(config.training)
+        found.append(replace(row, config=config))
     return found

@@ -156,11 +156,11 @@ def restore_training(
             if not damaged:
                 return None
             raise damaged[max(damaged)]
-    for newer, error in damaged.items():
+    for newer, reason in damaged.items():
         aside = folder / f"damaged-{newer}"
         shutil.rmtree(aside, ignore_errors=True)
         (folder / str(newer)).rename(aside)
-        warn(f"{error}; moved to {aside.name}, going on from step {step}")
+        warn(f"{reason}; moved to {aside.name}, going on from step {step}")
     return restored
 
 

@@ -47,7 +47,7 @@ def _summed_losses(
 ) -> dict[str, jax.Array]:
     """Return the sum over the sequences that count of the loss and of each of its parts."""
     read_BSF, target_BTF = input_and_target(jnp.asarray(batch.mix_BSF), jnp.asarray(batch.voice_BTF), loss)
-    found = build_model(model).apply(variables, read_BSF, train=False)
+    found: Any = build_model(model).apply(variables, read_BSF, train=False)
     outputs = (found.voice_BTF, found.masker_BTF, found.accompaniment_BTF)
 
     def of_one(outputs_TF: Any, target_TF: jax.Array, read_SF: jax.Array) -> dict[str, jax.Array]:

@@ -1,8 +1,8 @@
 """Train a tiny system in this process; what the tests of interruptions start, kill, and start again.
 
-Arguments: the folder, and a JSON object of what differs from the usual run. Prints a line for each step where `"talk"`
-is given. `"kill"` is [after how many steps of this process, how many seconds later]: then it kills itself; with None
-for the steps, the seconds count from before the checkpoint is read.
+Arguments: the folder, and a JSON object of what differs from the usual run; or none, to serve many requests, see
+`serve`. Prints a line for each step where `"talk"` is given. `"kill"` is [after how many steps of this process, how
+many seconds later]: then it kills itself; with None for the steps, they count from before the checkpoint is read.
 """
 
 import json
@@ -83,9 +83,37 @@ class Command:
 
     name = ("worker",)
 
+    def __init__(self, folder, case):
+        self.work = folder, case
+
     def __call__(self, argv, **options):
-        return work(sys.argv[1], json.loads(sys.argv[2]))
+        return work(*self.work)
+
+
+def serve():
+    """Run each request in a process of its own, forked from this one, where all imports are done already.
+
+    A request is a line of JSON: folder, case, and a file for the output and for the errors. Answers are a line with the
+    process's number, and one with its exit code.
+    """
+    import data_pipelines.tensorflow_cpu  # noqa: F401
+
+    print("ready", flush=True)
+    for line in sys.stdin:
+        folder, case, *files = json.loads(line)
+        child = os.fork()
+        if child == 0:
+            for number, path in enumerate(files, 1):
+                os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+            code = run(Command(folder, case))
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+        print(child, flush=True)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 
 
 if __name__ == "__main__":
-    sys.exit(run(Command()))
+    if len(sys.argv) > 1:
+        sys.exit(run(Command(sys.argv[1], json.loads(sys.argv[2]))))
+    serve()

@@ -3,8 +3,12 @@
 import csv
 import importlib.util
 import json
+import os
 import shutil
+import signal
 
+import jax
+import numpy as np
 import pytest
 
 pytest.importorskip("soundfile")
@@ -13,10 +17,11 @@ for package in ("cyclopts", "tabulate", "tensorboardX", "matplotlib", "tensorflo
 if importlib.util.find_spec("museval") is None:  # importing it would need ffmpeg
     pytest.skip("museval is not installed", allow_module_level=True)
 
+from logged import trained  # noqa: E402
 from tiny_songs import make_songs  # noqa: E402
 
 from experiments import ablation, train_ahead  # noqa: E402
-from experiments.call_meter import MEASURED  # noqa: E402
+from madsep_jax.checkpoint import load_model  # noqa: E402
 
 REFERENCES = ["mixture", "ideal ratio mask"]
 
@@ -155,6 +160,38 @@ def test_interrupted_training_continues_to_the_same_result(run, first, tmp_path,
     assert log[0] == log[1]
 
 
+def test_sigterm_saves_the_training_and_scores_nothing(run, first, tmp_path, monkeypatch, capsys):
+    """Exit code 0, one line, no result of the row; started again it comes to the same scores."""
+    out = shutil.copytree(first, tmp_path / "out")
+    shutil.rmtree(out / "rows" / "dws-1-4-seed0")
+    reporter = ablation.step_reporter
+
+    def terminated(bar, batch_size):
+        report = reporter(bar, batch_size)
+
+        def on_step(number, metrics):
+            report(number, metrics)
+            if number == 1:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        return on_step
+
+    before = signal.getsignal(signal.SIGTERM)
+    with monkeypatch.context() as patch:
+        patch.setattr(ablation, "step_reporter", terminated)
+        assert run(out, "dws-1-4", more=["--save-every-steps", "1"]) == 0
+    assert signal.getsignal(signal.SIGTERM) == before
+    row = out / "rows" / "dws-1-4-seed0"
+    assert [path.name for path in (row / "checkpoint").iterdir() if path.is_dir()] == ["1"]
+    assert steps(out, row.name) == [1]
+    line = "ablation: stopped, step 1 of 3 is saved; start the same command again to continue\n"
+    assert capsys.readouterr().err.endswith(line)
+    assert sorted(path.name for path in row.iterdir()) == ["checkpoint", "tensorboard", "train.jsonl"]
+    assert run(out, "dws-1-4") == 0
+    assert steps(out, row.name) == [1, 2, 3]
+    assert rows(out)["dws-1-4"]["scores"] == rows(first)["dws-1-4"]["scores"]
+
+
 def test_diverged_rows_are_marked_and_the_next_one_runs(run, tmp_path, capsys):
     out = tmp_path / "out"
     assert run(out, "dws-0-2", "dws-0-1", steps=4, learning_rate=1e38) == 0
@@ -186,10 +223,14 @@ def test_seeds_are_trained_together(run, first, tmp_path, monkeypatch):
     assert "Mean ± standard deviation" in (out / "table.md").read_text()
 
 
-def trained(row):
-    """The lines of its log, without what is measured."""
-    lines = [json.loads(line) for line in (row / "train.jsonl").read_text().splitlines()]
-    return [{name: value for name, value in line.items() if name not in MEASURED} for line in lines]
+def test_several_steps_in_a_call_change_nothing(run, first, tmp_path):
+    """Bit for bit, with dropout; three steps by two leave a smaller last call."""
+    out = tmp_path / "out"
+    assert run(out, "dws-1-4", more=["--steps-per-call", "2"]) == 0
+    found, expected = (folder / "rows" / "dws-1-4-seed0" for folder in (out, first))
+    assert losses(found) == losses(expected)
+    (_, variables), (_, expected_variables) = (load_model(row / "checkpoint") for row in (found, expected))
+    jax.tree.map(np.testing.assert_array_equal, variables, expected_variables)
 
 
 def losses(row):

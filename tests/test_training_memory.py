@@ -8,17 +8,33 @@ pytest.importorskip("cyclopts")
 pytest.importorskip("tabulate")
 
 from experiments import training_memory
+from experiments.training_memory import MemoryOptions
 
-SMALL = ["--system", "dws-2-4", "--preset", "quick", "--batch", "2", "--precisions", "float32"]
+SMALL = ["--system", "dws-6-4", "--preset", "quick", "--batch", "2"]
 
 
-def test_each_variant_has_its_bytes(tmp_path, capsys):
-    assert training_memory.main([*SMALL, "--out", str(tmp_path / "out")]) == 0
-    found = json.loads((tmp_path / "out" / "training_memory.json").read_text())["bytes"]
-    assert [row["remat"] for row in found] == ["no", "yes"]
-    for row in found:
-        assert row["total"] == row["held"] + row["temporary"] > 0
+def test_remat_takes_less_memory(tmp_path, capsys):
+    """Of six blocks in a loop, the plain form keeps all that lies between; computed again, their inputs."""
+    arguments = [*SMALL, "--precisions", "float32", "--operations", "plain"]
+    assert training_memory.main([*arguments, "--out", str(tmp_path / "out")]) == 0
+    kept, again = json.loads((tmp_path / "out" / "training_memory.json").read_text())["bytes"]
+    assert (kept["remat"], again["remat"]) == ("no", "yes")
+    assert again["temporary"] < 0.8 * kept["temporary"]
+    assert again["held"] == kept["held"] > 0
+    assert kept["total"] == kept["held"] + kept["temporary"]
     assert (tmp_path / "out" / "table.md").read_text().strip() in capsys.readouterr().out
+
+
+def test_the_fast_blocks_have_one_variant():
+    found = [config.compute for config in MemoryOptions().configs()]
+    assert [(one.operations, one.precision, one.remat) for one in found] == [
+        ("plain", "float32", False),
+        ("plain", "float32", True),
+        ("plain", "bfloat16", False),
+        ("plain", "bfloat16", True),
+        ("fast", "float32", False),
+    ]
+    assert len(MemoryOptions(system="mad").configs()) == 8
 
 
 def test_bad_options_are_one_line(tmp_path, capsys):

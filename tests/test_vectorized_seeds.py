@@ -39,40 +39,39 @@ def batch(seed, step, config):
     return in_float64(Batch(mix_BSF, 0.5 * mix_BSF[:, middle]))
 
 
-def train(config, program, state, batches):
-    """Train on one device; returns the state and each step's metrics of each seed."""
+def train(config, program, runs):
+    """Train each of (state, batches) on one device, by one program; the states and each step's metrics of each seed."""
     layout = make_layout(config, ParallelConfig(devices=1, steps_per_call=program.steps), program)
-    groups = [layout.place_batch(group) for group in group_steps(batches, program.steps)]
-    state = layout.place_state(state)
-    call, _ = compile_layout(layout, state, groups[0])
-    seen = []
-    state = fit_seeds(
-        state,
-        call,
-        groups,
-        lambda step, values: seen.append((step, values)),
-        save_due=lambda step: False,
-        save=lambda state: None,
-        done=0,
-        seeds=program.seeds or 1,
-    )
-    return layout.whole_state(state), seen
+    call, found = None, []
+    for state, batches in runs:
+        groups = [layout.place_batch(group) for group in group_steps(batches, program.steps)]
+        state = layout.place_state(state)
+        call = call or compile_layout(layout, state, groups[0])[0]
+        seen = []
+        state = fit_seeds(
+            state,
+            call,
+            groups,
+            lambda step, values, seen=seen: seen.append((step, values)),
+            save_due=lambda step: False,
+            save=lambda state: None,
+            done=0,
+            seeds=program.seeds or 1,
+        )
+        found.append((layout.whole_state(state), seen))
+    return found
 
 
 @pytest.mark.parametrize("system", ["dws", "ris"])
 def test_each_seed_is_trained_as_alone(system, float64):
     """With dropout (DWS) and with an end of the recurrent inference of each seed's own; two steps in a call."""
     configs = [of_seed(SYSTEMS[system], seed) for seed in range(SEEDS)]
-    together, seen = train(
-        configs[0],
-        Program(steps=2, seeds=SEEDS),
-        stack_states([tame_state(init_state(config), "float64") for config in configs]),
-        [stack_batches([batch(seed, step, configs[0]) for seed in range(SEEDS)]) for step in range(STEPS)],
-    )
+    states = [tame_state(init_state(config), "float64") for config in configs]
+    of_all = [stack_batches([batch(seed, step, configs[0]) for seed in range(SEEDS)]) for step in range(STEPS)]
+    ((together, seen),) = train(configs[0], Program(steps=2, seeds=SEEDS), [(stack_states(states), of_all)])
     assert [step for step, _ in seen] == list(range(1, STEPS + 1))
-    for seed, config in enumerate(configs):
-        batches = [batch(seed, step, config) for step in range(STEPS)]
-        alone, expected = train(config, Program(), tame_state(init_state(config), "float64"), batches)
+    runs = [(state, [batch(seed, step, configs[0]) for step in range(STEPS)]) for seed, state in enumerate(states)]
+    for seed, (alone, expected) in enumerate(train(configs[0], Program(), runs)):
         for (_, values), (_, (of_one,)) in zip(seen, expected, strict=True):
             assert values[seed] == pytest.approx(of_one, rel=1e-9)
         assert_same(state_of_seed(together, seed), dataclasses.replace(alone, gradient=None))

@@ -15,13 +15,14 @@ for package in ("cyclopts", "tensorboardX", "tensorflow", "soundfile"):
 
 from hypothesis import given  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
+from logged import without_measured  # noqa: E402
 from tiny import GRU, SEQUENCES, SIGNAL, magnitudes  # noqa: E402
 
 from data_pipelines.features import TrackFeatures  # noqa: E402
 from data_pipelines.sources import SongSpectrograms  # noqa: E402
 from data_pipelines.waiting import TimedBatches  # noqa: E402
 from experiments import call_meter, train_row  # noqa: E402
-from experiments.call_meter import MEASURED, CallMeter, memory_in_use  # noqa: E402
+from experiments.call_meter import CallMeter, memory_in_use  # noqa: E402
 from experiments.calls import call_sizes, group_calls  # noqa: E402
 from experiments.process_memory import process_memory  # noqa: E402
 from experiments.stop_signals import Stopped  # noqa: E402
@@ -78,10 +79,6 @@ def train(folder, *configs, steps_per_call=1, on_step=lambda step, values: None,
 
 def folders(folder, configs):
     return [folder / str(config.training.seed) for config in configs]
-
-
-def without_measured(lines):
-    return [{name: value for name, value in line.items() if name not in MEASURED} for line in lines]
 
 
 def steps_of(folder):

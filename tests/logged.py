@@ -1,0 +1,15 @@
+"""The log of a training, as far as it is the same in every run."""
+
+import json
+
+from experiments.call_meter import MEASURED
+
+
+def without_measured(lines):
+    """The lines, without times and memory."""
+    return [{name: value for name, value in line.items() if name not in MEASURED} for line in lines]
+
+
+def trained(row):
+    """Those that a row's training has left, in order."""
+    return without_measured([json.loads(line) for line in (row / "train.jsonl").read_text().splitlines()])
