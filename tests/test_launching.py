@@ -137,6 +137,25 @@ def test_sigterm_reaches_the_command(jobs):
     assert jobs.runs() == ["mad-seed0"] * 2
 
 
+def test_an_interrupt_ends_the_jobs_which_save(jobs, monkeypatch, capsys):
+    jobs.behave("mad-seed0", "touch $FAKE/started; trap 'touch $FAKE/saved; exit 0' TERM; sleep 20 & wait")
+    sleep = time.sleep
+
+    def interrupted(seconds):
+        if (jobs.folder / "started").exists() and not jobs_ended:
+            jobs_ended.append(True)
+            raise KeyboardInterrupt
+        sleep(seconds)
+
+    jobs_ended = []
+    monkeypatch.setattr(time, "sleep", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        jobs.launch("mad")
+    assert (jobs.folder / "saved").exists()
+    assert "Ending the jobs, which save how far they are." in capsys.readouterr().out
+    assert not (jobs.out / "rows" / "mad-seed0" / "row.json").exists()
+
+
 def test_shares_of_the_machine(monkeypatch):
     cores = sorted(os.sched_getaffinity(0))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5,6,7")

@@ -26,9 +26,9 @@ def shared(tmp_path_factory):
     return folder
 
 
-def command(shared, out, *systems, more=(), cache="cache"):
+def command(shared, out, *systems, more=(), cache="cache", steps=3):
     arguments = ["--data", str(shared / "songs"), "--cache", str(shared / cache), "--out", str(out), "--batch", "2"]
-    arguments += ["--systems", *systems, "--steps", "3", "--processes", "1", *more, "--set"]
+    arguments += ["--systems", *systems, "--steps", str(steps), "--processes", "1", *more, "--set"]
     arguments += ["signal.sample_rate=8000", "signal.window_length=257", "signal.hop_length=48"]
     return [sys.executable, "-m", "experiments.ablation", *arguments, "signal.fft_length=512"]
 
@@ -62,8 +62,8 @@ def test_jobs_give_the_results_of_one_process(shared, tmp_path):
 @pytest.mark.slow
 def test_a_job_that_is_killed_and_a_launcher_that_is_killed(shared, tmp_path):
     """The same command then finishes the experiment; a job outlives its launcher."""
-    out, more = tmp_path / "out", ["--launcher", "local", "--steps", "2000", "--set=training.learning_rate=1e-4"]
-    first = subprocess.Popen(command(shared, out, "dws-0-2", more=more), cwd=ROOT, start_new_session=True)
+    out, more = tmp_path / "out", ["--launcher", "local"]
+    first = subprocess.Popen(command(shared, out, "dws-0-2", more=more, steps=2000), cwd=ROOT, start_new_session=True)
     row = out / "rows" / "dws-0-2-seed0"
     wait_for(lambda: steps(row) >= 5)
     os.kill(first.pid, signal.SIGKILL)
@@ -71,11 +71,11 @@ def test_a_job_that_is_killed_and_a_launcher_that_is_killed(shared, tmp_path):
     before = steps(row)
     wait_for(lambda: steps(row) > before)
     process = int((row / "lock").read_text().split()[1])
-    plain = run(shared, out, "dws-0-2", more=["--steps", "2000", "--set=training.learning_rate=1e-4"])
+    plain = run(shared, out, "dws-0-2", steps=2000)
     assert f"dws-0-2-seed0: is being run by process {process} on " in plain.stdout
     assert plain.returncode == 0
     os.kill(process, signal.SIGKILL)
-    again = run(shared, out, "dws-0-2", more=more)
+    again = run(shared, out, "dws-0-2", more=more, steps=2000)
     assert again.returncode == 0, again.stdout + again.stderr
     assert scores(out)["dws-0-2", 0][0] == "done"
     assert [json.loads(line)["step"] for line in (row / "train.jsonl").read_text().splitlines()] == [*range(1, 2001)]

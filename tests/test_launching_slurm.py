@@ -19,6 +19,7 @@ import submitit  # noqa: E402
 from fake_jobs import Jobs  # noqa: E402
 from tiny_songs import make_songs  # noqa: E402
 
+from experiments.launching import record  # noqa: E402
 from experiments.launching.options import LaunchOptions  # noqa: E402
 from experiments.launching.record import slurm_state  # noqa: E402
 from madsep_jax.errors import InputError  # noqa: E402
@@ -38,6 +39,7 @@ def jobs(tmp_path, songs, monkeypatch):
     made.with_references = True
     submitit.SlurmJob.watcher.clear()
     submitit.SlurmJob.watcher._registered.clear()
+    monkeypatch.setattr(record, "_QUEUE_S", 1e-6)  # ask anew each time
     return made
 
 
@@ -63,12 +65,15 @@ def test_sbatch_is_asked_for_what_was_given(jobs):
     assert record["command"][-1] == "mad-seed0"
 
 
-def test_a_queued_row_is_not_submitted_again_and_a_lost_one_is(jobs, capsys):
+def test_a_queued_row_is_not_submitted_again_and_a_lost_one_is(jobs, capsys, monkeypatch):
     assert jobs.launch("mad", launcher="slurm", no_wait=True) == 0
     assert "3 rows are with jobs" in capsys.readouterr().out
     assert jobs.launch("mad", "dae", launcher="slurm", no_wait=True) == 0
     assert submitted(jobs) == ["100", "101", "102", "103"]
     (jobs.folder / "state" / "101").write_text("CANCELLED\n")  # of which squeue knows nothing any more
+    assert jobs.launch("mad", "dae", launcher="slurm", no_wait=True) == 0
+    assert len(submitted(jobs)) == 4  # nor does it of a job that it has got just now
+    monkeypatch.setattr(record, "_START_S", 0.0)
     assert jobs.launch("mad", "dae", launcher="slurm", no_wait=True) == 0
     assert submitted(jobs)[4:] == ["104"]
     assert "--job-name=madsep-ideal-ratio-mask" in (jobs.folder / "sbatch" / "104").read_text()
@@ -126,7 +131,7 @@ def wait_for(condition):
         ("OUT_OF_MEMORY", None, "ended"),
         (None, "PENDING", "queued"),
         (None, "RUNNING", "running"),
-        (None, None, "ended"),
+        (None, None, "unknown"),
         ("PREEMPTED", "PENDING", "queued"),
         ("PREEMPTED", None, "ended"),
     ],

@@ -2,7 +2,10 @@
 
 import logging
 import os
-from contextlib import nullcontext
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +36,7 @@ def submit(options: LaunchOptions, name: str, folder: Path, command: RowCommand)
     submitit = import_submitit()
     within_a_job = "SLURM_JOB_ID" in os.environ  # whose variables are not for the new one
     try:
-        with submitit.helpers.clean_env() if within_a_job else nullcontext():
+        with submitit.helpers.clean_env() if within_a_job else nullcontext(), _without_interrupts():
             return _executor(submitit, options, name, folder).submit(command)
     except (RuntimeError, OSError) as error:  # CalledProcessError's text is submitit's
         reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
@@ -49,6 +52,19 @@ def import_submitit() -> Any:
         raise InputError(message) from None
     logging.getLogger("submitit").setLevel(logging.ERROR)  # it repeats in warnings what is handled here
     return submitit
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Keep Ctrl-C, which reaches all processes of a terminal, from those started here: it is for the launcher."""
+    if threading.current_thread() is not threading.main_thread():  # which alone may say so
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _executor(submitit: Any, options: LaunchOptions, name: str, folder: Path) -> Any:

@@ -1,6 +1,8 @@
 """Give rows to jobs, wait for them, and collect what they have finished."""
 
 import dataclasses
+import os
+import signal
 import sys
 import time
 from collections import Counter
@@ -28,7 +30,7 @@ from experiments.report import show, update_report
 from experiments.rows import Row
 
 _POLL_S = 2.0
-_LEAVE_S = 10.0
+_LEAVE_S, _END_S = 10.0, 60.0
 #: A job that was stopped from outside has saved how far it had come, and its row is given to another one.
 _MOST_STARTS = 20
 FAILED = 1
@@ -55,8 +57,11 @@ def launch(plan: Plan, folder: ExperimentFolder, options: AblationOptions, conso
     except KeyboardInterrupt:
         if options.launch.launcher == "slurm":
             say(console, "The jobs go on. The same command waits for them again.")
+        else:
+            say(console, "Ending the jobs, which save how far they are.")
+            launcher.end_jobs()
         raise
-    launcher.take_leave()
+    launcher.wait_for_processes(_LEAVE_S)  # of finished rows, which are about to end
     show(console, plan, update_report(plan, folder), with_caption=True)
     return launcher.report_the_rest(states, console)
 
@@ -97,9 +102,16 @@ class _Launcher:
         """Whether anything is being run, or is to be."""
         return any(state.taken for state in states.values()) or any(self._is_due(one, states) for one in self._groups)
 
-    def take_leave(self) -> None:
-        """Wait for the processes of finished rows, which are about to end."""
-        until = time.monotonic() + _LEAVE_S
+    def end_jobs(self) -> None:
+        """End the jobs of this machine that this command has started."""
+        for job in self._submitted:
+            if not job.done():
+                os.kill(int(job.job_id), signal.SIGTERM)
+        self.wait_for_processes(_END_S)
+
+    def wait_for_processes(self, seconds: float) -> None:
+        """Wait for the processes of this machine that this command has started."""
+        until = time.monotonic() + seconds
         while self._options.launch.launcher == "local" and time.monotonic() < until:
             if all([job.done() for job in self._submitted]):
                 break

@@ -1,6 +1,8 @@
 """The job that a row was handed to, written down in the row's folder."""
 
 import dataclasses
+import functools
+import getpass
 import os
 import socket
 import subprocess
@@ -14,8 +16,10 @@ from madsep_jax.errors import InputError
 from madsep_jax.files import read_json, write_json
 
 _RECORD = "job.json"
-#: A job of another machine cannot be looked at, until it holds the lock of its row.
+#: Within this time Slurm, or a job of another machine by holding the lock of its row, shows that there is such a job.
 _START_S = 300.0
+#: Slurm is asked for all jobs at once, and no more often than this.
+_QUEUE_S = 15.0
 _ENDED = (
     *("COMPLETED", "FAILED", "TIMEOUT", "CANCELLED", "OUT_OF_MEMORY", "NODE_FAIL", "BOOT_FAIL", "DEADLINE", "REVOKED"),
 )
@@ -50,10 +54,14 @@ class JobRecord:
         if read_end(row_folder, self.job_id) is not None:
             return "ended"
         if self.launcher == "slurm":
-            return slurm_state(self.job_id, Path(self.log).parent)
+            state = slurm_state(self.job_id, Path(self.log).parent)
+            return "queued" if state == "unknown" and self._is_young() else state.replace("unknown", "ended")
         if self.host != socket.gethostname():
-            return "running" if time.time() - self.submitted < _START_S else "ended"
+            return "running" if self._is_young() else "ended"
         return "running" if _is_job_of_submitit(int(self.job_id)) else "ended"
+
+    def _is_young(self) -> bool:
+        return time.time() - self.submitted < _START_S
 
     def last_line(self) -> str:
         """Return the last line that the command has written, or Slurm about it."""
@@ -79,25 +87,32 @@ def read_record(row_folder: Path) -> JobRecord | None:
 
 
 def slurm_state(job_id: str, folder: Path) -> str:
-    """Ask Slurm: its accounting, and where that knows nothing (yet, or any more), its queue."""
+    """Ask Slurm: its accounting, and where that knows nothing (yet, or any more), its queue.
+
+    Returns:
+        `queued`, also where Slurm does not answer; `running`; `ended`; or `unknown` where it knows no such job.
+    """
     state = import_submitit().SlurmJob(folder, job_id).state.split()[0].rstrip("+")
     if state not in (*_ENDED, *_KNOWN_TO_SACCT):
-        state = _in_queue(job_id) or "ENDED"
-    if state in ("PENDING", "REQUEUED", "CONFIGURING", "UNKNOWN"):
+        queue = _queue(time.monotonic() // _QUEUE_S)
+        if queue is not None and job_id not in queue:
+            return "ended" if state == "PREEMPTED" else "unknown"
+        state = queue[job_id] if queue else "PENDING"
+    if state in ("PENDING", "REQUEUED", "CONFIGURING"):
         return "queued"
-    return "ended" if state in (*_ENDED, "ENDED", "PREEMPTED") else "running"
+    return "ended" if state in _ENDED else "running"
 
 
-def _in_queue(job_id: str) -> str | None:
-    """Return the state of a job in the queue; None where it is not there; UNKNOWN where Slurm does not answer."""
+@functools.lru_cache(maxsize=1)
+def _queue(moment: float) -> dict[str, str] | None:
+    """Return the states of the user's jobs in the queue; None where Slurm does not answer."""
+    command = ["squeue", "--noheader", "--format=%i %T", f"--user={getpass.getuser()}"]
     try:
-        command = ["squeue", "--noheader", "--format=%T", f"--jobs={job_id}"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return "UNKNOWN"
-    if done.returncode and "invalid job id" not in done.stderr.lower():
-        return "UNKNOWN"
-    return done.stdout.strip() or None
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    found = (line.split() for line in done.stdout.splitlines())
+    return {parts[0]: parts[1] for parts in found if len(parts) == 2}
 
 
 def _is_job_of_submitit(process: int) -> bool:
