@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from data_pipelines.tracks import Track
 from madsep_jax.audio import resample
 from madsep_jax.config import SignalConfig
 from madsep_jax.errors import InputError
+from madsep_jax.files import aside_of
 from madsep_jax.spectrogram import mono_magnitudes
 from madsep_jax.user_cache import user_cache
 
@@ -92,7 +92,7 @@ def _read(path: Path) -> np.ndarray | None:
 
 
 def _write(path: Path, array: np.ndarray) -> None:
-    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    aside = aside_of(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with aside.open("wb") as file:

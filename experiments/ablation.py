@@ -10,20 +10,24 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import Executor
+from contextlib import nullcontext
 from typing import Literal
 
+import jax
 from cyclopts import App
 from rich.console import Console
 
 from data_pipelines.features import load_features
 from data_pipelines.sources import SongSpectrograms
+from experiments.claims import claimed, claimed_for_all, row_groups
 from experiments.command import run
-from experiments.device_line import show_device
+from experiments.device_line import ANY_DEVICE, show_device
 from experiments.experiment_folder import ExperimentFolder
+from experiments.launching.launch import launch
 from experiments.options import AblationOptions
 from experiments.plan import Plan, make_plan, plan_table
 from experiments.progress import Bar, make_console, say
-from experiments.report import show, write_report
+from experiments.report import show, update_report
 from experiments.rows import Row, RowResult
 from experiments.score_row import checkpoint_estimator, reference_estimator, score_tracks
 from experiments.scoring.pool import scoring_pool
@@ -41,18 +45,21 @@ app = App(name="ablation", usage="Usage: python -m experiments.ablation [OPTIONS
 
 
 @app.default
-def ablation(options: AblationOptions = _DEFAULTS) -> None:
+def ablation(options: AblationOptions = _DEFAULTS) -> int:
     """Train, score, count and time separators on the same songs, and show them in one table.
 
     Started again in the same folder, it skips the rows that are finished and continues the one that is not.
     """
-    join_processes(options.sharing.processes())
+    if options.launch.launcher:
+        jax.config.update("jax_platforms", "cpu")  # the accelerator is for the jobs
+    else:
+        join_processes(options.sharing.processes())
     console = make_console(quiet=not is_first_process())
-    show_device(console, options.device)
+    show_device(console, ANY_DEVICE if options.launch.launcher else options.device)
     plan = make_plan(options)
     if options.dry_run:
         console.print(plan_table(plan, options.processes, options.engine))
-        return
+        return 0
     folder = ExperimentFolder.find(plan.out, plan.base, plan.songs.fingerprint())
     wait_for_all("folder checked")
     source_of = training_source(plan, options, console)
@@ -62,26 +69,32 @@ def ablation(options: AblationOptions = _DEFAULTS) -> None:
     wait_for_all("songs checked")
     parallel = options.sharing.config()
     if process_shard()[1] > 1:
-        for row in plan.rows:
-            if row.config:
+        trained = [row for row in plan.rows if row.config]
+        with claimed_for_all(trained, plan.out) if is_first_process() else nullcontext():
+            for row in trained:
                 train_ahead([row], plan, source_of, parallel, options.saving, console)
         say(console, "Trained. The same command as a single process scores the rows.")
-        return
-    results: list[RowResult] = []
+        return 0
+    if options.launch.launcher:
+        return launch(plan, folder, options, console)
+    if not options.only_rows:
+        update_report(plan, folder)
     with scoring_pool(options.processes, options.engine) as pool:
-        for row in plan.rows:
-            result = folder.finished(row)
-            if result is None:
-                if options.vectorize_seeds and row.config:
-                    seeds = [other for other in plan.rows if other.system == row.system and not folder.finished(other)]
-                    train_ahead(seeds, plan, source_of, parallel, options.saving, console)
-                result = run_row(row, plan, source_of, pool, options, console)
-                folder.finish(row, result)
-            results.append(result)
-            shown = results + folder.others(plan.rows)
-            write_report(plan, shown)
-            show(console, plan, shown, with_caption=row is plan.rows[-1])
+        for group in row_groups(plan.rows, options.vectorize_seeds):
+            with claimed(group, folder, console, in_job=bool(options.only_rows)) as rows:
+                if len(rows) > 1:
+                    train_ahead(rows, plan, source_of, parallel, options.saving, console)
+                for row in rows:
+                    folder.finish(row, run_row(row, plan, source_of, pool, options, console))
+                    if not options.only_rows:
+                        results = update_report(plan, folder)
+                        if row is not plan.rows[-1]:
+                            show(console, plan, results, with_caption=False)
+    if options.only_rows:
+        return 0
+    show(console, plan, update_report(plan, folder), with_caption=True)
     say(console, f"Results: {plan.out}/ (table.md, results.csv, results.json, plots, a checkpoint for each row)")
+    return 0
 
 
 def training_source(plan: Plan, options: AblationOptions, console: Console) -> SourceOf:

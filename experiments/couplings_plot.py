@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
+from experiments.figure_file import save_figure
+
 #: Cells a side into which a large mapping is gathered, about as many as the picture has pixels.
 _CELLS = 512
 #: Largest magnitude over the one from which on the colour is logarithmic.
@@ -68,8 +70,4 @@ def _draw(cells: np.ndarray, edges_hz: np.ndarray, axis: str, title: str, folder
     decades = 10.0 ** np.arange(np.ceil(np.log10(top / _RANGE)), np.floor(np.log10(top)) + 1)
     label = f"weight (linear within ±{top / _RANGE:.1g}, logarithmic beyond)"
     figure.colorbar(picture, ax=axes, label=label, ticks=[*-decades[::-1], 0, *decades])
-    path = folder / f"mapping_{axis}.png"
-    aside = path.with_name(f".{path.stem}.partial.png")
-    figure.savefig(aside, dpi=150)
-    aside.replace(path)
-    return path
+    return save_figure(figure, folder / f"mapping_{axis}.png")

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 from rich.table import Table
-from tabulate import tabulate
 
 from experiments.couplings_pairs import FramePairs
+from experiments.text_table import markdown_table, terminal_table
 from madsep_jax.config import SignalConfig
 from madsep_jax.couplings import CouplingsFit
 from madsep_jax.diagonal import bins_within, diagonal_share, uniform_share
@@ -100,20 +100,12 @@ TITLES = (
 
 def shares_table(shares: list[DiagonalShare]) -> Table:
     """Return the shares as a table for the terminal, in percent."""
-    table = Table(header_style="bold")
-    for number, title in enumerate(TITLES):
-        table.add_column(title, justify="left" if number == 0 else "right")
-    for share in shares:
-        table.add_row(*_cells(share))
-    return table
+    return terminal_table(TITLES, [_cells(share) for share in shares])
 
 
 def shares_markdown(shares: list[DiagonalShare], caption: str) -> str:
     """Return the shares as a table in markdown, in percent, the caption below."""
-    align = ["left"] + ["right"] * (len(TITLES) - 1)
-    rows = [_cells(share) for share in shares]
-    table = tabulate(rows, TITLES, tablefmt="github", colalign=align, disable_numparse=True)
-    return f"{table}\n\n{caption}\n"
+    return f"{markdown_table(TITLES, [_cells(share) for share in shares])}\n\n{caption}\n"
 
 
 def _cells(share: DiagonalShare) -> list[str]:

@@ -19,7 +19,7 @@ from experiments.command import run
 from experiments.device_line import ANY_DEVICE, DeviceOptions, show_device
 from experiments.evaluation.folder import EvaluationFolder
 from experiments.evaluation.options import EvaluateOptions
-from experiments.evaluation.report import Evaluation, terminal_table
+from experiments.evaluation.report import WORDS, Evaluation
 from experiments.evaluation.scoring import score_system
 from experiments.evaluation.separators import find_separators
 from experiments.progress import Bar, make_console, say
@@ -28,6 +28,7 @@ from experiments.scoring.pool import scoring_pool
 from experiments.scoring.protocols import PROTOCOLS
 from experiments.scoring.song_scores import SongScores
 from experiments.songs import EMBEDDED
+from experiments.text_table import terminal_table
 from madsep_jax.errors import InputError
 
 #: Of the embedded corpus, Hz.
@@ -63,10 +64,10 @@ def evaluate(options: EvaluateOptions, device: DeviceOptions = ANY_DEVICE) -> No
     songs = f"{len(tracks)} songs, {sum(track.duration_s for track in tracks) / 60:.1f} min"
     found = Evaluation(options.protocol, songs, scores, compare_systems(options, scores), options.compare, seconds)
     found.write(folder.path)
-    console.print(terminal_table(*found.table()))
+    console.print(terminal_table(*found.table(), WORDS))
     say(console, found.caption())
     if found.comparisons:
-        console.print(terminal_table(*found.comparison_table()))
+        console.print(terminal_table(*found.comparison_table(), WORDS))
         say(console, found.comparison_caption())
     say(console, f"Results: {folder.path}/ (table.md, scores.csv, results.json, scores/SYSTEM/test/SONG.json)")
 

@@ -11,7 +11,7 @@ from madsep_jax.config import RunConfig
 from madsep_jax.config_io import to_dict
 from madsep_jax.environment import environment
 from madsep_jax.errors import InputError
-from madsep_jax.files import read_json, write_json
+from madsep_jax.files import read_json, write_json, write_new_json
 
 _IDENTITY = "experiment.json"
 
@@ -40,9 +40,10 @@ class ExperimentFolder:
             del identity[field]
         if path.exists() and not path.is_dir():
             raise InputError(f"--out {path}: found a file, expected a folder")
-        if (path / _IDENTITY).is_file():
+        found = [entry.name for entry in path.iterdir()] if path.is_dir() else []
+        if (path / _IDENTITY).is_file():  # looked for last, as another process may be making it
             _check_same(path, read_json(path / _IDENTITY), identity)
-        elif path.is_dir() and any(path.iterdir()):
+        elif any(not name.startswith(f".{_IDENTITY}.") for name in found):
             raise InputError(f"--out {path}: found other files, expected an empty folder or one of this experiment")
         return cls(path, identity)
 
@@ -52,12 +53,16 @@ class ExperimentFolder:
         return not (self.path / _IDENTITY).is_file()
 
     def create(self) -> None:
-        """Make the folder, where it is new, and write down what it is for."""
-        if self.is_new:
-            try:
-                write_json(self.path / _IDENTITY, {"identity": self.identity, "environment": environment()})
-            except OSError as error:
-                raise InputError(f"--out {self.path}: cannot be written: {error.strerror}") from None
+        """Make the folder, where it is new, and write down what it is for.
+
+        Raises:
+            InputError: where it cannot be written, or another process has made it for something else.
+        """
+        try:
+            write_new_json(self.path / _IDENTITY, {"identity": self.identity, "environment": environment()})
+        except OSError as error:
+            raise InputError(f"--out {self.path}: cannot be written: {error.strerror}") from None
+        _check_same(self.path, read_json(self.path / _IDENTITY), self.identity)
 
     def finished(self, row: Row) -> RowResult | None:
         """Return the result of a row that is finished, a failed one included."""
@@ -69,6 +74,11 @@ class ExperimentFolder:
             raise InputError(f"{path}: is of another configuration than this row's; choose another --out")
         return result
 
+    def results(self, rows: Sequence[Row]) -> list[RowResult]:
+        """Return what is finished of these rows, in their order, and then of those of other commands."""
+        found = [result for row in rows if (result := self.finished(row))]
+        return found + self.others(rows)
+
     def others(self, rows: Sequence[Row]) -> list[RowResult]:
         """Return the finished rows that are not among those given: of earlier commands in the same folder."""
         known = {row.folder_name for row in rows}
@@ -76,7 +86,8 @@ class ExperimentFolder:
         return [_read_result(path) for path in paths if path.parent.name not in known]
 
     def finish(self, row: Row, result: RowResult) -> None:
-        """Keep the result of a row."""
+        """Keep the result of a row that this process has run."""
+        result = dataclasses.replace(result, environment=environment())
         write_json(row.folder(self.path) / "row.json", dataclasses.asdict(result))
 
 

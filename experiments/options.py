@@ -8,6 +8,7 @@ from cyclopts import Parameter
 
 from data_pipelines.features import default_cache
 from experiments.device_line import DeviceOptions
+from experiments.launching.options import LaunchOptions
 from experiments.option_types import Many, ManyOrNone, Whole
 from experiments.parallel_options import ParallelOptions
 from experiments.save_options import SaveOptions
@@ -103,6 +104,13 @@ class AblationOptions:
 
     saving: SaveOptions = field(default_factory=SaveOptions)
     """When to save, and what to keep."""
+
+    launch: LaunchOptions = field(default_factory=LaunchOptions)
+    """Rows as jobs."""
+
+    only_rows: Annotated[tuple[str, ...], ManyOrNone] = ()
+    """Run only these of the rows, by the names of their folders, and leave the table to other commands: what the jobs
+    of --launcher do."""
 
     dry_run: Annotated[bool, Parameter(negative=(), show_default=False)] = False
     """Only print the plan: rows, parameters, and an estimate of the time."""

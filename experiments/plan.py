@@ -11,6 +11,7 @@ from rich.text import Text
 from data_pipelines.order import TrainingOrder
 from experiments import estimate
 from experiments.assignment import parse_assignment
+from experiments.launching.executor import import_submitit
 from experiments.options import AblationOptions
 from experiments.prepared_songs import PreparedTraining
 from experiments.rows import REFERENCES, Row
@@ -24,6 +25,7 @@ from madsep_jax.config_io import override
 from madsep_jax.cost import forward_gflop_per_second
 from madsep_jax.errors import InputError
 from madsep_jax.models.shapes import parameter_counts
+from madsep_jax.nearest import did_you_mean
 from madsep_jax.parallel.devices import sharing_devices, with_scaled_batch
 from madsep_jax.precision import computing_in
 from madsep_jax.presets import preset_config
@@ -58,19 +60,25 @@ class Plan:
 def make_plan(options: AblationOptions) -> Plan:
     """Check the options and resolve them. Raises InputError where one cannot be used."""
     _require_positive(options)
+    if options.launch.launcher:
+        _require_whole_jobs(options)
     prepared = PreparedTraining.find(options.prepared) if options.prepared else None
     base = _base(options, prepared)
     songs = load_songs(options.data, base.signal.sample_rate, prepared, options.validation.songs)
     systems = expand(options.systems or DEFAULT_SYSTEMS[options.preset], options.layers, options.channels, base.preset)
     rows = [Row(name, None) for name in REFERENCES]
     rows += [Row.of_system(system, seed, base) for system in systems for seed in range(options.seeds)]
+    if options.only_rows:
+        rows = _named(rows, options.only_rows)
     out = options.out or Path("runs") / f"{options.preset}-{Path(options.data).name}"
     validation = options.validation.validation(songs.validation, base.signal, options.cache)
     plan = Plan(base, rows, songs, out, Watching(validation, options.profile))
     for config in (base, *(row.config for row in rows if row.config)):
         plan.steps_of(config)  # raises where there are too few songs
-        sharing_devices(config, options.sharing.config())  # or too many devices
-    computing_in(base.compute.precision)  # or no such arithmetic
+        if not options.launch.launcher:  # else the devices are those of the jobs
+            sharing_devices(config, options.sharing.config())  # or too many devices
+    if not options.launch.launcher:
+        computing_in(base.compute.precision)  # or no such arithmetic
     return dataclasses.replace(plan, rows=with_schedules(plan.rows, plan.steps_of))
 
 
@@ -132,6 +140,25 @@ def _require_positive(options: AblationOptions) -> None:
         found = getattr(options, name)
         if found is not None and found < 1:
             raise InputError(f"--{name.replace('_', '-')}: found {found}, expected at least 1")
+
+
+def _require_whole_jobs(options: AblationOptions) -> None:
+    import_submitit()
+    sharing = options.sharing
+    for name, given in (("distributed", sharing.distributed), ("coordinator", sharing.coordinator is not None)):
+        if given:
+            raise InputError(f"--{name} and --launcher: found both, expected one; a job is one process")
+    if sharing.batch_per_device:
+        raise InputError("--batch-per-device and --launcher: found both, expected --batch of all devices of a job")
+
+
+def _named(rows: list[Row], names: tuple[str, ...]) -> list[Row]:
+    """Return the rows of these names, in their own order."""
+    known = {row.folder_name: row for row in rows}
+    for name in names:
+        if name not in known:
+            raise InputError(f"--only-rows {name}: no such row, {did_you_mean(name, known)}")
+    return [row for row in rows if row.folder_name in names]
 
 
 def _frames(duration_s: float, base: RunConfig) -> int:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from experiments.figure_file import save_figure
 from experiments.rows import RowResult
 
 #: Shape of a system's point, by the first word of its name; each system has a colour of its own.
@@ -59,10 +60,7 @@ def _draw(
     axes.set_ylabel("voice SDR (dB), median")
     axes.grid(alpha=0.3)
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=9)
-    aside = path.with_name(f".{path.stem}.partial.png")
-    figure.savefig(aside, dpi=150)
-    aside.replace(path)
-    return path
+    return save_figure(figure, path)
 
 
 def sdr(row: RowResult) -> Any:

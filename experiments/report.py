@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
+from experiments.experiment_folder import ExperimentFolder
+from experiments.locks import lock
 from experiments.plan import Plan
 from experiments.plots import plot_quality
 from experiments.rows import RowResult
@@ -13,7 +15,7 @@ from experiments.seed_table import seed_markdown, seed_terminal
 from experiments.table import csv_table, markdown_table, terminal_table
 from madsep_jax.config import SignalConfig
 from madsep_jax.config_io import to_dict
-from madsep_jax.environment import environment
+from madsep_jax.environment import describe_machine, environment
 from madsep_jax.files import write_json, write_text
 
 
@@ -43,14 +45,24 @@ def caption(plan: Plan, results: Sequence[RowResult]) -> str:
     if stopped:
         lines.append(f"Stopped early, after steps: {'; '.join(stopped)}.")
     lines.append(_protocol(results))
-    found = environment()
     scoring = sum(result.score_s or 0 for result in results)
     lines.append(
-        f"{found['device']}, {found['cpu_cores']} CPU cores, jax {found['versions']['jax']}. "
-        f"Train step: median, compilation apart. Real-time factor: seconds to separate a second of stereo audio. "
-        f"Scoring took {scoring:.0f} s in all."
+        f"{_machines(results)}. Train step: median, compilation apart. "
+        f"Real-time factor: seconds to separate a second of stereo audio. Scoring took {scoring:.0f} s in all."
     )
     return " ".join(lines)
+
+
+def update_report(plan: Plan, folder: ExperimentFolder) -> list[RowResult]:
+    """Write the report of all rows that are finished by now, by whichever process; returns them.
+
+    The last process to finish a row writes last, so that none is missing in the end.
+    """
+    with lock(plan.out / ".report.lock"):
+        results = folder.results(plan.rows)
+        if results:
+            write_report(plan, results)
+    return results
 
 
 def write_report(plan: Plan, results: Sequence[RowResult]) -> None:
@@ -77,6 +89,11 @@ def show(console: Console, plan: Plan, results: Sequence[RowResult], *, with_cap
         console.print(seeds)
     if with_caption:
         console.print(caption(plan, results), markup=False)
+
+
+def _machines(results: Sequence[RowResult]) -> str:
+    """Return what the rows were run on; those of before this was written down, on what this process runs on."""
+    return "; ".join(dict.fromkeys(describe_machine(result.environment) for result in results)) or describe_machine()
 
 
 def _protocol(results: Sequence[RowResult]) -> str:

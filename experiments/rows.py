@@ -68,6 +68,8 @@ class RowResult:
     validation: list[dict[str, float]] | None = None
     """Loss and scores during training: the step, the loss and its parts, dB by metric, and the seconds that it took."""
     config: dict | None = field(default=None, repr=False)
+    environment: dict | None = field(default=None, repr=False)
+    """Device and versions that it was run with (`madsep_jax.environment`)."""
 
     @property
     def failed(self) -> bool:

@@ -4,9 +4,9 @@ import statistics
 from collections.abc import Sequence
 
 from rich.table import Table
-from tabulate import tabulate
 
 from experiments.rows import RowResult
+from experiments.text_table import markdown_table, terminal_table
 
 _METRICS = ("SDR", "SIR", "SAR", "ISR")
 _TITLES = ["system", "seeds", *(f"{metric} (dB)" for metric in _METRICS), "training (s)"]
@@ -34,9 +34,7 @@ def seed_markdown(results: Sequence[RowResult]) -> str:
     rows = seed_rows(results)
     if not rows:
         return ""
-    align = ["left"] + ["right"] * (len(_TITLES) - 1)
-    table = tabulate(rows, _TITLES, tablefmt="github", colalign=align, disable_numparse=True)
-    return f"\nMean ± standard deviation (n - 1) over the seeds:\n\n{table}\n"
+    return f"\nMean ± standard deviation (n - 1) over the seeds:\n\n{markdown_table(_TITLES, rows)}\n"
 
 
 def seed_terminal(results: Sequence[RowResult]) -> Table | None:
@@ -44,9 +42,4 @@ def seed_terminal(results: Sequence[RowResult]) -> Table | None:
     rows = seed_rows(results)
     if not rows:
         return None
-    table = Table(header_style="bold", title="mean ± standard deviation over the seeds", title_justify="left")
-    for number, title in enumerate(_TITLES):
-        table.add_column(title, justify="left" if number == 0 else "right")
-    for row in rows:
-        table.add_row(*row)
-    return table
+    return terminal_table(_TITLES, rows, title="mean ± standard deviation over the seeds")

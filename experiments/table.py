@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rich.table import Table
-from tabulate import tabulate
 
+from experiments import text_table
 from experiments.rows import RowResult
 
 _MOST_DB = 100
@@ -59,23 +59,17 @@ def shown_columns(rows: Sequence[RowResult]) -> tuple[Column, ...]:
 
 def terminal_table(rows: Sequence[RowResult]) -> Table:
     """Return the table for a terminal."""
-    table = Table(header_style="bold")
-    for number, column in enumerate(shown_columns(rows)):
-        table.add_column(column.title, justify="left" if number == 0 else "right")
-    for row in rows:
-        table.add_row(*(column.text(row) for column in shown_columns(rows)), style="red" if row.failed else None)
-    return table
+    return text_table.terminal_table(*_texts(rows), failed=[number for number, row in enumerate(rows) if row.failed])
 
 
 def markdown_table(rows: Sequence[RowResult], caption: str) -> str:
     """Return the table in markdown, its caption below."""
+    return f"{text_table.markdown_table(*_texts(rows))}\n\n{caption}\n"
+
+
+def _texts(rows: Sequence[RowResult]) -> tuple[list[str], list[list[str]]]:
     columns = shown_columns(rows)
-    body = [[column.text(row) for column in columns] for row in rows]
-    align = ["left"] + ["right"] * (len(columns) - 1)
-    table = tabulate(
-        body, [column.title for column in columns], tablefmt="github", colalign=align, disable_numparse=True
-    )
-    return f"{table}\n\n{caption}\n"
+    return [column.title for column in columns], [[column.text(row) for column in columns] for row in rows]
 
 
 def csv_table(rows: Sequence[RowResult]) -> str:

@@ -47,6 +47,12 @@ def describe_device(found: Mapping[str, Any] | None = None) -> str:
     return f"{found['backend']}: {found['device_count']} × {found['device']}, {found['cpu_cores']} CPU cores"
 
 
+def describe_machine(found: Mapping[str, Any] | None = None) -> str:
+    """Return device, CPU cores and JAX of an `environment`, or of this process, for the caption of a result."""
+    found = found or environment()
+    return f"{found['device']}, {found['cpu_cores']} CPU cores, jax {found['versions']['jax']}"
+
+
 def _version(package: str) -> str | None:
     try:
         return importlib.metadata.version(package)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from madsep_jax.errors import InputError
 def write_text(path: Path, text: str) -> None:
     """Write a text file aside, then rename it into place."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    aside = aside_of(path)
     try:
         aside.write_text(text, encoding="utf-8")
         aside.replace(path)
@@ -19,9 +20,29 @@ def write_text(path: Path, text: str) -> None:
         aside.unlink(missing_ok=True)
 
 
+def aside_of(path: Path) -> Path:
+    """Return where this process, and no other that shares the folder, writes a file before it is renamed."""
+    return path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.partial")
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file aside, then rename it into place. NaN is written as null."""
-    write_text(path, json.dumps(_without_nan(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(path, _json(value))
+
+
+def write_new_json(path: Path, value: Any) -> None:
+    """Write a JSON file that is not there yet; of several processes that do so at a time, one does."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = aside_of(path)
+    try:
+        aside.write_text(_json(value), encoding="utf-8")
+        os.link(aside, path)  # unlike a rename it replaces nothing
+    except FileExistsError:
+        pass
+    except PermissionError:  # a file system without links
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def read_json(path: Path) -> Any:
@@ -32,6 +53,10 @@ def read_json(path: Path) -> Any:
         raise InputError(f"{path}: no such file") from None
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read as JSON: {error}") from None
+
+
+def _json(value: Any) -> str:
+    return json.dumps(_without_nan(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _without_nan(value: Any) -> Any:

@@ -9,30 +9,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from recurrent_cases import MASKERS, model_variables, scan_arguments
 from tiny import GRU, assert_close, enable_float64, magnitudes
 
-from madsep_jax import ComputeConfig, DilatedConfig, GruMaskerConfig, build_model
+from madsep_jax import ComputeConfig, build_model
 from madsep_jax.losses import loss_parts
 from madsep_jax.models.gru import Gru
 from madsep_jax.ops.fast_gru import fast_gru_scan
 from madsep_jax.ops.gru import gru_scan
 
 TOLERANCE = 1e-10
-#: Every way in which a system uses a GRU.
-MASKERS = {
-    "mad": GruMaskerConfig(reduced_bins=9),
-    "twin": GruMaskerConfig(reduced_bins=9, twin=True),
-    "recurrent inference": GruMaskerConfig(reduced_bins=9, recurrent_iterations=3, recurrent_tolerance=1e-4),
-    "dilated masker": DilatedConfig(role="masker", blocks=2, channels=8, convolutions=1, groups=2, gru_dilation=3),
-    "dilated system": DilatedConfig(blocks=1, channels=8, convolutions=1, groups=2, gru_dilation=3),
-}
-
-
-def arguments(steps, batch, hidden, seed=0, dtype=np.float64):
-    """Gates, recurrent kernel and bias, of about 1: saturated gates would hide what is wrong with them."""
-    random = np.random.default_rng(seed)
-    shapes = (steps, batch, 3 * hidden), (hidden, 3 * hidden), (3 * hidden,)
-    return tuple(jnp.asarray(random.normal(size=shape), dtype) for shape in shapes)
 
 
 def value_and_gradients(scan, given, reverse):
@@ -51,7 +37,7 @@ def value_and_gradients(scan, given, reverse):
 @given(st.integers(1, 6), st.integers(1, 5), st.integers(1, 5), st.booleans())
 def test_value_and_gradients_of_any_shape(steps, batch, hidden, reverse):
     with enable_float64():
-        given = arguments(steps, batch, hidden)
+        given = scan_arguments(steps, batch, hidden)
         found, expected = (value_and_gradients(scan, given, reverse) for scan in (fast_gru_scan, gru_scan))
         jax.tree.map(functools.partial(assert_close, tolerance=TOLERANCE), found, expected)
 
@@ -59,7 +45,7 @@ def test_value_and_gradients_of_any_shape(steps, batch, hidden, reverse):
 @pytest.mark.parametrize("reverse", [False, True])
 def test_mapped_over_seeds(float64, reverse):
     """All arguments with a further axis, as for a batch of seeds: value and gradients are those of each alone."""
-    seeds = [arguments(4, 2, 3, seed) for seed in range(3)]
+    seeds = [scan_arguments(4, 2, 3, seed) for seed in range(3)]
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *seeds)
     found = jax.vmap(lambda *given: value_and_gradients(fast_gru_scan, given, reverse))(*stacked)
     alone = [value_and_gradients(gru_scan, given, reverse) for given in seeds]
@@ -69,7 +55,7 @@ def test_mapped_over_seeds(float64, reverse):
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32])
 def test_dtype_passes_through(dtype):
-    given = arguments(3, 2, 4, dtype=dtype)
+    given = scan_arguments(3, 2, 4, dtype=dtype)
     h_TBH, pull = jax.vjp(fast_gru_scan, *given)
     assert [array.dtype for array in (h_TBH, *pull(h_TBH))] == [dtype] * 4
 
@@ -87,7 +73,7 @@ def stacked_arrays(program):
 
 def test_without_a_gradient_only_the_states_are_kept():
     """Oracle: the traced scan stacks one array; with a gradient five, and the backward scan one."""
-    given = arguments(3, 2, 4, dtype=np.float32)
+    given = scan_arguments(3, 2, 4, dtype=np.float32)
     gradient = jax.grad(lambda *given: fast_gru_scan(*given).sum(), argnums=(0, 1, 2))
     assert stacked_arrays(jax.make_jaxpr(fast_gru_scan)(*given).jaxpr) == 1
     assert stacked_arrays(jax.make_jaxpr(gradient)(*given).jaxpr) == 5 + 1
@@ -108,9 +94,7 @@ def test_every_system(name, float64, monkeypatch):
     run = dataclasses.replace(GRU, masker=MASKERS[name])
     mix_BSF = jnp.asarray(magnitudes(2, run.sequences.frames, run.signal.bins), jnp.float64)
     voice_BTF = 0.3 * mix_BSF[:, run.sequences.context : -run.sequences.context]
-    shapes = jax.eval_shape(build_model(run.model).init, jax.random.key(0), mix_BSF)
-    random = np.random.default_rng(1)
-    variables = jax.tree.map(lambda leaf: jnp.asarray(0.3 * random.normal(size=leaf.shape)), shapes)
+    variables = model_variables(run, mix_BSF)
 
     def outcome(operations):
         model = build_model(dataclasses.replace(run, compute=ComputeConfig(operations=operations)).model)

@@ -4,41 +4,27 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from recurrent_cases import MASKERS, model_variables, scan_arguments
 from tiny import GRU, assert_close, enable_float64, magnitudes
 
-from madsep_jax import ComputeConfig, DilatedConfig, GruMaskerConfig, build_model
+from madsep_jax import ComputeConfig, build_model
 from madsep_jax.inference import inference_variables
 from madsep_jax.ops.gru import gru_scan
 from madsep_jax.ops.row_gru import KERNEL_BY_ROWS, row_gru_scan
 
 TOLERANCE = 1e-10
-MASKERS = {
-    "mad": GruMaskerConfig(reduced_bins=9),
-    "twin": GruMaskerConfig(reduced_bins=9, twin=True),
-    "recurrent inference": GruMaskerConfig(reduced_bins=9, recurrent_iterations=3, recurrent_tolerance=1e-4),
-    "dilated masker": DilatedConfig(role="masker", blocks=2, channels=8, convolutions=1, groups=2, gru_dilation=3),
-}
 
 
 @settings(max_examples=6)
 @given(st.integers(1, 6), st.integers(1, 5), st.integers(1, 5), st.booleans())
 def test_scan_of_any_shape(steps, batch, hidden, reverse):
     with enable_float64():
-        random = np.random.default_rng(steps)
-        shapes = (steps, batch, 3 * hidden), (hidden, 3 * hidden), (3 * hidden,)
-        gates_TBG, kernel_HG, bias_G = (jnp.asarray(random.normal(size=shape)) for shape in shapes)
+        gates_TBG, kernel_HG, bias_G = scan_arguments(steps, batch, hidden)
         found_TBH = row_gru_scan(gates_TBG, kernel_HG.T, bias_G, reverse)
         assert_close(found_TBH, gru_scan(gates_TBG, kernel_HG, bias_G, reverse), TOLERANCE)
-
-
-def variables_of(run, mag_BSF):
-    shapes = jax.eval_shape(build_model(run.model).init, jax.random.key(0), mag_BSF)
-    random = np.random.default_rng(1)
-    return jax.tree.map(lambda leaf: jnp.asarray(0.3 * random.normal(size=leaf.shape)), shapes)
 
 
 def names(tree):
@@ -51,7 +37,7 @@ def test_every_system_gives_the_same(name, float64, monkeypatch):
     monkeypatch.setattr("madsep_jax.ops.row_gru._LARGE_BYTES", 0)
     run = dataclasses.replace(GRU, masker=MASKERS[name], compute=ComputeConfig(operations="fast"))
     mag_BSF = jnp.asarray(magnitudes(2, run.sequences.frames, run.signal.bins), jnp.float64)
-    variables = variables_of(run, mag_BSF)
+    variables = model_variables(run, mag_BSF)
     laid_out = inference_variables(run, variables)
     assert KERNEL_BY_ROWS in names(laid_out)
     assert "recurrent_kernel" not in names(laid_out)

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from experiments.figure_file import save_figure
+
 Row = dict[str, Any]
 
 _MARKERS = ("o", "s", "^", "D", "v", "X")
@@ -56,6 +58,4 @@ def _draw(series: dict[str, list[Row]], field: str, label: str, title: str, path
     axes.set_title(title)
     axes.grid(alpha=0.3)
     axes.legend(frameon=False, fontsize=9)
-    aside = path.with_name(f".{path.stem}.partial.png")
-    figure.savefig(aside, dpi=150)
-    aside.replace(path)
+    save_figure(figure, path)

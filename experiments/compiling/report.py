@@ -9,7 +9,7 @@ from experiments.compiling.plots import plot_depth, plot_lengths
 from experiments.compiling.tables import TABLES, markdown_table
 from madsep_jax.config import RunConfig
 from madsep_jax.config_io import to_dict
-from madsep_jax.environment import environment
+from madsep_jax.environment import describe_machine, environment
 from madsep_jax.errors import InputError
 from madsep_jax.files import read_json, write_json, write_text
 
@@ -70,10 +70,7 @@ class Report:
     def caption(self) -> str:
         """What a reader must know to read the numbers."""
         environments = [part["environment"] for part in self.parts.values()]
-        devices = dict.fromkeys(
-            f"{found['device']}, {found['cpu_cores']} CPU cores, jax {found['versions']['jax']}"
-            for found in environments
-        )
+        devices = dict.fromkeys(map(describe_machine, environments))
         repeats = max((part["repeats"] for part in self.parts.values()), default=0)
         return (
             f"Preset {self.base['preset']}. Medians of {repeats} repeats (fewer where one takes long), variants in "

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from rich.table import Table
-from tabulate import tabulate
+
+from experiments import text_table
 
 Row = dict[str, Any]
 
@@ -107,19 +108,14 @@ TABLES: dict[str, tuple[str, tuple[Column, ...]]] = {
 def terminal_table(part: str, rows: Sequence[Row]) -> Table:
     """Return a part's table for a terminal."""
     title, columns = TABLES[part]
-    table = Table(title=title, title_justify="left", header_style="bold")
-    for number, column in enumerate(columns):
-        table.add_column(column.title, justify="left" if number == 0 else "right")
-    for row in rows:
-        table.add_row(*(column.text(row) for column in columns))
-    return table
+    return text_table.terminal_table(*_texts(columns, rows), title=title)
 
 
 def markdown_table(part: str, rows: Sequence[Row]) -> str:
     """Return a part's table in markdown, its title above."""
     title, columns = TABLES[part]
-    body = [[column.text(row) for column in columns] for row in rows]
-    align = ["left"] + ["right"] * (len(columns) - 1)
-    titles = [column.title for column in columns]
-    table = tabulate(body, titles, tablefmt="github", colalign=align, disable_numparse=True)
-    return f"### {title}\n\n{table}\n"
+    return f"### {title}\n\n{text_table.markdown_table(*_texts(columns, rows))}\n"
+
+
+def _texts(columns: Sequence[Column], rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
+    return [column.title for column in columns], [[column.text(row) for column in columns] for row in rows]

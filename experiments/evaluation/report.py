@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-from tabulate import tabulate
-
 from experiments.scoring.aggregate import TargetAggregate, aggregate, song_score
 from experiments.scoring.comparison import Comparison
 from experiments.scoring.protocols import PROTOCOLS
 from experiments.scoring.song_scores import SongScores
 from experiments.scoring.window_scores import METRICS
-from madsep_jax.environment import environment
+from experiments.text_table import markdown_table
+from madsep_jax.environment import describe_machine, environment
 from madsep_jax.files import write_json, write_text
 
 Cells = list[list[str]]
+#: The columns that are not numbers.
+WORDS = ("system", "target", "metric")
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,12 @@ class Evaluation:
 
     def caption(self) -> str:
         """Return what a reader must know to read the numbers."""
-        protocol, found = PROTOCOLS[self.protocol], environment()
+        protocol = PROTOCOLS[self.protocol]
         engines = sorted({song.engine for songs in self.scores.values() for song in songs})
-        machine = f"{found['device']}, {found['cpu_cores']} CPU cores, jax {found['versions']['jax']}"
         return (
             f"Protocol {protocol.name}: {protocol.description}; engine {' and '.join(engines)}. {self.songs}. In "
             f"brackets: 95 % bootstrap interval over songs. Windows: in all / with an SDR / with a silent source / "
-            f"without an SDR. Scoring took {self.seconds:.1f} s. {machine}."
+            f"without an SDR. Scoring took {self.seconds:.1f} s. {describe_machine()}."
         )
 
     def table(self) -> tuple[list[str], Cells]:
@@ -87,9 +86,9 @@ class Evaluation:
 
     def write(self, folder: Path) -> None:
         """Write table.md, scores.csv and results.json."""
-        text = f"{_markdown(*self.table())}\n\n{self.caption()}\n"
+        text = f"{markdown_table(*self.table(), WORDS)}\n\n{self.caption()}\n"
         if self.comparisons:
-            text += f"\n{_markdown(*self.comparison_table())}\n\n{self.comparison_caption()}\n"
+            text += f"\n{markdown_table(*self.comparison_table(), WORDS)}\n\n{self.comparison_caption()}\n"
         write_text(folder / "table.md", text)
         write_text(folder / "scores.csv", self._csv())
         write_json(folder / "results.json", self._content())
@@ -122,24 +121,6 @@ class Evaluation:
             "compared": self.compared,
             "comparisons": [dataclasses.asdict(found) for found in self.comparisons],
         }
-
-
-def terminal_table(titles: list[str], cells: Cells) -> Table:
-    """Return a table for a terminal."""
-    table = Table(header_style="bold")
-    for title in titles:
-        table.add_column(title, justify="left" if title in _WORDS else "right")
-    for row in cells:
-        table.add_row(*row)
-    return table
-
-
-_WORDS = ("system", "target", "metric")
-
-
-def _markdown(titles: list[str], cells: Cells) -> str:
-    align = ["left" if title in _WORDS else "right" for title in titles]
-    return tabulate(cells, titles, tablefmt="github", colalign=align, disable_numparse=True)
 
 
 def _with_interval(found: TargetAggregate, metric: str) -> str:

@@ -8,14 +8,14 @@ from statistics import median
 from typing import Any
 
 from rich.table import Table
-from tabulate import tabulate
 
 from experiments.evaluation_timing.cases import ScoredSong
 from experiments.evaluation_timing.new_process import NewProcess
 from experiments.evaluation_timing.rounds import Rounds
 from experiments.scoring.museval_engine import museval_version
 from experiments.scoring.protocols import ProtocolName
-from madsep_jax.environment import environment
+from experiments.text_table import markdown_table, terminal_table
+from madsep_jax.environment import describe_machine, environment
 from madsep_jax.files import write_json, write_text
 
 _WORDS = ("protocol", "songs")
@@ -67,19 +67,17 @@ class Report:
 
     def caption(self) -> str:
         """Return what a reader must know to read the numbers."""
-        found = environment()
         processes = "; ".join(
             f"{protocol}: {process.peak_bytes / 1e9:.2f} GB, first call {process.first_s:.1f} s, "
             f"second {process.again_s:.1f} s"
             for protocol, process in self.new_process.items()
         )
         return (
-            f"{found['device']}, {found['cpu_cores']} CPU cores, jax {found['versions']['jax']}, museval "
-            f"{museval_version()}. Seconds: median over rounds in which both engines take turns, with the fastest and "
-            "the slowest in brackets, compilation apart; all stereo, voice and accompaniment, 512 taps. One song at a "
-            "time: with all cores for it; several: threads of one process for jax, processes for museval. Peak memory "
-            f"of a new process that scores a made-up song of {self.settings['seconds']:g} s by jax, and its calls, the "
-            f"first with compilation: {processes}."
+            f"{describe_machine()}, museval {museval_version()}. Seconds: median over rounds in which both engines "
+            "take turns, with the fastest and the slowest in brackets, compilation apart; all stereo, voice and "
+            "accompaniment, 512 taps. One song at a time: with all cores for it; several: threads of one process for "
+            "jax, processes for museval. Peak memory of a new process that scores a made-up song of "
+            f"{self.settings['seconds']:g} s by jax, and its calls, the first with compilation: {processes}."
         )
 
     def table(self) -> tuple[list[str], list[list[str]]]:
@@ -104,20 +102,11 @@ class Report:
 
     def terminal_table(self) -> Table:
         """Return the table for a terminal."""
-        titles, cells = self.table()
-        table = Table(header_style="bold")
-        for title in titles:
-            table.add_column(title, justify="left" if title in _WORDS else "right")
-        for row in cells:
-            table.add_row(*row)
-        return table
+        return terminal_table(*self.table(), _WORDS)
 
     def write(self, folder: Path) -> None:
         """Write evaluation_speed.json and table.md."""
-        titles, cells = self.table()
-        align = ["left" if title in _WORDS else "right" for title in titles]
-        table = tabulate(cells, titles, tablefmt="github", colalign=align, disable_numparse=True)
-        write_text(folder / "table.md", f"{table}\n\n{self.caption()}\n")
+        write_text(folder / "table.md", f"{markdown_table(*self.table(), _WORDS)}\n\n{self.caption()}\n")
         content = {
             "caption": self.caption(),
             "settings": dict(self.settings),

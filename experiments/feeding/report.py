@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tabulate import tabulate
-
 from experiments.feeding.measure import PipelineResult, TrainingResult
-from madsep_jax.environment import environment
+from experiments.figure_file import save_figure
+from experiments.text_table import markdown_table
+from madsep_jax.environment import describe_machine, environment
 from madsep_jax.files import write_json, write_text
 
 _PIPELINE_CAPTION = (
@@ -32,8 +32,6 @@ class FeedingReport:
 
     def markdown(self) -> str:
         """Return both tables in markdown, with their captions."""
-        found = environment()
-        machine = f"{found['device']}, {found['cpu_cores']} CPU cores, jax {found['versions']['jax']}."
         pipelines = [
             {
                 "features": result.name,
@@ -55,7 +53,7 @@ class FeedingReport:
             }
             for result in self.trainings
         ]
-        parts = [_table(pipelines), f"{machine} {_PIPELINE_CAPTION}"]
+        parts = [_table(pipelines), f"{describe_machine()}. {_PIPELINE_CAPTION}"]
         if trainings:
             parts += [_table(trainings), _TRAINING_CAPTION]
         return "\n\n".join(parts) + "\n"
@@ -94,13 +92,8 @@ class FeedingReport:
         for axes in (left, middle, right):
             axes.invert_yaxis()
             axes.tick_params(labelsize=8)
-        aside = path.with_name(f".{path.stem}.partial.png")
-        figure.savefig(aside, dpi=150)
-        aside.replace(path)
+        save_figure(figure, path)
 
 
 def _table(rows: Sequence[Mapping[str, object]]) -> str:
-    titles = list(rows[0])
-    align = ["left" if title in ("features", "system") else "right" for title in titles]
-    body = [list(row.values()) for row in rows]
-    return tabulate(body, titles, tablefmt="github", colalign=align, disable_numparse=True)
+    return markdown_table(list(rows[0]), [list(row.values()) for row in rows], words=("features", "system"))

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from experiments.figure_file import save_figure
 from experiments.timing.result import VariantResult
 
 Value = Callable[[VariantResult], float | None]
@@ -120,11 +121,7 @@ def _draw(picture: Picture, results: Sequence[VariantResult], folder: Path) -> P
         axes.grid(alpha=0.3, which="both")
     panels[0].set_ylabel(picture.y_label)
     panels[-1].legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=8)
-    path = folder / picture.file
-    aside = path.with_name(f".{path.stem}.partial.png")
-    figure.savefig(aside, dpi=150)
-    aside.replace(path)
-    return path
+    return save_figure(figure, folder / picture.file)
 
 
 def _shown(value: float, _: object) -> str:

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from rich.table import Table
-from tabulate import tabulate
 
+from experiments.text_table import markdown_table, terminal_table
 from experiments.timing.peak import Peak
 from experiments.timing.plots import plot_all
 from experiments.timing.result import MEASURED, VariantResult
 from experiments.timing.summary import fastest, summary_table
-from madsep_jax.environment import environment
+from madsep_jax.environment import describe_machine, environment
 from madsep_jax.files import write_json, write_text
 
 CAPTION = (
@@ -94,12 +94,11 @@ class Report:
 
     def caption(self) -> str:
         """Return what a reader must know to read the numbers."""
-        found = environment()
         peaks = "; ".join(
             f"{precision} {peak.gflop_per_s:,.0f} GFLOP/s, copy {peak.copy_gb_per_s:,.1f} GB/s"
             for precision, peak in self.peaks.items()
         )
-        machine = f"{found['device']}, {found['cpu_cores']} CPU cores, jax {found['versions']['jax']}"
+        machine = describe_machine()
         torch = self.settings.get("torch")
         machine += f", PyTorch {torch['version']}" if torch else ""
         return f"{machine}. Peak: {peaks}. {CAPTION}"
@@ -108,21 +107,15 @@ class Report:
         """Return the table in markdown, its caption below."""
         columns = self.columns()
         body = [[cell(result) for cell in columns.values()] for result in self.results]
-        words = {"system", "mode", "precision", "variant", "status"}
-        align = ["left" if title in words else "right" for title in columns]
-        table = tabulate(body, list(columns), tablefmt="github", colalign=align, disable_numparse=True)
+        table = markdown_table(list(columns), body, words=("system", "mode", "precision", "variant", "status"))
         return f"{table}\n\n{self.caption()}\n"
 
     def terminal_table(self) -> Table:
         """Return the most important columns of the table, for a terminal."""
-        table = Table(header_style="bold")
         columns = {title: cell for title, cell in self.columns().items() if title not in _NOT_IN_TERMINAL}
-        for title in columns:
-            table.add_column(title, justify="left" if title in ("system", "mode", "variant") else "right")
-        for result in self.results:
-            failed = result.status != MEASURED
-            table.add_row(*(cell(result) for cell in columns.values()), style="red" if failed else None)
-        return table
+        body = [[cell(result) for cell in columns.values()] for result in self.results]
+        failed = [number for number, result in enumerate(self.results) if result.status != MEASURED]
+        return terminal_table(list(columns), body, words=("system", "mode", "variant"), failed=failed)
 
     def content(self) -> dict[str, Any]:
         """Return everything as JSON values."""

@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from tabulate import tabulate
-
+from experiments.text_table import markdown_table
 from experiments.timing.result import VariantResult
 
 _PEERS = ("torch", "torch tuned")
@@ -35,9 +34,7 @@ def summary_table(results: Sequence[VariantResult], caption: str) -> str:
                 _cell(best.memory.get("peak"), 2**-20, digits=0),
             ]
         )
-    words = {"system", "mode", "precision"}
-    align = ["left" if title in words else "right" for title in titles]
-    table = tabulate(body, titles, tablefmt="github", colalign=align, disable_numparse=True)
+    table = markdown_table(titles, body, words=("system", "mode", "precision"))
     return f"{table}\n\n{caption}\n"
 
 

@@ -1,0 +1,88 @@
+"""Hand a command to this machine or to Slurm, by submitit."""
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from experiments.launching.options import LaunchOptions
+from experiments.launching.row_command import RowCommand
+from madsep_jax.errors import InputError
+
+#: Before the time limit: a training saves within 30 s of being told.
+_WARNING_S = 120
+#: Jobs of this machine have no time limit, and submitit always gives one: a year.
+_NO_LIMIT_MIN = 365 * 24 * 60
+#: How often a job that came to its time limit is queued again; each time it has got further.
+_MOST_TIMEOUTS = 1000
+
+
+def submit(options: LaunchOptions, name: str, folder: Path, command: RowCommand) -> Any:
+    """Submit a job; returns submitit's, which has its `job_id` and, in `paths.stdout`, its log.
+
+    Args:
+        options: what the job gets.
+        name: of the job.
+        folder: for what submitit writes, the log among it.
+        command: what the job runs.
+
+    Raises:
+        InputError: where submitit or Slurm is not there, or Slurm refuses the job.
+    """
+    submitit = import_submitit()
+    within_a_job = "SLURM_JOB_ID" in os.environ  # whose variables are not for the new one
+    try:
+        with submitit.helpers.clean_env() if within_a_job else nullcontext(), _without_interrupts():
+            return _executor(submitit, options, name, folder).submit(command)
+    except (RuntimeError, OSError) as error:  # CalledProcessError's text is submitit's
+        reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
+        raise InputError(f"--launcher {options.launcher}: {name} was not submitted: {reason}") from None
+
+
+def import_submitit() -> Any:
+    """Return the module. Raises InputError where it is not installed."""
+    try:
+        import submitit
+    except ModuleNotFoundError:
+        message = "--launcher: submitit is not installed, expected it: pip install 'madsep-jax[slurm]'"
+        raise InputError(message) from None
+    logging.getLogger("submitit").setLevel(logging.ERROR)  # it repeats in warnings what is handled here
+    return submitit
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Keep Ctrl-C, which reaches all processes of a terminal, from those started here: it is for the launcher."""
+    if threading.current_thread() is not threading.main_thread():  # which alone may say so
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _executor(submitit: Any, options: LaunchOptions, name: str, folder: Path) -> Any:
+    if options.launcher == "local":
+        executor = submitit.AutoExecutor(folder, cluster="local")
+        executor.update_parameters(name=name, timeout_min=_NO_LIMIT_MIN, stderr_to_stdout=True)
+        return executor
+    executor = submitit.AutoExecutor(folder, cluster="slurm", slurm_max_num_timeout=_MOST_TIMEOUTS)
+    executor.update_parameters(
+        name=name,
+        timeout_min=options.job_minutes,
+        mem_gb=options.job_memory,
+        cpus_per_task=options.job_cpus,
+        gpus_per_node=options.job_gpus,
+        stderr_to_stdout=True,
+        slurm_partition=options.partition,
+        slurm_account=options.account,
+        slurm_signal_delay_s=_WARNING_S,
+        slurm_additional_parameters={"requeue": True, **options.sbatch_options()},
+    )
+    return executor

@@ -1,0 +1,109 @@
+"""What is seen of rows that jobs run."""
+
+import io
+import json
+import sys
+
+import pytest
+
+pytest.importorskip("soundfile")
+for package in ("cyclopts", "tabulate", "matplotlib", "tensorboardX"):
+    pytest.importorskip(package)
+
+from fake_jobs import Jobs  # noqa: E402
+from rich.console import Console  # noqa: E402
+from tiny_songs import make_songs  # noqa: E402
+
+from experiments.launching.launch import command_of_job  # noqa: E402
+from experiments.launching.options import LaunchOptions  # noqa: E402
+from experiments.launching.record import JobRecord  # noqa: E402
+from experiments.launching.row_state import RowState, how_far  # noqa: E402
+from experiments.launching.shown import ShownRows  # noqa: E402
+from experiments.options import AblationOptions  # noqa: E402
+
+JOB = JobRecord("slurm", "7", "login", 0.0, "7.log", ["true"])
+
+
+@pytest.fixture(scope="module")
+def songs(tmp_path_factory):
+    return make_songs(tmp_path_factory.mktemp("songs"))
+
+
+@pytest.fixture
+def plan(tmp_path, songs, monkeypatch):
+    return Jobs(tmp_path, songs, monkeypatch).prepare("mad")[0]
+
+
+def test_the_command_of_a_job_is_that_of_the_launcher_for_some_rows():
+    launch = LaunchOptions(launcher="slurm", partition="gpu")
+    command = command_of_job(AblationOptions(systems=("mad",), steps=3, launch=launch), ("mad-seed0",))
+    assert command[:3] == [sys.executable, "-m", "experiments.ablation"]
+    assert command[3:] == ["--systems=mad", "--steps=3", "--only-rows=mad-seed0"]
+
+
+def test_how_far_a_row_is(plan):
+    row = plan.rows[-1]
+    place = row.folder(plan.out)
+    assert how_far(row, plan) == ""
+    place.mkdir(parents=True)
+    lines = [json.dumps({"step": step, "loss": 0.5}) for step in range(1, 301)]
+    (place / "train.jsonl").write_text(
+        "\n".join(lines) + '\n{"step": 30'
+    )  # more than is read, the last line unfinished
+    assert how_far(row, plan) == "step 300 of 600"
+    (place / "training.json").write_text("{}")
+    assert how_far(row, plan) == "0 of 2 songs scored"
+    (place / "scores").mkdir()
+    (place / "scores" / "a.json").write_text("{}")
+    assert how_far(row, plan) == "1 of 2 songs scored"
+
+
+def shown(plan, console, *kinds):
+    states = dict(zip((row.folder_name for row in plan.rows), kinds, strict=True))
+    with ShownRows(console, plan) as rows:
+        rows.show(states)
+        rows.show(states)
+    return console.file.getvalue()
+
+
+def test_lines_where_there_is_no_terminal(plan):
+    running = RowState("running", job=JOB, runs_in="job 7")
+    text = shown(
+        plan, Console(file=io.StringIO()), RowState("queued", job=JOB, runs_in="job 6"), RowState("new"), running
+    )
+    assert text.splitlines() == ["mixture: queued (job 6)", "mad-seed0: running (job 7)"]
+
+
+def test_a_table_in_a_terminal(plan):
+    console = Console(file=io.StringIO(), force_terminal=True, width=80)
+    text = shown(plan, console, RowState("new"), RowState("ended", job=JOB, runs_in="job 6"), RowState("running"))
+    for part in ("mixture", "waits for its turn", "ended (job 6)", "mad-seed0"):
+        assert part in text
+
+
+LOG = """submitit INFO (2026-01-01) - Starting
+$ cd /somewhere && python -m experiments.ablation
+first try
+$ cd /somewhere && python -m experiments.ablation
+cpu: 1 × cpu
+ablation: no such device
+
+submitit ERROR (2026-01-01) - Submitted job triggered an exception
+Traceback (most recent call last):
+RuntimeError: the command ended with exit code 2
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (LOG, "ablation: no such device"),
+        (LOG + "$ cd /somewhere && python\n", "its log is empty"),
+        ("slurmstepd: error: Detected 1 oom_kill event\n", "slurmstepd: error: Detected 1 oom_kill event"),
+        (None, "it has no log"),
+    ],
+)
+def test_the_last_line_of_a_log_is_the_commands(tmp_path, text, expected):
+    if text is not None:
+        (tmp_path / "log").write_text(text)
+    assert JobRecord("local", "1", "here", 0.0, str(tmp_path / "log"), []).last_line() == expected

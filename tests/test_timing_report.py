@@ -1,0 +1,69 @@
+"""Speeds, ratios and tables of what was timed, by hand."""
+
+import pytest
+
+pytest.importorskip("cyclopts")
+
+from experiments.timing.peak import Peak
+from experiments.timing.report import Report
+from experiments.timing.result import VariantResult
+from experiments.timing.summary import summary_table
+
+
+def result(variant, seconds, **changes):
+    fields = {"system": "mad", "mode": "train", "precision": "float32", "batch": 4, "frames": 60}
+    fields |= {"parameters": 7, "flops": 3e9, "audio_s": 1.5, "config": {}} | changes
+    if seconds is not None:
+        fields |= {
+            "median_s": seconds,
+            "first_quartile_s": seconds,
+            "third_quartile_s": 2 * seconds,
+            "step_s": [seconds],
+        }
+    return VariantResult(variant=variant, **fields)
+
+
+def test_speeds_and_ratios_of_a_result():
+    results = [
+        result("jax fast", 0.5),
+        result("torch", 2.0),
+        result("torch tuned", 1.0),
+        result("torch", 50.0, batch=8),
+        result("jax fast", None, batch=8, status="failed: out of memory"),
+    ]
+    first = results[0]
+    assert (first.sequences_per_s, first.audio_s_per_s, first.gflop_per_s) == (8, 3, 6)
+    assert (first.ratio_to("torch", results), first.ratio_to("torch tuned", results)) == (0.25, 0.5)
+    assert results[4].ratio_to("torch", results) is None
+    peak = Peak(gflop_per_s=12.0, matrix_size=64, copy_gb_per_s=1.0)
+    report = Report(results, {"float32": peak}, {})
+    assert report.row(first)["peak_share"] == 0.5
+    assert report.row(first)["ratio_to"] == {"torch": 0.25, "torch tuned": 0.5}
+    lines = report.markdown().splitlines()
+    cells = dict(zip(*([cell.strip() for cell in line.split("|")] for line in (lines[0], lines[2])), strict=True))
+    expected = {
+        "step (ms)": "500.0",
+        "IQR (ms)": "500.0",
+        "of peak (%)": "50",
+        "/ torch": "0.25",
+        "/ torch tuned": "0.50",
+    }
+    assert cells.items() >= expected.items()
+    assert "failed: out of memory" in lines[6]
+    assert "precision" not in cells
+
+
+def test_the_summary_has_our_fastest_form_beside_pytorch():
+    results = [
+        result("jax plain", 0.9),
+        result("jax fast", 0.5),
+        result("torch", 2.0),
+        result("jax fast", None, batch=8, status="failed: out of memory"),
+        result("torch", 3.0, batch=8),
+    ]
+    header, _, *rows = summary_table(results, "caption").split("\n\n")[0].splitlines()
+    assert len(rows) == 1
+    cells = dict(zip(*([cell.strip() for cell in line.split("|")] for line in (header, rows[0])), strict=True))
+    expected = {"batch": "4", "jax (ms)": "500.0", "torch (ms)": "2,000.0", "/ torch": "0.25", "audio s / s": "3.0"}
+    assert cells.items() >= expected.items()
+    assert "torch tuned (ms)" not in cells
