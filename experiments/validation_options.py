@@ -42,10 +42,6 @@ class ValidationOptions:
             found = getattr(self, name)
             if found is not None and found < 1:
                 raise InputError(f"--{name.replace('_', '-')}: found {found}, expected at least 1")
-        needed = {"loss": ("--validation-loss", self.validation_loss), "SDR": ("--validate-every", self.validate_every)}
-        option, given = needed[self._metric]
-        if self.early_stopping_patience and not given:
-            raise InputError(f"--early-stopping-patience: found no {option}, which finds the {self._metric} to stop by")
 
     @property
     def songs(self) -> int:
@@ -53,9 +49,17 @@ class ValidationOptions:
         return self.validation_songs if self.validate_every or self.validation_loss else 0
 
     def changes(self) -> dict[str, Any]:
-        """Return the fields of the configuration that were given, by their dotted names."""
+        """Return the fields of the configuration that were given, by their dotted names.
+
+        Raises:
+            InputError: where the training would stop by something that is not measured.
+        """
         if self.early_stopping_patience is None:
             return {}
+        needed = {"loss": ("--validation-loss", self.validation_loss), "SDR": ("--validate-every", self.validate_every)}
+        option, given = needed[self._metric]
+        if not given:
+            raise InputError(f"--early-stopping-patience: found no {option}, which finds the {self._metric} to stop by")
         rule = {
             "patience": self.early_stopping_patience,
             "min_delta": self.early_stopping_min_delta,

@@ -95,4 +95,4 @@ def test_the_metric_is_one_that_is_measured(options, expected):
 )
 def test_stopping_needs_a_validation(options, missing):
     with pytest.raises(InputError, match=f"--early-stopping-patience: found no {missing}"):
-        ValidationOptions(early_stopping_patience=3, **options)
+        ValidationOptions(early_stopping_patience=3, **options).changes()

@@ -155,7 +155,7 @@ def test_loss_falls(compiled):
 
 def test_loss_is_the_sum_of_its_parts(compiled):
     values = run_steps(compiled[1], compiled[2], [0])[1][0][1]
-    parts = set(values) - {"loss", "gradient_norm"}
+    parts = set(values) - {"loss", "gradient_norm", "learning_rate"}
     assert parts == {"masker", "denoiser", "masker_diagonal_l1", "denoiser_l2"}
     assert values["loss"] == pytest.approx(sum(values[part] for part in parts), rel=1e-6)
 
