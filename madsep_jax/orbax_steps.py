@@ -5,12 +5,14 @@ import errno
 import logging
 import math
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
 from orbax.checkpoint import checkpoint_managers as policies
@@ -60,12 +62,14 @@ class OrbaxSteps:
         args = {name: ocp.args.StandardSave(tree) for name, tree in items.items()}
         ranked = score is not None and not math.isnan(score.value)
         metrics = dataclasses.asdict(score) if score is not None and ranked else None
-        self._step, self._under_way = step, True
+        self._step = step
+        self._check_room(items)
+        self._under_way = True
         try:
             composite = ocp.args.Composite(**args, **{_NOTES: ocp.args.JsonSave(dict(notes))})
             self._manager.save(step, args=composite, metrics=metrics, force=True)
         except Exception as error:
-            raise self._not_written(error) from error
+            raise self._not_written(_reason(error)) from error
 
     def check(self) -> None:
         """Raise InputError where the last save has failed meanwhile."""
@@ -78,7 +82,7 @@ class OrbaxSteps:
         try:
             self._manager.wait_until_finished()
         except Exception as error:
-            raise self._not_written(error) from error
+            raise self._not_written(_reason(error)) from error
 
     def restore(self, step: int, item: str, like: Any) -> Any:
         """Return an item, placed on this process's first device, whatever device it was saved from.
@@ -153,6 +157,14 @@ class OrbaxSteps:
         for folder in self._folder.glob(f"{self._step}.*tmp*"):
             write_checksums(folder)
 
+    def _check_room(self, items: Mapping[str, Any]) -> None:
+        """Raise InputError where the disk has no room for the arrays: Orbax would leave failing writes behind."""
+        needed = sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(items))
+        free = shutil.disk_usage(self._folder).free
+        if free < needed:
+            reason = f"{os.strerror(errno.ENOSPC)}: {free / 1e6:.1f} MB free, expected {needed / 1e6:.1f} MB"
+            raise self._not_written(reason)
+
     def _check_files(self, step: int, item: str) -> None:
         damage = find_damage(self._folder / str(step), item)
         if damage:
@@ -161,8 +173,8 @@ class OrbaxSteps:
     def _not_read(self, step: int, item: str, reason: str) -> InputError:
         return InputError(f"{self._shown}: the {item} of step {step} cannot be read: {reason}")
 
-    def _not_written(self, error: Exception) -> InputError:
-        return InputError(f"{self._shown}: the checkpoint of step {self._step} cannot be written: {_reason(error)}")
+    def _not_written(self, reason: str) -> InputError:
+        return InputError(f"{self._shown}: the checkpoint of step {self._step} cannot be written: {reason}")
 
 
 class MisfitError(InputError):

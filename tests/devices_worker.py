@@ -39,8 +39,8 @@ def main(folder, trainings):
             config = config_of({"steps": steps, "set": CHANGES})
             (row / "training.json").unlink(missing_ok=True)
             layout = ParallelConfig(**parallel)
-            before = init_state(config) if not row.is_dir() else last_state(config, row)
-            placed = make_layout(config, layout).place_state(dataclasses.replace(before, gradient=None))
+            before = last_state(config, row) if row.is_dir() else dataclasses.replace(init_state(config), gradient=None)
+            placed = make_layout(config, layout).place_state(before)
             there_and_back = arrays_of(make_layout(config, layout).whole_state(placed))
             for key, array in arrays_of(before).items():
                 assert array.tobytes() == there_and_back[key].tobytes(), key

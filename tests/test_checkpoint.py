@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +14,10 @@ import numpy as np
 import pytest
 from tiny import DWS, GRU
 
-from madsep_jax.checkpoint import load_config, load_model, restore_state, save_checkpoint
+from madsep_jax.checkpoint import CheckpointWriter, load_config, load_model, restore_state, save_checkpoint
 from madsep_jax.config_io import to_dict
 from madsep_jax.errors import InputError
+from madsep_jax.orbax_steps import OrbaxSteps
 from madsep_jax.train import init_state
 
 
@@ -196,3 +198,57 @@ def test_damaged_arrays(damaged, name):
     root, messages = damaged
     assert messages[name].startswith(f"{root / name}: the {DAMAGES[name][2]} of step 5 cannot be read: ")
     assert "\n" not in messages[name]
+
+
+def small_disk(folder):
+    """A disk of 1 MB in memory; skips the test where this user can mount none."""
+    folder.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True, check=False)
+    if done.returncode:
+        pytest.skip("cannot mount a small disk")
+
+
+def save_and_wait(writer, state):
+    writer.save(state)
+    writer.wait()
+
+
+# Where one write fails, Orbax leaves the others under way, which then find nobody to tell.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("looks_first", [True, False])
+def test_a_full_disk_is_one_line_and_the_last_checkpoint_loads(tmp_path, states, monkeypatch, looks_first):
+    """The room is asked for first; where that does not help, the writes fail in the background."""
+    small_disk(tmp_path / "disk")
+    if not looks_first:
+        monkeypatch.setattr(OrbaxSteps, "_check_room", lambda self, items: None)
+    try:
+        folder = tmp_path / "disk" / "row"
+        with CheckpointWriter(folder, GRU) as writer:
+            writer.save(states["gru"])
+            writer.wait()
+            free = shutil.disk_usage(folder).free
+            (tmp_path / "disk" / "other").write_bytes(bytes(max(free - 50_000, 0)))
+            with pytest.raises(InputError) as caught:
+                save_and_wait(writer, dataclasses.replace(states["gru"], step=jnp.asarray(6)))
+        message = str(caught.value)
+        assert message.startswith(f"{folder}: the checkpoint of step 6 cannot be written: No space left on device")
+        assert "\n" not in message
+        (tmp_path / "disk" / "other").unlink()
+        assert_trees_equal(load_model(folder)[1], states["gru"].variables)
+        assert restore_state(folder, states["gru"]).step == 5
+    finally:
+        subprocess.run(["umount", "-l", tmp_path / "disk"], check=True)
+
+
+def test_the_buffers_may_be_written_over_at_once(tmp_path, states):
+    """The state is donated while it is being written; what comes back is what was saved."""
+    state = jax.tree.map(jnp.copy, states["gru"])
+    kept = jax.tree.map(np.array, states["gru"].params)
+    overwrite = jax.jit(lambda params: jax.tree.map(lambda leaf: leaf * 0 - 1, params), donate_argnums=0)
+    with CheckpointWriter(tmp_path, GRU) as writer:
+        for _ in range(3):
+            writer.save(state)
+            jax.block_until_ready(overwrite(state.params))
+            writer.wait()
+            assert_trees_equal(load_model(tmp_path)[1]["params"], kept)
+            state = dataclasses.replace(state, step=state.step + 1, params=jax.tree.map(jnp.array, kept))

@@ -34,13 +34,16 @@ def trained(tmp_path_factory):
         "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parent)]),
         "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
         "JAX_PLATFORMS": "cpu",
+        "JAX_COMPILATION_CACHE_DIR": str(folder / "compiled"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
     command = [sys.executable, str(HERE / "devices_worker.py"), str(folder), json.dumps(TRAININGS)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in TRAININGS if name != "one"])
 def test_the_same_training_on_changing_devices(trained, name):
     with np.load(trained / "one.npz") as expected, np.load(trained / f"{name}.npz") as found:
