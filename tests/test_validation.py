@@ -80,7 +80,7 @@ def test_interrupted_between_two_validations_it_continues_to_the_same_scores(run
     shutil.rmtree(out / "rows" / ROW)
     arguments = ("--validate-every", "1", "--validation-songs", "1")
     steps = validations(first)[-1]["step"]
-    reporter = ablation._step_reporter
+    reporter = ablation.step_reporter
 
     def interrupted(bar, batch_size):
         report = reporter(bar, batch_size)
@@ -93,7 +93,7 @@ def test_interrupted_between_two_validations_it_continues_to_the_same_scores(run
         return on_step
 
     with monkeypatch.context() as patch:
-        patch.setattr(ablation, "_step_reporter", interrupted)
+        patch.setattr(ablation, "step_reporter", interrupted)
         assert run(out, *arguments) == 130
     assert validations(out) == validations(first)[:1]
     assert run(out, *arguments) == 0
