@@ -3,6 +3,7 @@
 Slurm itself is shell scripts that note what they are asked.
 """
 
+import importlib.util
 import json
 import os
 import signal
@@ -12,14 +13,16 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("soundfile")
-for package in ("cyclopts", "tabulate", "matplotlib", "tensorboardX", "submitit"):
+for package in ("cyclopts", "tabulate", "matplotlib", "tensorboardX"):
     pytest.importorskip(package)
+if importlib.util.find_spec("submitit") is None:  # importing it would set up the logging of all
+    pytest.skip("submitit is not installed", allow_module_level=True)
 
-import submitit  # noqa: E402
 from fake_jobs import Jobs  # noqa: E402
 from tiny_songs import make_songs  # noqa: E402
 
 from experiments.launching import record  # noqa: E402
+from experiments.launching.executor import import_submitit  # noqa: E402
 from experiments.launching.options import LaunchOptions  # noqa: E402
 from experiments.launching.record import slurm_state  # noqa: E402
 from madsep_jax.errors import InputError  # noqa: E402
@@ -37,8 +40,9 @@ def jobs(tmp_path, songs, monkeypatch):
     made = Jobs(tmp_path, songs, monkeypatch)
     made.add_slurm(monkeypatch)
     made.with_references = True
-    submitit.SlurmJob.watcher.clear()
-    submitit.SlurmJob.watcher._registered.clear()
+    watcher = import_submitit().SlurmJob.watcher
+    watcher.clear()
+    watcher._registered.clear()
     monkeypatch.setattr(record, "_QUEUE_S", 1e-6)  # ask anew each time
     return made
 

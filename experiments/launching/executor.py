@@ -19,6 +19,7 @@ _WARNING_S = 120
 _NO_LIMIT_MIN = 365 * 24 * 60
 #: How often a job that came to its time limit is queued again; each time it has got further.
 _MOST_TIMEOUTS = 1000
+_LOG = "SUBMITIT_LOG_LEVEL"
 
 
 def submit(options: LaunchOptions, name: str, folder: Path, command: RowCommand) -> Any:
@@ -45,11 +46,15 @@ def submit(options: LaunchOptions, name: str, folder: Path, command: RowCommand)
 
 def import_submitit() -> Any:
     """Return the module. Raises InputError where it is not installed."""
+    before = os.environ.get(_LOG)
+    os.environ[_LOG] = "NOCONFIG"  # else it closes the handlers of all who log
     try:
         import submitit
     except ModuleNotFoundError:
         message = "--launcher: submitit is not installed, expected it: pip install 'madsep-jax[slurm]'"
         raise InputError(message) from None
+    finally:
+        os.environ.pop(_LOG) if before is None else os.environ.update({_LOG: before})
     logging.getLogger("submitit").setLevel(logging.ERROR)  # it repeats in warnings what is handled here
     return submitit
 
