@@ -21,14 +21,20 @@ def test_tables_are_the_kept_results(name):
     assert between(f"{name} table") == (ROOT / "experiments" / "results" / name / "table.md").read_text().strip()
 
 
-def test_the_speed_table_is_the_kept_result():
-    kept = ROOT / "experiments" / "results" / "throughput" / "summary.md"
-    assert between("throughput summary") == kept.read_text().strip()
-
-
-def test_the_scoring_speed_table_is_the_kept_result():
-    kept = ROOT / "experiments" / "results" / "evaluation-speed" / "table.md"
-    assert between("evaluation speed") == kept.read_text().strip()
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("throughput summary", "throughput/summary.md"),
+        ("kept memory", "throughput-kept-memory/summary.md"),
+        ("evaluation speed", "evaluation-speed/table.md"),
+        ("input tables", "input-throughput/table.md"),
+        ("scaling", "scaling/table.md"),
+        ("dispatch", "dispatch/table.md"),
+        ("training memory", "training-memory/table.md"),
+    ],
+)
+def test_measurements_are_the_kept_results(name, file):
+    assert between(name) == (ROOT / "experiments" / "results" / file).read_text().strip()
 
 
 def test_the_compile_tables_are_among_the_kept_results():
@@ -37,10 +43,6 @@ def test_the_compile_tables_are_among_the_kept_results():
     assert len(tables) == 2
     for title, table in tables:
         assert f"### {title}\n\n{table.strip()}" in kept
-
-
-def test_the_input_tables_are_the_kept_results():
-    assert between("input tables") == (ROOT / "experiments/results/input-throughput/table.md").read_text().strip()
 
 
 def test_pictures_and_linked_files_exist():
