@@ -101,7 +101,7 @@ def test_jobs_run_and_are_collected(jobs, monkeypatch, capsys):
 def test_at_its_time_limit_a_job_saves_and_is_queued_again(jobs, monkeypatch):
     """The signal comes to submitit's process and, as Slurm sends it to all of a job, to the command as well."""
     monkeypatch.setenv("RUN_JOBS", "1")
-    jobs.behave("mad-seed0", "echo $PPID $$ > $FAKE/pids; trap 'touch $FAKE/saved; exit 0' TERM; sleep 20 & wait")
+    jobs.behave("mad-seed0", "trap 'touch $FAKE/saved; exit 0' TERM; echo $PPID $$ > $FAKE/pids; sleep 20 & wait")
     assert jobs.launch("mad", launcher="slurm", no_wait=True) == 0
     pids = jobs.folder / "pids"
     wait_for(lambda: pids.exists() and pids.read_text().split()[1:])

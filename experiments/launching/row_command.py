@@ -44,7 +44,7 @@ class RowCommand:
             (Path(folder) / _END).unlink(missing_ok=True)
         print(f"$ cd {shlex.quote(self.directory)} && {shlex.join(self.command)}", flush=True)
         signal.signal(signal.SIGTERM, self._terminate)
-        self._process = process = self._start()
+        process = self._start()
         if self._terminated:
             process.terminate()
         try:
@@ -76,12 +76,25 @@ class RowCommand:
             environment.pop(name, None)
         if self.cores:
             os.sched_setaffinity(0, self.cores)
-        # Slurm sends the warning of the time limit to all processes; here it is for submitit, which calls `checkpoint`.
-        before = signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+        # Slurm sends the warning of the time limit to all processes; here it is for submitit, which calls `checkpoint`,
+        # and waits until there is a command to end.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2})
+
+        def ignore_warning() -> None:
+            signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
         try:
-            return subprocess.Popen(self.command, cwd=self.directory, env=environment, stdin=subprocess.DEVNULL)
+            self._process = subprocess.Popen(
+                self.command,
+                cwd=self.directory,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                preexec_fn=ignore_warning,  # this process has one thread
+            )
+            return self._process
         finally:
-            signal.signal(signal.SIGUSR2, before)
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def _terminate(self, number: int, frame: FrameType | None) -> None:
         self._terminated = True
