@@ -13,7 +13,7 @@ _DEFAULT = ParallelConfig()
 _FLAG = Parameter(negative=(), show_default=False)
 
 
-@Parameter(name="*")
+@Parameter(name="*", group="Devices and processes")
 @dataclass(frozen=True, kw_only=True)
 class ParallelOptions:
     """Devices, processes, and steps in a call. None of them changes a result by more than rounding."""

@@ -10,7 +10,7 @@ from madsep_jax.errors import InputError
 from madsep_jax.keeping import Keep
 
 
-@Parameter(name="*")
+@Parameter(name="*", group="Checkpoints")
 @dataclass(frozen=True, kw_only=True)
 class SaveOptions:
     """When to save, and what to keep. A training is saved at its end in any case, and where songs are validated on."""

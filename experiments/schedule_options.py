@@ -13,7 +13,7 @@ from madsep_jax.schedule import learning_rate, with_schedule_steps
 from madsep_jax.schedule_config import ScheduleKind
 
 
-@Parameter(name="*")
+@Parameter(name="*", group="Learning rate")
 @dataclass(frozen=True, kw_only=True)
 class ScheduleOptions:
     """The learning rate's schedule (`madsep_jax.schedule_config`); what is not given is the preset's."""

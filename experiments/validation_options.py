@@ -14,7 +14,7 @@ from madsep_jax.config import SignalConfig
 from madsep_jax.errors import InputError
 
 
-@Parameter(name="*")
+@Parameter(name="*", group="Validation")
 @dataclass(frozen=True, kw_only=True)
 class ValidationOptions:
     """Songs that are kept out of training, what is found of them, and early stopping."""

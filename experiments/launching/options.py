@@ -13,7 +13,7 @@ _FLAG = Parameter(negative=(), show_default=False)
 _OURS = ("error", "output", "array", "open-mode")
 
 
-@Parameter(name="*")
+@Parameter(name="*", group="Rows as jobs")
 @dataclass(frozen=True, kw_only=True)
 class LaunchOptions:
     """Where jobs run, and what each of them gets."""
