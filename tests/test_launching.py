@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import socket
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,7 @@ if importlib.util.find_spec("submitit") is None:  # importing it would set up th
 from fake_jobs import Jobs  # noqa: E402
 from tiny_songs import make_songs  # noqa: E402
 
+from experiments.launching import record  # noqa: E402
 from experiments.launching.options import LaunchOptions  # noqa: E402
 from experiments.launching.shares import Shares  # noqa: E402
 from madsep_jax.errors import InputError  # noqa: E402
@@ -175,3 +177,22 @@ def test_shares_of_the_machine(monkeypatch):
     message = f"--job-cpus {len(cores)}: found {len(cores)}, expected {len(cores)} for each of 2 jobs"
     with pytest.raises(InputError, match=message):
         Shares(LaunchOptions(launcher="local", jobs=2, job_cpus=len(cores)))
+
+
+@pytest.mark.parametrize(
+    ("command", "stat", "alive"),
+    [
+        (b"python\0-m\0submitit.local._local\0", "7 (python) S 1", True),
+        (b"", "7 (a ) name) R 1", True),  # on its way to its command line
+        (b"", "7 (python) Z 1", False),
+        (b"bash\0", "7 (bash) S 1", False),
+    ],
+)
+def test_a_local_job_is_known_by_its_process(tmp_path, monkeypatch, command, stat, alive):
+    monkeypatch.setattr(record, "_PROCESSES", tmp_path)
+    folder = tmp_path / str(os.getpid())
+    folder.mkdir()
+    (folder / "cmdline").write_bytes(command)
+    (folder / "stat").write_text(stat)
+    job = record.JobRecord("local", str(os.getpid()), socket.gethostname(), 0.0, "log", [])
+    assert job.state(tmp_path) == ("running" if alive else "ended")

@@ -20,6 +20,7 @@ _RECORD = "job.json"
 _START_S = 300.0
 #: Slurm is asked for all jobs at once, and no more often than this.
 _QUEUE_S = 15.0
+_PROCESSES = Path("/proc")
 _ENDED = (
     *("COMPLETED", "FAILED", "TIMEOUT", "CANCELLED", "OUT_OF_MEMORY", "NODE_FAIL", "BOOT_FAIL", "DEADLINE", "REVOKED"),
 )
@@ -116,11 +117,18 @@ def _queue(moment: float) -> dict[str, str] | None:
 
 
 def _is_job_of_submitit(process: int) -> bool:
-    """Whether a process of this machine lives and is not another one that has got its number since."""
+    """Whether a process of this machine lives and is not another one that has got its number since.
+
+    One that has just been started has no command line for a moment, as one that has ended and is not yet taken leave of.
+    """
+    entry = _PROCESSES / str(process)
     try:
         os.kill(process, 0)
-        command = Path(f"/proc/{process}/cmdline")
-        return b"submitit" in command.read_bytes() if command.exists() else True
+        if not entry.exists():  # a system without such files
+            return True
+        command = (entry / "cmdline").read_bytes()
+        state = (entry / "stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[0]
+        return b"submitit" in command if command else state != "Z"
     except (ProcessLookupError, FileNotFoundError):
         return False
     except PermissionError:
