@@ -17,7 +17,7 @@ from pathlib import Path
 import jax
 import numpy as np
 from tame_state import tame_state
-from tiny import DWS, SIGNAL
+from tiny import DWS, GRU, SIGNAL
 
 from data_pipelines.features import TrackFeatures
 from data_pipelines.sources import SongSpectrograms
@@ -35,7 +35,7 @@ STEPS = 200
 
 def config_of(case):
     changes = {"training.steps": case.get("steps", STEPS), "training.learning_rate": 1e-3, **case.get("set", {})}
-    return override(DWS, changes)
+    return override({"dws": DWS, "gru": GRU}[case.get("system", "dws")], changes)
 
 
 class Songs(SongSpectrograms):
