@@ -49,6 +49,8 @@ class CheckpointWriter:
         Raises:
             InputError: where this state, or the last one, cannot be written.
         """
+        # On a CPU these are views of the state's own memory, which cannot be donated while there are any. Orbax copies
+        # them before it returns, and no view may be kept.
         items = {_WEIGHTS: jax.device_get(state.variables), _TRAINING: jax.device_get(_training_items(state))}
         self._steps.save(int(state.step), items, {**(notes or {}), **self._notes}, score)
 

@@ -95,7 +95,8 @@ class OrbaxSteps:
         template = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here), like)
         self._check_files(step, item)
         try:
-            saved = ocp.StandardCheckpointHandler().metadata(epath.Path(self._folder) / str(step) / item)
+            handler = ocp.StandardCheckpointHandler(multiprocessing_options=_alone())
+            saved = handler.metadata(epath.Path(self._folder) / str(step) / item)
             _check_shapes(saved, template, f"{self._shown}: the {item} of step {step}")
             return self._restore(step, item, ocp.args.StandardRestore(template))
         except MisfitError:
@@ -139,7 +140,6 @@ class OrbaxSteps:
         ]
         if keep.every_steps is not None:
             kept.append(policies.EveryNSteps(keep.every_steps))
-        process = jax.process_index()
         return ocp.CheckpointManagerOptions(
             create=False,
             cleanup_tmp_directories=True,
@@ -147,9 +147,7 @@ class OrbaxSteps:
             best_fn=_rank,
             enable_async_checkpointing=True,
             async_options=ocp.AsyncOptions(post_finalization_callback=self._add_checksums),
-            multiprocessing_options=ocp.options.MultiprocessingOptions(
-                primary_host=process, active_processes={process}, barrier_sync_key_prefix=f"process{process}"
-            ),
+            multiprocessing_options=_alone(),
         )
 
     def _add_checksums(self) -> None:
@@ -192,7 +190,17 @@ _NOT_FROM_ORBAX = _NotFromOrbax()
 
 
 def _reading() -> ocp.CheckpointManagerOptions:
-    return ocp.CheckpointManagerOptions(create=False, best_fn=_rank, enable_async_checkpointing=False)
+    return ocp.CheckpointManagerOptions(
+        create=False, best_fn=_rank, enable_async_checkpointing=False, multiprocessing_options=_alone()
+    )
+
+
+def _alone() -> ocp.options.MultiprocessingOptions:
+    """This process by itself: Orbax would wait for the others of a training, which need not read or write now."""
+    process = jax.process_index()
+    return ocp.options.MultiprocessingOptions(
+        primary_host=process, active_processes={process}, barrier_sync_key_prefix=f"process{process}"
+    )
 
 
 def _rank(metrics: Mapping[str, Any]) -> Any:

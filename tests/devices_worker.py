@@ -1,6 +1,7 @@
 """Trainings that go on from other devices' checkpoints, in one process of several; arguments: a folder, JSON of legs.
 
-Each training is a list of legs: [the step to train to, the devices and how they share]. Writes last states to .npz.
+In float64, so that they can be compared to many digits. Each training is a list of legs: [the step to train to, the
+devices and how they share]. Writes last states to .npz.
 """
 
 import dataclasses
@@ -10,20 +11,19 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from interrupted_worker import config_of, songs
+from interrupted_worker import config_of, songs, tame_start, train_in_float64
 
 from experiments.save_options import SaveOptions
 from experiments.train_row import checkpoint_folder, train_row
 from madsep_jax.checkpoint import restore_training
 from madsep_jax.config import ParallelConfig
 from madsep_jax.parallel import make_layout
-from madsep_jax.train import init_state
 
 CHANGES = {"training.batch_size": 4, "training.learning_rate": 1e-4}
 
 
 def last_state(config, folder):
-    state = restore_training(checkpoint_folder(folder), init_state(config)).state
+    state = restore_training(checkpoint_folder(folder), tame_start(config)).state
     return dataclasses.replace(state, gradient=None)
 
 
@@ -33,13 +33,14 @@ def arrays_of(state):
 
 
 def main(folder, trainings):
+    train_in_float64()
     for name, legs in trainings.items():
         row = folder / name
         for steps, parallel in legs:
             config = config_of({"steps": steps, "set": CHANGES})
             (row / "training.json").unlink(missing_ok=True)
             layout = ParallelConfig(**parallel)
-            before = last_state(config, row) if row.is_dir() else dataclasses.replace(init_state(config), gradient=None)
+            before = last_state(config, row) if row.is_dir() else dataclasses.replace(tame_start(config), gradient=None)
             placed = make_layout(config, layout).place_state(before)
             there_and_back = arrays_of(make_layout(config, layout).whole_state(placed))
             for key, array in arrays_of(before).items():

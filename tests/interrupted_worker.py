@@ -3,6 +3,7 @@
 Arguments: the folder, and a JSON object of what differs from the usual run; or none, to serve many requests, see
 `serve`. Prints a line for each step where `"talk"` is given. `"kill"` is [after how many steps of this process, how
 many seconds later]: then it kills itself; with None for the steps, they count from before the checkpoint is read.
+`"float64"` is for a training that can be compared to many digits (`tame_state`).
 """
 
 import json
@@ -13,31 +14,53 @@ import sys
 import threading
 from pathlib import Path
 
+import jax
 import numpy as np
-from tiny import DWS, SIGNAL
+from tame_state import tame_state
+from tiny import DWS, GRU, SIGNAL
 
 from data_pipelines.features import TrackFeatures
 from data_pipelines.sources import SongSpectrograms
+from experiments import resume
 from experiments.command import run
 from experiments.save_options import SaveOptions
 from experiments.train_row import train_row
 from madsep_jax.config import ParallelConfig, ProcessesConfig
 from madsep_jax.config_io import override
 from madsep_jax.parallel.processes import join_processes
+from madsep_jax.train import init_state
 
 STEPS = 200
 
 
 def config_of(case):
     changes = {"training.steps": case.get("steps", STEPS), "training.learning_rate": 1e-3, **case.get("set", {})}
-    return override(DWS, changes)
+    return override({"dws": DWS, "gru": GRU}[case.get("system", "dws")], changes)
+
+
+class Songs(SongSpectrograms):
+    """Gives batches of a type."""
+
+    dtype = "float32"
+
+    def silence(self, size):
+        return jax.tree.map(lambda array: array.astype(self.dtype), super().silence(size))
+
+
+def train_in_float64():
+    """All trainings of this process, from a tame start. JAX_ENABLE_X64 has to be set."""
+    Songs.dtype, resume.init_state = "float64", tame_start
+
+
+def tame_start(config):
+    return tame_state(init_state(config), Songs.dtype)
 
 
 def songs(config):
     """Ten sequences in all: five steps an epoch."""
     random = np.random.default_rng(3)
     frames = [9, 14, 5]
-    return SongSpectrograms(
+    return Songs(
         [
             TrackFeatures(f"song {number}", mix_MF, mix_MF * (np.arange(SIGNAL.bins) % 2).astype(np.float32))
             for number, mix_MF in enumerate(
@@ -73,6 +96,8 @@ def work(folder, case):
     if "file_bytes" in case:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (case["file_bytes"], resource.RLIM_INFINITY))
+    if case.get("float64"):
+        train_in_float64()
     config = config_of(case)
     saving = SaveOptions(**{"save_every_steps": 7, **case.get("saving", {})})
     train_row(config, songs(config), Path(folder), on_step, ParallelConfig(**case.get("parallel", {})), saving=saving)

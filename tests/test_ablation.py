@@ -186,7 +186,7 @@ def test_sigterm_saves_the_training_and_scores_nothing(run, first, tmp_path, mon
     assert steps(out, row.name) == [1]
     line = "ablation: stopped, step 1 of 3 is saved; start the same command again to continue\n"
     assert capsys.readouterr().err.endswith(line)
-    assert sorted(path.name for path in row.iterdir()) == ["checkpoint", "tensorboard", "train.jsonl"]
+    assert sorted(path.name for path in row.iterdir()) == ["checkpoint", "lock", "tensorboard", "train.jsonl"]
     assert run(out, "dws-1-4") == 0
     assert steps(out, row.name) == [1, 2, 3]
     assert rows(out)["dws-1-4"]["scores"] == rows(first)["dws-1-4"]["scores"]

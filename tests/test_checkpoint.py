@@ -241,7 +241,10 @@ def test_a_full_disk_is_one_line_and_the_last_checkpoint_loads(tmp_path, states,
 
 
 def test_the_buffers_may_be_written_over_at_once(tmp_path, states):
-    """The state is donated while it is being written; what comes back is what was saved."""
+    """The state is donated while it is being written; what comes back is what was saved.
+
+    And donation is not refused, as it would be while NumPy had a view of a buffer: the arrays are gone.
+    """
     state = jax.tree.map(jnp.copy, states["gru"])
     kept = jax.tree.map(np.array, states["gru"].params)
     overwrite = jax.jit(lambda params: jax.tree.map(lambda leaf: leaf * 0 - 1, params), donate_argnums=0)
@@ -249,6 +252,7 @@ def test_the_buffers_may_be_written_over_at_once(tmp_path, states):
         for _ in range(3):
             writer.save(state)
             jax.block_until_ready(overwrite(state.params))
+            assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state.params))
             writer.wait()
             assert_trees_equal(load_model(tmp_path)[1]["params"], kept)
             state = dataclasses.replace(state, step=state.step + 1, params=jax.tree.map(jnp.array, kept))

@@ -7,8 +7,11 @@ import jax
 import numpy as np
 import pytest
 from parallel_runs import TOLERANCE, assert_same_training, case, run_cases, run_in_two_processes
+from tiny import GRU
 
 from madsep_jax.checkpoint import load_model, restore_state
+from madsep_jax.config import ParallelConfig
+from madsep_jax.parallel import make_layout
 from madsep_jax.train import init_state
 
 SHARDED = {"parallel": {"parameters": "sharded"}}
@@ -53,6 +56,18 @@ def test_its_checkpoint_goes_on_on_one_device(trained):
         np.testing.assert_array_equal(leaf, trained["sharded"][name], err_msg=name)
         assert len(leaf.sharding.device_set) == 1
     jax.tree.map(np.testing.assert_array_equal, variables["params"], state.params)
+
+
+def test_what_puts_a_state_together_is_compiled_once(caplog):
+    """And not again for each save."""
+    layout = make_layout(GRU, ParallelConfig(devices=1, parameters="sharded"))
+    placed = layout.place_state(init_state(GRU))
+    with jax.log_compiles():
+        layout.whole_state(placed)
+        assert "ompiling" in caplog.text
+        caplog.clear()
+        layout.whole_state(placed)
+    assert caplog.text == ""
 
 
 @pytest.mark.slow

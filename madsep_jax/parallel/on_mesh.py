@@ -39,6 +39,8 @@ class MeshLayout:
         self._config, self._program, self._sharded = config, program, parameters == "sharded"
         self._mesh = Mesh(np.array(devices), (DATA_AXIS,))
         self._of_batch = NamedSharding(self._mesh, PartitionSpec(*(None,) * program.batch_axis, DATA_AXIS))
+        # Jitted once: a new function would be compiled again at each save.
+        self._gather = jax.jit(lambda state: state, out_shardings=NamedSharding(self._mesh, _REPLICATED))
 
     def place_state(self, state: TrainState) -> TrainState:
         """Put a state, the same in every process, onto the devices."""
@@ -50,10 +52,7 @@ class MeshLayout:
 
     def whole_state(self, placed: TrainState) -> TrainState:
         """Return the state as a training on one device has it."""
-        if not self._sharded:
-            return placed
-        whole = NamedSharding(self._mesh, _REPLICATED)
-        return jax.jit(lambda state: state, out_shardings=whole)(placed)
+        return self._gather(placed) if self._sharded else placed
 
     def jit(self, like: TrainState) -> Any:
         """Return the jitted program for states placed as `like`; it takes their buffers."""

@@ -26,6 +26,7 @@ def join_processes(config: ProcessesConfig) -> None:
     if config.coordinator and config.number:  # the first process is the coordinator
         _wait_for_coordinator(config.coordinator, config.timeout_s)
     jax.config.update("jax_cpu_collectives_implementation", "gloo")  # other devices bring their own
+    jax.config.update("jax_enable_preemption_service", False)  # it takes SIGTERM for itself, and does nothing
     try:
         jax.distributed.initialize(
             config.coordinator, config.count, config.number, initialization_timeout=config.timeout_s
