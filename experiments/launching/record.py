@@ -119,7 +119,7 @@ def _queue(moment: float) -> dict[str, str] | None:
 def _is_job_of_submitit(process: int) -> bool:
     """Whether a process of this machine lives and is not another one that has got its number since.
 
-    One that has just been started has no command line for a moment, as one that has ended and is not yet taken leave of.
+    One that has just been started has no command line for a moment, as one that has ended and is not yet waited for.
     """
     entry = _PROCESSES / str(process)
     try:
