@@ -30,6 +30,7 @@ def test_tables_are_the_kept_results(name):
         ("input tables", "input-throughput/table.md"),
         ("scaling", "scaling/table.md"),
         ("dispatch", "dispatch/table.md"),
+        ("training memory", "training-memory/table.md"),
     ],
 )
 def test_measurements_are_the_kept_results(name, file):
