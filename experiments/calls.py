@@ -1,10 +1,6 @@
 """Which steps the calls of a compiled program do."""
 
-from collections.abc import Iterable, Iterator
-from itertools import islice
-from typing import Any
-
-from madsep_jax.parallel.program import stack_batches
+from collections.abc import Iterator
 
 
 def call_sizes(first_step: int, total_steps: int, steps_per_call: int, epoch: int | None = None) -> Iterator[int]:
@@ -21,13 +17,3 @@ def call_sizes(first_step: int, total_steps: int, steps_per_call: int, epoch: in
         left = total_steps - done if epoch is None else min(total_steps - done, epoch - done % epoch)
         yield min(steps_per_call, left)
         done += min(steps_per_call, left)
-
-
-def group_calls(batches: Iterable[Any], sizes: Iterable[int], steps_per_call: int) -> Iterator[Any]:
-    """Stack the batches of each call's steps; with one step a call, they stay as they are."""
-    if steps_per_call == 1:
-        yield from batches
-        return
-    remaining = iter(batches)
-    for size in sizes:
-        yield stack_batches(list(islice(remaining, size)))

@@ -11,7 +11,6 @@ class StepClock:
 
     def __init__(self) -> None:
         self._last: float | None = None
-        self._last_save = time.perf_counter()
         self._seconds: list[float] = []
 
     def tick(self, steps: int = 1) -> None:
@@ -23,12 +22,7 @@ class StepClock:
 
     def saved(self) -> None:
         """The state has been saved."""
-        self._last_save = time.perf_counter()
         self._last = None
-
-    def since_save(self) -> float:
-        """Return the seconds since then."""
-        return time.perf_counter() - self._last_save
 
     def median(self) -> float | None:
         """Return the median over the steps but the first few; None where there were none."""

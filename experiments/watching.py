@@ -10,7 +10,7 @@ import jax
 
 from data_pipelines.waiting import TimedBatches
 from experiments.call_meter import CallMeter
-from experiments.calls import call_sizes, group_calls
+from experiments.calls import call_sizes
 from experiments.early_stopping import stops_after
 from experiments.resume import Start
 from experiments.step_clock import StepClock
@@ -21,6 +21,7 @@ from experiments.validating import validate
 from experiments.validation import Validation
 from madsep_jax.keeping import Score
 from madsep_jax.parallel.processes import as_first_process, is_first_process
+from madsep_jax.parallel.program import group_steps
 from madsep_jax.train import TrainState
 
 
@@ -74,7 +75,7 @@ class Watch:
 
     def calls(self, batches: Iterable[Any]) -> Iterator[Any]:
         """Stack the batches of the steps that a call does; a call ends where a validation is due."""
-        return group_calls(batches, self._sizes(), self._steps_per_call)
+        return group_steps(batches, self._steps_per_call, self._sizes())
 
     def waiting(self, batches: Iterable[Any]) -> Iterator[Any]:
         """Yield the calls' batches until the training ends, and measure how long each is waited for."""

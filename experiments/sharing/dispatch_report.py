@@ -5,10 +5,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tabulate import tabulate
-
 from experiments.sharing.ways import Way
-from madsep_jax.environment import environment
+from experiments.text_table import markdown_table
+from madsep_jax.environment import describe_machine, environment
 from madsep_jax.files import write_json, write_text
 
 _CAPTION = (
@@ -38,13 +37,8 @@ def markdown(measured: Sequence[Way]) -> str:
         }
         for way in measured
     ]
-    align = ["left"] + ["right"] * (len(rows[0]) - 1)
-    table = tabulate(
-        [list(row.values()) for row in rows], list(rows[0]), "github", colalign=align, disable_numparse=True
-    )
-    found = environment()
-    machine = f"{found['device']}, {found['cpu_cores']} CPU cores, jax {found['versions']['jax']}."
-    return f"{table}\n\n{machine} {_CAPTION}\n"
+    table = markdown_table(list(rows[0]), [list(row.values()) for row in rows])
+    return f"{table}\n\n{describe_machine()}. {_CAPTION}\n"
 
 
 def write(measured: Sequence[Way], settings: Mapping[str, Any], folder: Path) -> None:

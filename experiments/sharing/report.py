@@ -6,9 +6,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tabulate import tabulate
-
+from experiments.figure_file import save_figure
 from experiments.sharing.cases import Case, Style
+from experiments.text_table import markdown_table
+from madsep_jax.environment import describe_machine
 from madsep_jax.files import write_json, write_text
 
 _CAPTION = (
@@ -84,12 +85,9 @@ class ScalingReport:
     def markdown(self) -> str:
         """Return the table in markdown, its caption below."""
         rows = [self._cells(one) for one in self.measured]
-        align = ["left", "left"] + ["right"] * (len(rows[0]) - 2)
-        body = [list(row.values()) for row in rows]
-        table = tabulate(body, list(rows[0]), tablefmt="github", colalign=align, disable_numparse=True)
-        found, on_cpu = self.environment, self.settings["on"] == "cpu"
-        machine = f"{found['device']}, {found['cpu_cores']} CPU cores, jax {found['versions']['jax']}."
-        return f"{table}\n\n{machine} {_CAPTION} {_ON_CPU if on_cpu else ''}".rstrip() + "\n"
+        table = markdown_table(list(rows[0]), [list(row.values()) for row in rows], ("system", "style"))
+        on_cpu = f" {_ON_CPU}" if self.settings["on"] == "cpu" else ""
+        return f"{table}\n\n{describe_machine(self.environment)}. {_CAPTION}{on_cpu}\n"
 
     def _cells(self, one: Measured) -> dict[str, str]:
         speed_up, efficiency = self.speed_up(one), self.efficiency(one)
@@ -144,6 +142,4 @@ class ScalingReport:
             axes.set_ylabel(label)
             axes.set_ylim(bottom=0)
             axes.legend(fontsize=8)
-        aside = path.with_name(f".{path.stem}.partial.png")
-        figure.savefig(aside, dpi=120)
-        aside.replace(path)
+        save_figure(figure, path)

@@ -6,7 +6,7 @@ sequences. Metrics have the first two.
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import islice, repeat
 from typing import Any, NamedTuple
 
 import jax
@@ -43,13 +43,21 @@ def _scanned(step: TrainStep) -> TrainStep:
     return steps
 
 
-def group_steps(batches: Iterable[Any], steps: int) -> Iterator[Any]:
-    """Stack the batches of so many steps; the last group may be smaller. With one step, they stay as they are."""
+def group_steps(batches: Iterable[Any], steps: int, sizes: Iterable[int] | None = None) -> Iterator[Any]:
+    """Stack the batches of each call's steps, as long as there are any. With one step a call, they stay as they are.
+
+    Args:
+        batches: of single steps.
+        steps: in a call, at most.
+        sizes: steps of each call; by default `steps`, and what is left for the last one.
+    """
     if steps == 1:
         yield from batches
         return
     remaining = iter(batches)
-    while group := list(islice(remaining, steps)):
+    for size in repeat(steps) if sizes is None else sizes:
+        if not (group := list(islice(remaining, size))):
+            return
         yield stack_batches(group)
 
 
