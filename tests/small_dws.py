@@ -11,6 +11,7 @@ import pytest
 from tiny import assert_close
 
 from madsep_jax.ops.dws_block import BlockMoments, BlockParameters
+from madsep_jax.ops.upsampling import as_array
 
 
 @contextlib.contextmanager
@@ -71,7 +72,8 @@ def value_and_gradients(form, *arguments, **options):
     """Return y, the moments, and the gradients of a sum with weights of its own for each element of y."""
 
     def total(*arguments):
-        y_BTWC, moments = form(*arguments, **options)
+        y, moments = form(*arguments, **options)
+        y_BTWC = as_array(y)
         weights = normal(*y_BTWC.shape, seed=9)
         return jnp.sum(weights * y_BTWC), (y_BTWC, moments)
 

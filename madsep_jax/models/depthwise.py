@@ -13,8 +13,9 @@ from flax import linen as nn
 from madsep_jax.config import ComputeConfig
 from madsep_jax.ops.dws_block import BlockMoments, BlockParameters
 from madsep_jax.ops.dws_form import evaluate_block, evaluate_blocks, train_block, train_blocks
+from madsep_jax.ops.normalised import Normalised
 from madsep_jax.ops.shared_batch import own_part, shares
-from madsep_jax.ops.upsampling import Upsampled
+from madsep_jax.ops.upsampling import LazyArray
 
 #: How far BatchNorm's running statistics move towards those of a batch.
 MOMENTUM = 0.1
@@ -97,7 +98,7 @@ class DwsBlock(BlockVariables):
     pool: int = 1
     """Neighbouring frequencies of which the largest is kept; 1 for no pooling."""
 
-    def __call__(self, x_BTWC: jax.Array | Upsampled, train: bool) -> jax.Array:
+    def __call__(self, x_BTWC: LazyArray, train: bool) -> jax.Array | Normalised:
         """Map (batch, T, W, C_in) to (batch, T, W // pool, channels). An input of one channel is spread over all."""
         operations = self.compute.operations
         if not train:
@@ -117,7 +118,7 @@ class DwsBlocks(BlockVariables):
     residual: bool = False
     """Add a block's input to its output."""
 
-    def __call__(self, x_BTWC: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, x_BTWC: jax.Array | Normalised, train: bool) -> jax.Array | Normalised:
         """Map (batch, T, W, channels) to an array of the same shape."""
         form: dict[str, Any] = {
             "dilations": self.dilations,
@@ -130,7 +131,7 @@ class DwsBlocks(BlockVariables):
         kept_LBC = self.kept(x_BTWC.shape[0])
         form["remat"] = self.compute.remat
         y_BTWC, moments_L = train_blocks(self.parameters, x_BTWC, kept_LBC, operations, **form)
-        self.track(moments_L, x_BTWC.size // x_BTWC.shape[-1])
+        self.track(moments_L, math.prod(x_BTWC.shape[:3]))
         return y_BTWC
 
 

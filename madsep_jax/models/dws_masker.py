@@ -10,7 +10,8 @@ from madsep_jax.config import ComputeConfig, DwsMaskerConfig
 from madsep_jax.framing import middle_frames
 from madsep_jax.models.denoiser import dense
 from madsep_jax.models.depthwise import DwsBlock, DwsBlocks, torch_dense, uniform_by_fan_in
-from madsep_jax.ops.upsampling import Upsampled
+from madsep_jax.ops.normalised import Normalised
+from madsep_jax.ops.upsampling import Upsampled, as_array
 
 _POOL = 5
 _REDUCED_CHANNELS = 8
@@ -43,7 +44,8 @@ class DwsMasker(nn.Module):
         upsampled = Upsample(name="upsample")(h_BTWC)
         h_BTWC = DwsBlock(**self.block, pool=_POOL, name="decoder_0")(upsampled, train)
         h_BTWC = DwsBlock(**self.block, pool=_POOL, name="decoder_1")(h_BTWC, train)
-        h_BTWC = torch_dense(config.channels, _REDUCED_CHANNELS, "channel_reduce", use_bias=False)(h_BTWC)
+        reduce = torch_dense(config.channels, _REDUCED_CHANNELS, "channel_reduce", use_bias=False)
+        h_BTWC = reduce(as_array(h_BTWC))
         if whole_input:
             h_BTWC = middle_frames(h_BTWC, self.context_frames)
         features_BTD = jnp.swapaxes(h_BTWC, 2, 3).reshape(*h_BTWC.shape[:2], -1)  # channel, then frequency
@@ -65,7 +67,7 @@ class Upsample(nn.Module):
     """Transposed convolution over frequency, kernel 2, stride 2, padding 2: W → 2W - 4, channels kept."""
 
     @nn.compact
-    def __call__(self, x_BTWC: jax.Array) -> Upsampled:
+    def __call__(self, x_BTWC: jax.Array | Normalised) -> Upsampled:
         """Map (batch, T, W, C) to (batch, T, 2W - 4, C), which the block after it writes."""
         channels = x_BTWC.shape[-1]
         uniform = uniform_by_fan_in(2 * channels)

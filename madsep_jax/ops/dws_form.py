@@ -18,18 +18,19 @@ from madsep_jax.ops.fast_first_block import fast_first_block
 from madsep_jax.ops.fast_pooled_block import fast_dws_block
 from madsep_jax.ops.folded_dws_block import folded_block
 from madsep_jax.ops.folded_dws_blocks import folded_blocks
-from madsep_jax.ops.upsampling import Upsampled, as_array
+from madsep_jax.ops.normalised import Normalised
+from madsep_jax.ops.upsampling import LazyArray, Upsampled, as_array
 
 
 def train_block(
     parameters: BlockParameters,
-    x_BTWC: jax.Array | Upsampled,
+    x_BTWC: LazyArray,
     kept_BC: jax.Array | None,
     operations: Operations,
     *,
     pool: int,
     remat: bool = False,
-) -> tuple[jax.Array, BlockMoments]:
+) -> tuple[jax.Array | Normalised, BlockMoments]:
     """Apply one block in training; see `dws_block`, and `dws_blocks` for `remat`."""
     if not _is_mixed(x_BTWC):
         x_BTWC, parameters, kept_BC = _of_one_type(x_BTWC, parameters, kept_BC)
@@ -43,7 +44,7 @@ def train_block(
 
 def train_blocks(
     parameters_L: BlockParameters,
-    x_BTWC: jax.Array,
+    x_BTWC: jax.Array | Normalised,
     kept_LBC: jax.Array | None,
     operations: Operations,
     *,
@@ -51,24 +52,24 @@ def train_blocks(
     residual: bool,
     unrolled: bool,
     remat: bool = False,
-) -> tuple[jax.Array, BlockMoments]:
+) -> tuple[jax.Array | Normalised, BlockMoments]:
     """Apply equal blocks in training; see `dws_blocks`."""
     if not _is_mixed(x_BTWC):
         x_BTWC, parameters_L, kept_LBC = _of_one_type(x_BTWC, parameters_L, kept_LBC)
     if _is_mixed(x_BTWC) or not _may_run_fast(parameters_L, operations):
         form: dict[str, Any] = {"dilations": dilations, "residual": residual, "unrolled": unrolled, "remat": remat}
-        return dws_blocks(parameters_L, x_BTWC, None, kept_LBC, **form)
+        return dws_blocks(parameters_L, as_array(x_BTWC), None, kept_LBC, **form)
     if kept_LBC is None:
         layers, channels = parameters_L.depthwise_bias_C.shape
         kept_LBC = jnp.ones((layers, len(x_BTWC), channels), x_BTWC.dtype)
     if len(set(dilations)) == 1 and not residual:
         return fast_dws_blocks(parameters_L, x_BTWC, kept_LBC, dilations[0], unrolled)
-    return _one_by_one(parameters_L, x_BTWC, kept_LBC, dilations, residual, unrolled)
+    return _one_by_one(parameters_L, as_array(x_BTWC), kept_LBC, dilations, residual, unrolled)
 
 
 def evaluate_block(
     parameters: BlockParameters,
-    x_BTWC: jax.Array | Upsampled,
+    x_BTWC: LazyArray,
     moments: BlockMoments,
     operations: Operations,
     *,
@@ -78,21 +79,26 @@ def evaluate_block(
     x_BTWC, parameters, moments = _of_one_type(x_BTWC, parameters, moments)
     if not _may_run_fast(parameters, operations):
         return dws_block(parameters, as_array(x_BTWC), moments, pool=pool)[0]
-    return folded_block(parameters, x_BTWC, moments, pool=pool)
+    source = x_BTWC if isinstance(x_BTWC, Upsampled) else as_array(x_BTWC)
+    return folded_block(parameters, source, moments, pool=pool)
 
 
 def evaluate_blocks(
-    parameters_L: BlockParameters, x_BTWC: jax.Array, moments_L: BlockMoments, operations: Operations, **form: Any
+    parameters_L: BlockParameters,
+    x_BTWC: jax.Array | Normalised,
+    moments_L: BlockMoments,
+    operations: Operations,
+    **form: Any,
 ) -> jax.Array:
     """Apply equal blocks normalised by given moments, without dropout; `form` as in `dws_blocks`."""
-    x_BTWC, parameters_L, moments_L = _of_one_type(x_BTWC, parameters_L, moments_L)
+    x_BTWC, parameters_L, moments_L = _of_one_type(as_array(x_BTWC), parameters_L, moments_L)
     if not _may_run_fast(parameters_L, operations):
         return dws_blocks(parameters_L, x_BTWC, moments_L, **form)[0]
     return folded_blocks(parameters_L, x_BTWC, moments_L, **form)
 
 
 def _plain_block(
-    parameters: BlockParameters, x_BTWC: jax.Array | Upsampled, kept_BC: jax.Array | None, pool: int
+    parameters: BlockParameters, x_BTWC: LazyArray, kept_BC: jax.Array | None, pool: int
 ) -> tuple[jax.Array, BlockMoments]:
     return dws_block(parameters, as_array(x_BTWC), None, kept_BC, pool=pool)
 
@@ -103,7 +109,7 @@ def _may_run_fast(parameters: BlockParameters, operations: Operations) -> bool:
     return one_element and runs_fast("dws_block", operations)
 
 
-def _is_mixed(x_BTWC: jax.Array | Upsampled) -> bool:
+def _is_mixed(x_BTWC: LazyArray) -> bool:
     """Whether activations are of 16 bits and the statistics are not, for which the fast forms are not written."""
     return x_BTWC.dtype.itemsize < 4
 
@@ -124,7 +130,7 @@ def _one_by_one(
 ) -> tuple[jax.Array, BlockMoments]:
     def apply(x_BTWC: jax.Array, block: tuple, dilation: int) -> tuple[jax.Array, BlockMoments]:
         parameters, kept_BC = block
-        y_BTWC, moments = fast_dws_block(parameters, x_BTWC, kept_BC, dilation=dilation)
-        return x_BTWC + y_BTWC if residual else y_BTWC, moments
+        y, moments = fast_dws_block(parameters, x_BTWC, kept_BC, dilation=dilation)
+        return x_BTWC + y.array() if residual else y.array(), moments
 
     return over_blocks(apply, x_BTWC, (parameters_L, kept_LBC), dilations, unrolled)

@@ -9,7 +9,7 @@ What makes it fast on a CPU, where memory is the limit:
   normalisation, computes the rest again, and gets most of BatchNorm's sums from the products that it needs anyway.
 
 Notation: u = depthwise convolution, a = LeakyReLU(u), p = pointwise convolution of a normalised, z = ReLU(p). The
-normalisation of z is left to the caller, who has it differentiated automatically.
+normalisation of z is left to the next block (see `Normalised`).
 """
 
 from collections.abc import Callable
@@ -23,8 +23,9 @@ from madsep_jax.ops.depthwise_rows import kernel_products, tap_sum
 from madsep_jax.ops.dws_block import LEAKY_SLOPE, BlockMoments, BlockParameters, as_affine
 from madsep_jax.ops.frame_chunks import Chunk, FrameChunks
 from madsep_jax.ops.margins import Margins
+from madsep_jax.ops.normalised import AffineGradient, Normalised
 from madsep_jax.ops.shared_batch import shares, total
-from madsep_jax.ops.upsampling import Upsampled
+from madsep_jax.ops.upsampling import LazyArray, Upsampled
 
 #: Numbers of a chunk, so that two arrays of it fit into the second-level caches of two cores.
 CHUNK_VALUES = 550_000
@@ -57,7 +58,7 @@ class BlockInput(NamedTuple):
     def of(
         cls,
         parameters: BlockParameters,
-        x_BTWC: jax.Array | Upsampled,
+        x_BTWC: LazyArray,
         dilation: int = 1,
         buffer: jax.Array | None = None,
     ) -> "BlockInput":
@@ -65,9 +66,10 @@ class BlockInput(NamedTuple):
         batch, frames, width, channels = x_BTWC.shape
         chunks = cut(batch, frames, width * channels)
         margins = Margins(len(parameters.depthwise_kernel_KKC), dilation)
+        z_BTWC, *affine = x_BTWC if isinstance(x_BTWC, Normalised) else (x_BTWC,)
         if buffer is None:
-            buffer = x_BTWC.fill(margins, chunks) if isinstance(x_BTWC, Upsampled) else margins.fill(x_BTWC, chunks)
-        return cls(buffer, margins, chunks)
+            buffer = z_BTWC.fill(margins, chunks) if isinstance(z_BTWC, Upsampled) else margins.fill(z_BTWC, chunks)
+        return cls(buffer, margins, chunks, *affine)
 
     @property
     def width(self) -> int:
@@ -90,20 +92,7 @@ class BlockInput(NamedTuple):
         if self.factor_BC is None:
             return grad_x_RWC, None
         source_RWC = self.margins.read(self.buffer, self.chunks, chunk, self.first_item + chunk.sequence)
-        parts = AffineGradient(jnp.sum(grad_x_RWC * source_RWC, (0, 1)), jnp.sum(grad_x_RWC, (0, 1)))
-        return grad_x_RWC * self.factor_BC[chunk.sequence], parts
-
-
-class AffineGradient(NamedTuple):
-    """Gradient of a `BlockInput`'s factor and offset."""
-
-    factor_BC: jax.Array
-    offset_BC: jax.Array
-
-    @classmethod
-    def joined(cls, parts_KC: "AffineGradient", batch: int) -> "AffineGradient":
-        """Add up the chunks of each sequence."""
-        return cls(*(jnp.sum(part_KC.reshape(batch, -1, part_KC.shape[-1]), 1) for part_KC in parts_KC))
+        return grad_x_RWC * self.factor_BC[chunk.sequence], AffineGradient.of_chunk(source_RWC, grad_x_RWC)
 
 
 def activate(parameters: BlockParameters, x_RWC: jax.Array, dilation: int) -> jax.Array:

@@ -5,6 +5,7 @@ All blocks' z lie in one buffer, each written once and read by the block after i
 """
 
 import functools
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -12,10 +13,12 @@ import jax
 import jax.numpy as jnp
 
 from madsep_jax.ops.dws_block import BlockMoments, BlockParameters
-from madsep_jax.ops.fast_dws_block import AffineGradient, BlockInput, Room, cut, run_backward, run_forward
+from madsep_jax.ops.fast_dws_block import BlockInput, Room, cut, run_backward, run_forward
 from madsep_jax.ops.fast_pooled_block import moments_gradient, output_affine
 from madsep_jax.ops.frame_chunks import Chunk, FrameChunks, dynamic_update_slice
 from madsep_jax.ops.margins import Margins
+from madsep_jax.ops.normalised import AffineGradient, Normalised
+from madsep_jax.ops.room import rooms
 
 
 class _Plan(NamedTuple):
@@ -31,10 +34,9 @@ class _Plan(NamedTuple):
         return layer * self.chunks.batch
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
 def fast_dws_blocks(
-    parameters_L: BlockParameters, x_BTWC: jax.Array, kept_LBC: jax.Array, dilation: int, unrolled: bool
-) -> tuple[jax.Array, BlockMoments]:
+    parameters_L: BlockParameters, x_BTWC: jax.Array | Normalised, kept_LBC: jax.Array, dilation: int, unrolled: bool
+) -> tuple[Normalised, BlockMoments]:
     """Apply L equal blocks in training; equals `madsep_jax.ops.dws_block.dws_blocks` without residual connections.
 
     Args:
@@ -47,16 +49,23 @@ def fast_dws_blocks(
     Returns:
         The last block's output, and the moments of all, which are not differentiated.
     """
-    return _forward(parameters_L, x_BTWC, kept_LBC, dilation, unrolled)[0]
+    return _blocks(parameters_L, Normalised.of(x_BTWC), kept_LBC, dilation, unrolled)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
+def _blocks(
+    parameters_L: BlockParameters, source: Normalised, kept_LBC: jax.Array, dilation: int, unrolled: bool
+) -> tuple[Normalised, BlockMoments]:
+    return _forward(parameters_L, source, kept_LBC, dilation, unrolled)[0]
 
 
 def _forward(
-    parameters_L: BlockParameters, x_BTWC: jax.Array, kept_LBC: jax.Array, dilation: int, unrolled: bool
-) -> tuple[tuple[jax.Array, BlockMoments], tuple]:
-    plan = _plan(parameters_L, x_BTWC, dilation, unrolled)
+    parameters_L: BlockParameters, source: Normalised, kept_LBC: jax.Array, dilation: int, unrolled: bool
+) -> tuple[tuple[Normalised, BlockMoments], tuple]:
+    plan = _plan(parameters_L, source.shape, dilation, unrolled)
     chunks, margins = plan.chunks, plan.margins
-    buffer = jnp.zeros(margins.shape((plan.layers + 1) * chunks.batch, chunks, *x_BTWC.shape[2:]), x_BTWC.dtype)
-    buffer = dynamic_update_slice(buffer, x_BTWC, (0, margins.frames, margins.bins, 0))
+    (buffer,) = rooms(source.z_BTWC, margins.shape((plan.layers + 1) * chunks.batch, chunks, *source.shape[2:]))
+    buffer = dynamic_update_slice(buffer, source.z_BTWC, (0, margins.frames, margins.bins, 0))
 
     def block(carry: tuple, xs: tuple) -> tuple[tuple, tuple]:
         (buffer, room_BTWC, factor_BC, offset_BC), (layer, parameters, kept_BC) = carry, xs
@@ -69,22 +78,20 @@ def _forward(
         affine = output_affine(parameters, moments.outer_mean_C, moments.outer_var_C, kept_BC)
         return (buffer, room_BTWC, *affine), (moments, factor_BC, offset_BC)
 
-    unit_BC = jnp.ones_like(kept_LBC[0])
-    start = (buffer, chunks.filled(x_BTWC), unit_BC, jnp.zeros_like(unit_BC))
+    start = (buffer, chunks.filled(source.z_BTWC), *source[1:])
     xs = (jnp.arange(plan.layers), parameters_L, kept_LBC)
     (buffer, _, *affine), (moments_L, factor_LBC, offset_LBC) = jax.lax.scan(block, start, xs, unroll=plan.unroll)
-    factor_BC, offset_BC = affine
     z_BTWC = margins.middle(buffer[plan.first_item(plan.layers) :], chunks)
-    y_BTWC = z_BTWC * factor_BC[:, None, None] + offset_BC[:, None, None]
-    return (y_BTWC, moments_L), (parameters_L, kept_LBC, buffer, moments_L, factor_LBC, offset_LBC, factor_BC)
+    residuals = parameters_L, kept_LBC, buffer, moments_L, factor_LBC, offset_LBC
+    return (Normalised(z_BTWC, *affine), moments_L), residuals
 
 
 def _backward(
-    dilation: int, unrolled: bool, residuals: tuple, cotangents: tuple[jax.Array, BlockMoments]
-) -> tuple[BlockParameters, jax.Array, jax.Array]:
-    parameters_L, kept_LBC, buffer, moments_L, factor_LBC, offset_LBC, last_factor_BC = residuals
-    grad_y_BTWC, _ = cotangents
-    plan = _plan(parameters_L, grad_y_BTWC, dilation, unrolled)
+    dilation: int, unrolled: bool, residuals: tuple, cotangents: tuple[Normalised, BlockMoments]
+) -> tuple[BlockParameters, Normalised, jax.Array]:
+    parameters_L, kept_LBC, buffer, moments_L, factor_LBC, offset_LBC = residuals
+    (grad_z_BTWC, *grad_affine), _ = cotangents
+    plan = _plan(parameters_L, grad_z_BTWC.shape, dilation, unrolled)
     chunks, margins = plan.chunks, plan.margins
 
     def block(carry: tuple[Room, AffineGradient], xs: tuple) -> tuple[tuple, tuple]:
@@ -94,7 +101,7 @@ def _backward(
         _, differentiate = jax.vjp(output_affine, parameters, *means_C, kept_BC)
         outer, grad_mean_C, grad_var_C, grad_kept_BC = differentiate(tuple(grad_affine))
         grad_moments = moments._replace(outer_mean_C=grad_mean_C, outer_var_C=grad_var_C)
-        constant_C, slope_C = moments_gradient(moments, grad_moments, grad_y_BTWC.size // grad_y_BTWC.shape[-1])
+        constant_C, slope_C = moments_gradient(moments, grad_moments, math.prod(grad_z_BTWC.shape[:3]))
 
         def grad_p(_: Callable, grad_z_RWC: jax.Array, chunk: Chunk) -> jax.Array:
             z_RWC = margins.read(buffer, chunks, chunk, plan.first_item(layer + 1) + chunk.sequence)
@@ -104,21 +111,18 @@ def _backward(
         inner, room, grad_input_affine = run_backward(parameters, moments, block_input, room, grad_p)
         return (room, grad_input_affine), (jax.tree.map(jnp.add, inner, outer), grad_kept_BC)
 
-    z_BTWC = margins.middle(buffer[plan.first_item(plan.layers) :], chunks)
-    of_output = AffineGradient(jnp.sum(grad_y_BTWC * z_BTWC, (1, 2)), jnp.sum(grad_y_BTWC, (1, 2)))
-    grad_z_BTWC = chunks.filled(grad_y_BTWC * last_factor_BC[:, None, None])
-    u = jnp.zeros(margins.shape(chunks.batch, chunks, *grad_y_BTWC.shape[2:]), grad_y_BTWC.dtype)
-    start = (Room(grad_z_BTWC, u), of_output)
+    (u,) = rooms(grad_z_BTWC, margins.shape(chunks.batch, chunks, *grad_z_BTWC.shape[2:]))
+    start = (Room(chunks.filled(grad_z_BTWC), u), AffineGradient(*grad_affine))
     xs = (jnp.arange(plan.layers), parameters_L, kept_LBC, moments_L, factor_LBC, offset_LBC)
-    (room, _), (gradients_L, grad_kept_LBC) = jax.lax.scan(block, start, xs, reverse=True, unroll=plan.unroll)
-    return gradients_L, room.grad_BTWC[:, : chunks.frames], grad_kept_LBC
+    (room, of_source), (gradients_L, grad_kept_LBC) = jax.lax.scan(block, start, xs, reverse=True, unroll=plan.unroll)
+    return gradients_L, Normalised(room.grad_BTWC[:, : chunks.frames], *of_source), grad_kept_LBC
 
 
-fast_dws_blocks.defvjp(_forward, _backward)
+_blocks.defvjp(_forward, _backward)
 
 
-def _plan(parameters_L: BlockParameters, x_BTWC: jax.Array, dilation: int, unrolled: bool) -> _Plan:
+def _plan(parameters_L: BlockParameters, shape: tuple[int, ...], dilation: int, unrolled: bool) -> _Plan:
     layers, side = parameters_L.depthwise_kernel_KKC.shape[:2]
-    batch, frames, width, channels = x_BTWC.shape
+    batch, frames, width, channels = shape
     chunks = cut(batch, frames, width * channels)
     return _Plan(layers, chunks, Margins(side, dilation), layers if unrolled else 1)

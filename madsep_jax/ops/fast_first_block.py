@@ -24,12 +24,14 @@ from madsep_jax.ops.fast_dws_block import (
 )
 from madsep_jax.ops.fast_pooled_block import moments_gradient, normalised_output
 from madsep_jax.ops.frame_chunks import Chunk, FrameChunks, dynamic_slice
+from madsep_jax.ops.normalised import Normalised
 from madsep_jax.ops.pooling import grad_of_pooled, max_pool_frequency
+from madsep_jax.ops.room import rooms
 
 
 def fast_first_block(
     parameters: BlockParameters, mag_BSF: jax.Array, kept_BC: jax.Array | None = None, *, pool: int = 1
-) -> tuple[jax.Array, BlockMoments]:
+) -> tuple[Normalised, BlockMoments]:
     """Apply the first block in training; equals `madsep_jax.ops.dws_block.dws_block` on mag_BSF[..., None]."""
     sign_C = jnp.where(parameters.outer_scale_C < 0, -1, 1).astype(mag_BSF.dtype)
     z_BTWC, moments = _first_block(parameters, mag_BSF, sign_C, pool)
@@ -109,7 +111,7 @@ def _run(
         return chunks.write(z_BTWC, pooled_RWC, chunk), chunk_moments(z_RFC, chunks, chunk, count_K)
 
     shape = (chunks.batch, chunks.filled_frames, width // pool, len(sign_C))
-    z_BTWC, moments_K = chunks.scan(second_pass, jnp.zeros(shape, mag_BSF.dtype))
+    z_BTWC, moments_K = chunks.scan(second_pass, *rooms(bias_C, shape))
     return z_BTWC[:, : chunks.frames], BlockMoments(*inner, *joined_moments(moments_K, count_K))
 
 

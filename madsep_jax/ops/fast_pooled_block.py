@@ -10,19 +10,21 @@ import jax.numpy as jnp
 from madsep_jax.ops.dws_block import BlockMoments, BlockParameters, as_affine
 from madsep_jax.ops.fast_dws_block import BlockInput, Room, run_backward, run_forward
 from madsep_jax.ops.frame_chunks import Chunk
+from madsep_jax.ops.normalised import Normalised
 from madsep_jax.ops.pooling import grad_of_pooled, max_pool_frequency
+from madsep_jax.ops.room import rooms
 from madsep_jax.ops.shared_batch import shares, total
-from madsep_jax.ops.upsampling import Upsampled
+from madsep_jax.ops.upsampling import LazyArray, Upsampled
 
 
 def fast_dws_block(
     parameters: BlockParameters,
-    x_BTWC: jax.Array | Upsampled,
+    x_BTWC: LazyArray,
     kept_BC: jax.Array | None = None,
     *,
     pool: int = 1,
     dilation: int = 1,
-) -> tuple[jax.Array, BlockMoments]:
+) -> tuple[Normalised, BlockMoments]:
     """Apply one block in training; equals `madsep_jax.ops.dws_block.dws_block`."""
     # Pooled before the normalisation: a negative scale makes the largest normalised value of the smallest one.
     sign_C = jnp.where(parameters.outer_scale_C < 0, -1, 1).astype(x_BTWC.dtype)
@@ -32,10 +34,11 @@ def fast_dws_block(
 
 def normalised_output(
     parameters: BlockParameters, z_BTWC: jax.Array, moments: BlockMoments, kept_BC: jax.Array | None
-) -> jax.Array:
+) -> Normalised:
     """Return the block's output from z: the outer BatchNorm and the dropout."""
-    factor_BC, offset_BC = output_affine(parameters, moments.outer_mean_C, moments.outer_var_C, kept_BC)
-    return z_BTWC * factor_BC[:, None, None] + offset_BC[:, None, None]
+    affine = output_affine(parameters, moments.outer_mean_C, moments.outer_var_C, kept_BC)
+    shape = (len(z_BTWC), z_BTWC.shape[-1])
+    return Normalised(z_BTWC, *(jnp.broadcast_to(array, shape) for array in affine))
 
 
 def output_affine(
@@ -48,14 +51,14 @@ def output_affine(
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
 def _pooled_block(
-    parameters: BlockParameters, x_BTWC: jax.Array | Upsampled, sign_C: jax.Array, pool: int, dilation: int
+    parameters: BlockParameters, x_BTWC: LazyArray, sign_C: jax.Array, pool: int, dilation: int
 ) -> tuple[jax.Array, BlockMoments]:
     """Return z, pooled, and the moments. Those of the inner BatchNorm are not differentiated."""
     return _forward(parameters, x_BTWC, sign_C, pool, dilation)[0]
 
 
 def _forward(
-    parameters: BlockParameters, x_BTWC: jax.Array | Upsampled, sign_C: jax.Array, pool: int, dilation: int
+    parameters: BlockParameters, x_BTWC: LazyArray, sign_C: jax.Array, pool: int, dilation: int
 ) -> tuple[tuple[jax.Array, BlockMoments], tuple]:
     block_input = BlockInput.of(parameters, x_BTWC, dilation)
     chunks, width, channels = block_input.chunks, block_input.width, len(sign_C)
@@ -64,15 +67,14 @@ def _forward(
         return chunks.write(z_BTWC, max_pool_frequency(z_RWC * sign_C, pool) * sign_C, chunk)
 
     shape = (chunks.batch, chunks.filled_frames)
-    room_BTWC = jnp.zeros((*shape, width, channels), x_BTWC.dtype)
-    z_BTWC = jnp.zeros((*shape, width // pool, channels), x_BTWC.dtype)
+    room_BTWC, z_BTWC = rooms(block_input.buffer, (*shape, width, channels), (*shape, width // pool, channels))
     z_BTWC, _, moments = run_forward(parameters, block_input, room_BTWC, z_BTWC, put)
     return (z_BTWC[:, : chunks.frames], moments), (parameters, x_BTWC, block_input.buffer, sign_C, moments)
 
 
 def _backward(
     pool: int, dilation: int, residuals: tuple, cotangents: tuple[jax.Array, BlockMoments]
-) -> tuple[BlockParameters, jax.Array | Upsampled, None]:
+) -> tuple[BlockParameters, LazyArray, None]:
     (parameters, x_BTWC, buffer, sign_C, moments), (grad_BTWC, grad_moments) = residuals, cotangents
     constant_C, slope_C = moments_gradient(moments, grad_moments, math.prod(x_BTWC.shape[:3]))
     block_input = BlockInput.of(parameters, x_BTWC, dilation, buffer)
@@ -84,14 +86,13 @@ def _backward(
         grad_z_RWC = grad_of_pooled(chunks.read(grad_BTWC, chunk), z_RWC * sign_C, pool)
         return jnp.where(z_RWC > 0, grad_z_RWC + constant_C + slope_C * z_RWC, 0)
 
-    room = Room(
-        jnp.zeros((chunks.batch, chunks.filled_frames, width, channels), x_BTWC.dtype),
-        jnp.zeros(block_input.margins.shape(chunks.batch, chunks, width, channels), x_BTWC.dtype),
-    )
-    gradients, room, _ = run_backward(parameters, moments, block_input, room, grad_p)
+    shape = (chunks.batch, chunks.filled_frames, width, channels)
+    room = Room(*rooms(grad_BTWC, shape, block_input.margins.shape(chunks.batch, chunks, width, channels)))
+    gradients, room, affine = run_backward(parameters, moments, block_input, room, grad_p)
     if isinstance(x_BTWC, Upsampled):
         return gradients, x_BTWC.gradient(room.grad_BTWC, chunks), None
-    return gradients, room.grad_BTWC[:, : chunks.frames], None
+    grad_BTWC = room.grad_BTWC[:, : chunks.frames]
+    return gradients, grad_BTWC if affine is None else Normalised(grad_BTWC, *affine), None
 
 
 _pooled_block.defvjp(_forward, _backward)

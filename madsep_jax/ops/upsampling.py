@@ -11,6 +11,8 @@ import jax.numpy as jnp
 
 from madsep_jax.ops.frame_chunks import Chunk, FrameChunks
 from madsep_jax.ops.margins import Margins
+from madsep_jax.ops.normalised import AffineGradient, Normalised
+from madsep_jax.ops.room import rooms
 
 
 class Upsampled(NamedTuple):
@@ -20,7 +22,7 @@ class Upsampled(NamedTuple):
     time. The array would be the largest of the masker but one, and be written twice.
     """
 
-    x_BTWC: jax.Array
+    x_BTWC: jax.Array | Normalised
     kernel_C2C: jax.Array
     bias_C: jax.Array
 
@@ -37,39 +39,42 @@ class Upsampled(NamedTuple):
 
     def array(self) -> jax.Array:
         """Return the array."""
-        return self._upsample(self.x_BTWC.reshape(-1, *self.x_BTWC.shape[2:])).reshape(self.shape)
+        x_BTWC = as_array(self.x_BTWC)
+        return self._upsample(x_BTWC.reshape(-1, *x_BTWC.shape[2:])).reshape(self.shape)
 
     def fill(self, margins: Margins, chunks: FrameChunks) -> jax.Array:
         """Return a buffer that holds the array, as `Margins.fill` does."""
-        inputs_BTWC = chunks.filled(self.x_BTWC)
+        source = Normalised.of(self.x_BTWC).filled(chunks)
         batch, _, width, channels = self.shape
 
         def run(buffer: jax.Array, chunk: Chunk) -> tuple[jax.Array, None]:
-            up_RWC = self._upsample(chunks.read(inputs_BTWC, chunk))
+            up_RWC = self._upsample(source.read(chunks, chunk))
             return margins.write(buffer, up_RWC, chunk, chunk.sequence), None
 
-        return chunks.scan(run, jnp.zeros(margins.shape(batch, chunks, width, channels), self.dtype))[0]
+        return chunks.scan(run, *rooms(source.z_BTWC, margins.shape(batch, chunks, width, channels)))[0]
 
     def gradient(self, grad_BTWC: jax.Array, chunks: FrameChunks) -> "Upsampled":
         """Return the gradients of input, kernel and bias from the array's, which is filled."""
-        inputs_BTWC = chunks.filled(self.x_BTWC)
+        source = Normalised.of(self.x_BTWC).filled(chunks)
         channels = len(self.bias_C)
         kernel_CP = self.kernel_C2C.reshape(channels, -1)
 
-        def run(carry: tuple[jax.Array, jax.Array, jax.Array], chunk: Chunk) -> tuple[tuple, None]:
-            grad_x_BTWC, grad_kernel_CP, sum_P = carry
+        def run(carry: tuple[jax.Array, jax.Array, jax.Array], chunk: Chunk) -> tuple[tuple, AffineGradient]:
+            grad_z_BTWC, grad_kernel_CP, sum_P = carry
             grad_NP = chunks.without_fill(chunks.read(grad_BTWC, chunk), chunk).reshape(-1, 2 * channels)
-            x_RWC = chunks.read(inputs_BTWC, chunk)
+            x_RWC = source.read(chunks, chunk)
             grad_x_RWC = (grad_NP @ kernel_CP.T).reshape(len(x_RWC), -1, channels)
-            grad_x_BTWC = chunks.write(grad_x_BTWC, jnp.pad(grad_x_RWC, ((0, 0), (1, 1), (0, 0))), chunk)
+            grad_x_RWC = jnp.pad(grad_x_RWC, ((0, 0), (1, 1), (0, 0)))
+            grad_z_RWC, affine = source.gradient(grad_x_RWC, chunks, chunk)
+            grad_z_BTWC = chunks.write(grad_z_BTWC, grad_z_RWC, chunk)
             grad_kernel_CP = grad_kernel_CP + x_RWC[:, 1:-1].reshape(-1, channels).T @ grad_NP
-            return (grad_x_BTWC, grad_kernel_CP, sum_P + jnp.sum(grad_NP, 0)), None
+            return (grad_z_BTWC, grad_kernel_CP, sum_P + jnp.sum(grad_NP, 0)), affine
 
-        start = (jnp.zeros_like(inputs_BTWC), jnp.zeros_like(kernel_CP), jnp.zeros_like(kernel_CP[0]))
-        (grad_x_BTWC, grad_kernel_CP, sum_P), _ = chunks.scan(run, start)
-        return Upsampled(
-            grad_x_BTWC[:, : chunks.frames], grad_kernel_CP.reshape(self.kernel_C2C.shape), sum_P.reshape(2, -1).sum(0)
-        )
+        start = (*rooms(grad_BTWC, source.shape), jnp.zeros_like(kernel_CP), jnp.zeros_like(kernel_CP[0]))
+        (grad_z_BTWC, grad_kernel_CP, sum_P), affine_KC = chunks.scan(run, start)
+        grad = Normalised(grad_z_BTWC[:, : chunks.frames], *AffineGradient.joined(affine_KC, chunks.batch))
+        grad_x = grad if isinstance(self.x_BTWC, Normalised) else grad.z_BTWC
+        return Upsampled(grad_x, grad_kernel_CP.reshape(self.kernel_C2C.shape), sum_P.reshape(2, -1).sum(0))
 
     def _upsample(self, x_RWC: jax.Array) -> jax.Array:
         rows, _, channels = x_RWC.shape
@@ -77,6 +82,10 @@ class Upsampled(NamedTuple):
         return up_NP.reshape(rows, -1, channels) + self.bias_C
 
 
-def as_array(x_BTWC: jax.Array | Upsampled) -> jax.Array:
+#: What a block may take: an array, or what it is made from.
+LazyArray = jax.Array | Normalised | Upsampled
+
+
+def as_array(x_BTWC: LazyArray) -> jax.Array:
     """Return a block's input as an array."""
-    return x_BTWC.array() if isinstance(x_BTWC, Upsampled) else x_BTWC
+    return x_BTWC.array() if isinstance(x_BTWC, Normalised | Upsampled) else x_BTWC

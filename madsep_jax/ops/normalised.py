@@ -1,0 +1,71 @@
+"""What the fast blocks give to each other: an array that is normalised when it is read."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from madsep_jax.ops.frame_chunks import Chunk, FrameChunks
+
+
+class Normalised(NamedTuple):
+    """(B, T, W, C) as a block's last activation, and the BatchNorm and dropout that follow it, not applied yet.
+
+    So the normalised array need not be written, nor kept for the gradient beside the other one.
+    """
+
+    z_BTWC: jax.Array
+    factor_BC: jax.Array
+    offset_BC: jax.Array
+
+    @classmethod
+    def of(cls, x_BTWC: "jax.Array | Normalised") -> "Normalised":
+        """Return an array as one that is normalised by 1 and 0."""
+        if isinstance(x_BTWC, Normalised):
+            return x_BTWC
+        unit_BC = jnp.ones((len(x_BTWC), x_BTWC.shape[-1]), x_BTWC.dtype)
+        return cls(x_BTWC, unit_BC, jnp.zeros_like(unit_BC))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the array."""
+        return self.z_BTWC.shape
+
+    @property
+    def dtype(self) -> jnp.dtype:
+        """Of the array."""
+        return self.z_BTWC.dtype
+
+    def array(self) -> jax.Array:
+        """Return the array."""
+        return self.z_BTWC * self.factor_BC[:, None, None] + self.offset_BC[:, None, None]
+
+    def filled(self, chunks: FrameChunks) -> "Normalised":
+        """Add the fill."""
+        return self._replace(z_BTWC=chunks.filled(self.z_BTWC))
+
+    def read(self, chunks: FrameChunks, chunk: Chunk) -> jax.Array:
+        """Return a chunk of the array, which has its fill."""
+        return chunks.read(self.z_BTWC, chunk) * self.factor_BC[chunk.sequence] + self.offset_BC[chunk.sequence]
+
+    def gradient(self, grad_x_RWC: jax.Array, chunks: FrameChunks, chunk: Chunk) -> tuple[jax.Array, "AffineGradient"]:
+        """Return the gradient of a chunk of z, and a part of that of factor and offset, from the array's."""
+        grad_z_RWC = grad_x_RWC * self.factor_BC[chunk.sequence]
+        return grad_z_RWC, AffineGradient.of_chunk(chunks.read(self.z_BTWC, chunk), grad_x_RWC)
+
+
+class AffineGradient(NamedTuple):
+    """Gradient of a `Normalised`'s factor and offset, or what a chunk adds to it."""
+
+    factor_BC: jax.Array
+    offset_BC: jax.Array
+
+    @classmethod
+    def of_chunk(cls, z_RWC: jax.Array, grad_x_RWC: jax.Array) -> "AffineGradient":
+        """Return a chunk's part, from its z and the gradient of the normalised array."""
+        return cls(jnp.sum(grad_x_RWC * z_RWC, (0, 1)), jnp.sum(grad_x_RWC, (0, 1)))
+
+    @classmethod
+    def joined(cls, parts_KC: "AffineGradient", batch: int) -> "AffineGradient":
+        """Add up the chunks of each sequence."""
+        return cls(*(jnp.sum(part_KC.reshape(batch, -1, part_KC.shape[-1]), 1) for part_KC in parts_KC))
