@@ -19,6 +19,7 @@ VARIANTS = {
     "residual, dilations in turn, middle frames": {"residual": True, "dilations": (1, 2), "input_frames": "middle"},
     "larger channel-wise kernel, no dropout": {"pointwise_kernel": 3, "dropout": 0.0},
     "no encoder blocks": {"layers": 0},
+    "no dropout": {"dropout": 0.0},
 }
 CASES = [(name, "scanned") for name in VARIANTS] + [("published", "unrolled")]
 OPERATIONS = "plain", "fast"

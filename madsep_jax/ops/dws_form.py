@@ -61,7 +61,7 @@ def train_blocks(
         return dws_blocks(parameters_L, as_array(x_BTWC), None, kept_LBC, **form)
     if kept_LBC is None:
         layers, channels = parameters_L.depthwise_bias_C.shape
-        kept_LBC = jnp.ones((layers, len(x_BTWC), channels), x_BTWC.dtype)
+        kept_LBC = jnp.ones((layers, x_BTWC.shape[0], channels), x_BTWC.dtype)
     if len(set(dilations)) == 1 and not residual:
         return fast_dws_blocks(parameters_L, x_BTWC, kept_LBC, dilations[0], unrolled)
     return _one_by_one(parameters_L, as_array(x_BTWC), kept_LBC, dilations, residual, unrolled)
@@ -91,10 +91,10 @@ def evaluate_blocks(
     **form: Any,
 ) -> jax.Array:
     """Apply equal blocks normalised by given moments, without dropout; `form` as in `dws_blocks`."""
-    x_BTWC, parameters_L, moments_L = _of_one_type(as_array(x_BTWC), parameters_L, moments_L)
+    source_BTWC, parameters_L, moments_L = _of_one_type(as_array(x_BTWC), parameters_L, moments_L)
     if not _may_run_fast(parameters_L, operations):
-        return dws_blocks(parameters_L, x_BTWC, moments_L, **form)[0]
-    return folded_blocks(parameters_L, x_BTWC, moments_L, **form)
+        return dws_blocks(parameters_L, source_BTWC, moments_L, **form)[0]
+    return folded_blocks(parameters_L, source_BTWC, moments_L, **form)
 
 
 def _plain_block(

@@ -74,7 +74,7 @@ class BlockInput(NamedTuple):
     @property
     def width(self) -> int:
         """Frequencies of the input."""
-        return self.buffer.shape[2] - 2 * self.margins.bins
+        return self.buffer.shape[1] - 2 * self.margins.bins
 
     def read_around(self, chunk: Chunk) -> jax.Array:
         """Return the input of a chunk with its surroundings, zeros outside the sequence and the spectrum.
@@ -158,10 +158,14 @@ def run_forward(
 class Room(NamedTuple):
     """Buffers that `run_backward` writes over."""
 
-    grad_BTWC: jax.Array
-    """Filled. Takes the gradient of p, and in the end that of the block's input (its buffer)."""
-    u: jax.Array
-    """With margins; takes a, then the gradient of u."""
+    grad: jax.Array
+    """With margins. Takes the gradient of p, then of u, then of the block's input.
+
+    That of u has its frames in their place, the other two begin where the first margin is (*early*). So a chunk can be
+    written over by what follows from it and from its surroundings: those still to be read lie elsewhere.
+    """
+    a_BTWC: jax.Array | None = None
+    """Filled. Keeps a from the first pass to the second; None to compute it again."""
 
 
 def run_backward(
@@ -180,6 +184,10 @@ def run_backward(
         room: buffers.
         grad_p: returns the gradient of a chunk's p, given a function that computes its z again, what the room held
             there, and the chunk.
+
+    Returns:
+        The gradients of the parameters; the room with the gradient of the input's buffer, early; and that of the
+        input's factor and offset, None where it has none.
     """
     chunks, margins, width = block_input.chunks, block_input.margins, block_input.width
     channels, dtype = len(parameters.depthwise_bias_C), block_input.buffer.dtype
@@ -188,12 +196,11 @@ def run_backward(
     def products(carry: tuple[Room, jax.Array, jax.Array], chunk: Chunk) -> tuple[tuple, None]:
         room, product_CC, sum_C = carry
         a_RWC = activate(parameters, block_input.read_around(chunk), margins.dilation)
-        held_RWC = chunks.read(room.grad_BTWC, chunk)
+        held_RWC = margins.read(room.grad, chunks, chunk, chunk.sequence, early=True)
         grad_p_RWC = chunks.without_fill(grad_p(lambda: mix(a_RWC, kernel_CC, bias_C), held_RWC, chunk), chunk)
         product_CC = product_CC + a_RWC.reshape(-1, channels).T @ grad_p_RWC.reshape(-1, channels)
-        room = Room(
-            chunks.write(room.grad_BTWC, grad_p_RWC, chunk), margins.write(room.u, a_RWC, chunk, chunk.sequence)
-        )
+        grad = margins.write(room.grad, grad_p_RWC, chunks, chunk, chunk.sequence, early=True)
+        room = Room(grad, None if room.a_BTWC is None else chunks.write(room.a_BTWC, a_RWC, chunk))
         return (room, product_CC, sum_C + jnp.sum(grad_p_RWC, (0, 1))), None
 
     start = (room, jnp.zeros((channels, channels), dtype), jnp.zeros(channels, dtype))
@@ -201,23 +208,19 @@ def run_backward(
     pointwise = pointwise_gradients(parameters, moments, product_CC, sum_C, chunks.batch * chunks.frames * width)
 
     def activation_gradients(carry: tuple[jax.Array, jax.Array], chunk: Chunk) -> tuple[tuple, None]:
-        u, sum_C = carry
-        a_RWC = margins.read(u, chunks, chunk, chunk.sequence)
-        grad_a_RWC = mix_transposed(chunks.read(room.grad_BTWC, chunk), kernel_CC)
+        grad, sum_C = carry
+        if room.a_BTWC is None:
+            a_RWC = activate(parameters, block_input.read_around(chunk), margins.dilation)
+        else:
+            a_RWC = chunks.read(room.a_BTWC, chunk)
+        grad_a_RWC = mix_transposed(margins.read(grad, chunks, chunk, chunk.sequence, early=True), kernel_CC)
         grad_a_RWC = grad_a_RWC - pointwise.constant_C - pointwise.slope_C * a_RWC
         grad_u_RWC = chunks.without_fill(jnp.where(a_RWC >= 0, grad_a_RWC, LEAKY_SLOPE * grad_a_RWC), chunk)
-        return (margins.write(u, grad_u_RWC, chunk, chunk.sequence), sum_C + jnp.sum(grad_u_RWC, (0, 1))), None
+        grad = margins.write(grad, grad_u_RWC, chunks, chunk, chunk.sequence)
+        return (grad, sum_C + jnp.sum(grad_u_RWC, (0, 1))), None
 
-    (grad_u, grad_depthwise_bias_C), _ = chunks.scan(activation_gradients, (room.u, jnp.zeros(channels, dtype)))
-    turned_KKC = parameters.depthwise_kernel_KKC[::-1, ::-1]
-
-    def inputs(grad_BTWC: jax.Array, chunk: Chunk) -> tuple[jax.Array, Any]:
-        around_RWC = BlockInput(grad_u, margins, chunks).read_around(chunk)
-        grad_x_RWC = tap_sum(around_RWC, turned_KKC, jnp.zeros(channels, dtype), margins.dilation)
-        grad_RWC, affine = block_input.gradient(chunks.without_fill(grad_x_RWC, chunk), chunk)
-        return chunks.write(grad_BTWC, grad_RWC, chunk), affine
-
-    grad_BTWC, affine_KC = chunks.scan(inputs, room.grad_BTWC)
+    before = (room.grad, jnp.zeros(channels, dtype))
+    (grad_u, grad_depthwise_bias_C), _ = chunks.scan(activation_gradients, before, reverse=True)
     coarse = chunks.coarse(PRODUCT_ROWS)
     coarse_input = block_input._replace(chunks=coarse)
 
@@ -226,9 +229,20 @@ def run_backward(
         return grad_KKC + kernel_products(coarse_input.read_around(chunk), grad_u_RWC, margins), None
 
     grad_KKC, _ = coarse.scan(kernel_gradient, jnp.zeros_like(parameters.depthwise_kernel_KKC))
+    # The next loop writes over what this one reads. Where nothing makes it wait, XLA copies the buffer for it.
+    after_C = 0 * grad_KKC[0, 0]
+    turned_KKC = parameters.depthwise_kernel_KKC[::-1, ::-1]
+
+    def inputs(grad: jax.Array, chunk: Chunk) -> tuple[jax.Array, Any]:
+        around_RWC = BlockInput(grad, margins, chunks).read_around(chunk)
+        grad_x_RWC = tap_sum(around_RWC, turned_KKC, after_C, margins.dilation)
+        grad_x_RWC, affine = block_input.gradient(chunks.without_fill(grad_x_RWC, chunk), chunk)
+        return margins.write(grad, grad_x_RWC, chunks, chunk, chunk.sequence, early=True), affine
+
+    grad, affine_KC = chunks.scan(inputs, grad_u)
     gradients = BlockParameters(grad_KKC, grad_depthwise_bias_C, *pointwise.gradients, *(jnp.zeros_like(sum_C),) * 2)
     affine = None if affine_KC is None else AffineGradient.joined(affine_KC, chunks.batch)
-    return gradients, Room(grad_BTWC, grad_u), affine
+    return gradients, room._replace(grad=grad), affine
 
 
 class PointwiseGradients(NamedTuple):

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from madsep_jax.ops.dws_block import BlockMoments, BlockParameters
 from madsep_jax.ops.fast_dws_block import BlockInput, Room, cut, run_backward, run_forward
 from madsep_jax.ops.fast_pooled_block import moments_gradient, output_affine
-from madsep_jax.ops.frame_chunks import Chunk, FrameChunks, dynamic_update_slice
+from madsep_jax.ops.frame_chunks import Chunk, FrameChunks
 from madsep_jax.ops.margins import Margins
 from madsep_jax.ops.normalised import AffineGradient, Normalised
 from madsep_jax.ops.room import rooms
@@ -65,13 +65,13 @@ def _forward(
     plan = _plan(parameters_L, source.shape, dilation, unrolled)
     chunks, margins = plan.chunks, plan.margins
     (buffer,) = rooms(source.z_BTWC, margins.shape((plan.layers + 1) * chunks.batch, chunks, *source.shape[2:]))
-    buffer = dynamic_update_slice(buffer, source.z_BTWC, (0, margins.frames, margins.bins, 0))
+    buffer = margins.place(buffer, source.z_BTWC, chunks)
 
     def block(carry: tuple, xs: tuple) -> tuple[tuple, tuple]:
         (buffer, room_BTWC, factor_BC, offset_BC), (layer, parameters, kept_BC) = carry, xs
 
         def put(buffer: jax.Array, z_RWC: jax.Array, chunk: Chunk) -> jax.Array:
-            return margins.write(buffer, z_RWC, chunk, plan.first_item(layer + 1) + chunk.sequence)
+            return margins.write(buffer, z_RWC, chunks, chunk, plan.first_item(layer + 1) + chunk.sequence)
 
         block_input = BlockInput(buffer, margins, chunks, factor_BC, offset_BC, plan.first_item(layer))
         buffer, room_BTWC, moments = run_forward(parameters, block_input, room_BTWC, buffer, put)
@@ -81,7 +81,7 @@ def _forward(
     start = (buffer, chunks.filled(source.z_BTWC), *source[1:])
     xs = (jnp.arange(plan.layers), parameters_L, kept_LBC)
     (buffer, _, *affine), (moments_L, factor_LBC, offset_LBC) = jax.lax.scan(block, start, xs, unroll=plan.unroll)
-    z_BTWC = margins.middle(buffer[plan.first_item(plan.layers) :], chunks)
+    z_BTWC = margins.middle(buffer, chunks, first_item=plan.layers * chunks.batch)
     residuals = parameters_L, kept_LBC, buffer, moments_L, factor_LBC, offset_LBC
     return (Normalised(z_BTWC, *affine), moments_L), residuals
 
@@ -111,11 +111,12 @@ def _backward(
         inner, room, grad_input_affine = run_backward(parameters, moments, block_input, room, grad_p)
         return (room, grad_input_affine), (jax.tree.map(jnp.add, inner, outer), grad_kept_BC)
 
-    (u,) = rooms(grad_z_BTWC, margins.shape(chunks.batch, chunks, *grad_z_BTWC.shape[2:]))
-    start = (Room(chunks.filled(grad_z_BTWC), u), AffineGradient(*grad_affine))
+    (grad,) = rooms(grad_z_BTWC, margins.shape(chunks.batch, chunks, *grad_z_BTWC.shape[2:]))
+    grad = margins.place(grad, grad_z_BTWC, chunks, early=True)
+    start = (Room(grad, chunks.filled(grad_z_BTWC)), AffineGradient(*grad_affine))
     xs = (jnp.arange(plan.layers), parameters_L, kept_LBC, moments_L, factor_LBC, offset_LBC)
     (room, of_source), (gradients_L, grad_kept_LBC) = jax.lax.scan(block, start, xs, reverse=True, unroll=plan.unroll)
-    return gradients_L, Normalised(room.grad_BTWC[:, : chunks.frames], *of_source), grad_kept_LBC
+    return gradients_L, Normalised(margins.middle(room.grad, chunks, early=True), *of_source), grad_kept_LBC
 
 
 _blocks.defvjp(_forward, _backward)

@@ -78,7 +78,7 @@ def _backward(
     (parameters, x_BTWC, buffer, sign_C, moments), (grad_BTWC, grad_moments) = residuals, cotangents
     constant_C, slope_C = moments_gradient(moments, grad_moments, math.prod(x_BTWC.shape[:3]))
     block_input = BlockInput.of(parameters, x_BTWC, dilation, buffer)
-    chunks, width, channels = block_input.chunks, block_input.width, len(sign_C)
+    chunks, margins = block_input.chunks, block_input.margins
     grad_BTWC = chunks.filled(grad_BTWC)
 
     def grad_p(z_again: Callable[[], jax.Array], _: jax.Array, chunk: Chunk) -> jax.Array:
@@ -86,12 +86,11 @@ def _backward(
         grad_z_RWC = grad_of_pooled(chunks.read(grad_BTWC, chunk), z_RWC * sign_C, pool)
         return jnp.where(z_RWC > 0, grad_z_RWC + constant_C + slope_C * z_RWC, 0)
 
-    shape = (chunks.batch, chunks.filled_frames, width, channels)
-    room = Room(*rooms(grad_BTWC, shape, block_input.margins.shape(chunks.batch, chunks, width, channels)))
+    room = Room(*rooms(grad_BTWC, margins.shape(chunks.batch, chunks, block_input.width, len(sign_C))))
     gradients, room, affine = run_backward(parameters, moments, block_input, room, grad_p)
     if isinstance(x_BTWC, Upsampled):
-        return gradients, x_BTWC.gradient(room.grad_BTWC, chunks), None
-    grad_BTWC = room.grad_BTWC[:, : chunks.frames]
+        return gradients, x_BTWC.gradient(room.grad, margins, chunks), None
+    grad_BTWC = margins.middle(room.grad, chunks, early=True)
     return gradients, grad_BTWC if affine is None else Normalised(grad_BTWC, *affine), None
 
 

@@ -45,7 +45,7 @@ def _in_one_buffer(
     batch, frames, width, channels = x_BTWC.shape
     chunks, margins = cut(batch, frames, width * channels), Margins(side, dilation)
     buffer = jnp.zeros(margins.shape(2 * batch, chunks, width, channels), x_BTWC.dtype)
-    buffer = jax.lax.dynamic_update_slice(buffer, x_BTWC, (0, margins.frames, margins.bins, 0))
+    buffer = margins.place(buffer, x_BTWC, chunks)
 
     def apply(buffer: jax.Array, block: tuple) -> tuple[jax.Array, None]:
         layer, parameters, moments = block
@@ -57,14 +57,13 @@ def _in_one_buffer(
             y_RWC = folded.after(activate(parameters, around_RWC, margins.dilation))
             if residual:
                 y_RWC = y_RWC + margins.read(buffer, chunks, chunk, source + chunk.sequence)
-            return margins.write(buffer, y_RWC, chunk, target + chunk.sequence), None
+            return margins.write(buffer, y_RWC, chunks, chunk, target + chunk.sequence), None
 
         return chunks.scan(run, buffer)
 
     blocks_L = (jnp.arange(layers), parameters_L, moments_L)
     buffer, _ = jax.lax.scan(apply, buffer, blocks_L, unroll=layers if unrolled else 1)
-    last = layers % 2 * batch
-    return margins.middle(buffer[last : last + batch], chunks)
+    return margins.middle(buffer, chunks, first_item=layers % 2 * batch)
 
 
 def _one_by_one(

@@ -46,10 +46,13 @@ class FrameChunks:
     def of_size(cls, batch: int, frames: int, frame_values: int, chunk_values: int, multiple: int) -> "FrameChunks":
         """Cut into chunks of about `chunk_values` numbers, for frames of `frame_values`.
 
-        Buffers get room for chunks of up to `multiple` frames as well, see `coarse`.
+        Of several frames, an even number: XLA shares them among the cores, and of five one of two gets three. Buffers
+        get room for chunks of up to `multiple` frames as well, see `coarse`.
         """
         most = min(max(chunk_values // frame_values, 1), multiple)
+        most -= most % 2 if most > 1 else 0
         rows = math.ceil(frames / math.ceil(frames / most))
+        rows += rows % 2 if rows < most else 0
         chunks = cls(batch, frames, rows, frames)
         coarse = chunks.coarse(multiple).rows
         return dataclasses.replace(chunks, filled_frames=math.ceil(frames / coarse) * coarse)
@@ -99,11 +102,13 @@ class FrameChunks:
         start = (chunk.sequence, chunk.first) + (0,) * (buffer_BTWC.ndim - 2)
         return dynamic_update_slice(buffer_BTWC, x_RWC[None], start)
 
-    def scan(self, body: Callable[[Any, Chunk], tuple[Any, Any]], start: Any) -> tuple[Any, Any]:
-        """Run body(carry, chunk) over all chunks."""
+    def scan(
+        self, body: Callable[[Any, Chunk], tuple[Any, Any]], start: Any, *, reverse: bool = False
+    ) -> tuple[Any, Any]:
+        """Run body(carry, chunk) over all chunks, the last one first if `reverse`."""
 
         def step(carry: Any, number: jax.Array) -> tuple[Any, Any]:
             sequence = jax.lax.div(number, np.array(self.per_sequence, number.dtype))
             return body(carry, Chunk(number, sequence, (number - sequence * self.per_sequence) * self.rows))
 
-        return jax.lax.scan(step, start, jnp.arange(self.batch * self.per_sequence))
+        return jax.lax.scan(step, start, jnp.arange(self.batch * self.per_sequence), reverse=reverse)

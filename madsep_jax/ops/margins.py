@@ -1,7 +1,8 @@
 """Buffers with margins: room for what a depthwise kernel reads outside a sequence and its spectrum.
 
 With the margins in place, a chunk and its surroundings are one block of memory. What lies in them does not matter: they
-are read as zeros.
+are read as zeros. So sequences lie one right after the other, and what is outside one of them is inside the next; there
+are margins before the first and after the last, and at both ends of the spectrum.
 """
 
 from typing import Any, NamedTuple
@@ -29,38 +30,58 @@ class Margins(NamedTuple):
         """Frequencies below and above."""
         return self.side // 2
 
-    def shape(self, items: int, chunks: FrameChunks, width: int, channels: int) -> tuple[int, ...]:
+    def shape(self, items: int, chunks: FrameChunks, width: int, channels: int) -> tuple[int, int, int]:
         """Return the shape of a buffer for so many sequences."""
-        return items, chunks.filled_frames + 2 * self.frames, width + 2 * self.bins, channels
+        return items * chunks.filled_frames + 2 * self.frames, width + 2 * self.bins, channels
 
     def fill(self, x_BTWC: jax.Array, chunks: FrameChunks) -> jax.Array:
         """Return a buffer that holds an array."""
-        after = self.frames + chunks.filled_frames - chunks.frames
-        return jnp.pad(x_BTWC, ((0, 0), (self.frames, after), (self.bins, self.bins), (0, 0)))
+        around = ((self.frames, self.frames), (self.bins, self.bins), (0, 0))
+        return jnp.pad(chunks.filled(x_BTWC).reshape(-1, *x_BTWC.shape[2:]), around)
 
-    def middle(self, buffer: jax.Array, chunks: FrameChunks) -> jax.Array:
-        """Return what a buffer holds, without margins and fill."""
-        width = buffer.shape[2] - 2 * self.bins
-        return buffer[:, self.frames : self.frames + chunks.frames, self.bins : self.bins + width]
+    def place(self, buffer: jax.Array, x_BTWC: jax.Array, chunks: FrameChunks, *, early: bool = False) -> jax.Array:
+        """Replace the first sequences of a buffer by those of an array; `early` as in `read`."""
+        x = chunks.filled(x_BTWC).reshape(-1, *x_BTWC.shape[2:])
+        return dynamic_update_slice(buffer, x, (0 if early else self.frames, self.bins, 0))
+
+    def middle(self, buffer: jax.Array, chunks: FrameChunks, *, first_item: int = 0, early: bool = False) -> jax.Array:
+        """Return B sequences of a buffer, without margins and fill; `early` as in `read`."""
+        first = self._row(chunks, first_item, 0, early)
+        width, channels = buffer.shape[1] - 2 * self.bins, buffer.shape[2]
+        rows = buffer[first : first + chunks.batch * chunks.filled_frames, self.bins : self.bins + width]
+        return rows.reshape(chunks.batch, chunks.filled_frames, width, channels)[:, : chunks.frames]
 
     def read_around(self, buffer: jax.Array, chunks: FrameChunks, chunk: Chunk, item: Any) -> jax.Array:
         """Return a chunk of an item with its surroundings."""
-        shape = (1, chunks.rows + 2 * self.frames, *buffer.shape[2:])
-        return dynamic_slice(buffer, (item, chunk.first, 0, 0), shape)[0]
+        shape = (chunks.rows + 2 * self.frames, *buffer.shape[1:])
+        return dynamic_slice(buffer, (self._row(chunks, item, chunk.first, early=True), 0, 0), shape)
 
-    def read(self, buffer: jax.Array, chunks: FrameChunks, chunk: Chunk, item: Any) -> jax.Array:
-        """Return a chunk of an item, (R, W, C)."""
-        _, _, width, channels = buffer.shape
-        start = (item, chunk.first + self.frames, self.bins, 0)
-        return dynamic_slice(buffer, start, (1, chunks.rows, width - 2 * self.bins, channels))[0]
+    def read(
+        self, buffer: jax.Array, chunks: FrameChunks, chunk: Chunk, item: Any, *, early: bool = False
+    ) -> jax.Array:
+        """Return a chunk of an item, (R, W, C).
 
-    def write(self, buffer: jax.Array, x_RWC: jax.Array, chunk: Chunk, item: Any) -> jax.Array:
-        """Replace a chunk of an item."""
-        start = (item, chunk.first + self.frames, self.bins, 0)
-        return dynamic_update_slice(buffer, x_RWC[None], start)
+        Args:
+            buffer: to read from.
+            chunks: how it is cut.
+            chunk: which one.
+            item: which sequence.
+            early: the buffer's frames do not begin after the first margin, but in its place.
+        """
+        start = (self._row(chunks, item, chunk.first, early), self.bins, 0)
+        return dynamic_slice(buffer, start, (chunks.rows, buffer.shape[1] - 2 * self.bins, buffer.shape[2]))
+
+    def write(
+        self, buffer: jax.Array, x_RWC: jax.Array, chunks: FrameChunks, chunk: Chunk, item: Any, *, early: bool = False
+    ) -> jax.Array:
+        """Replace a chunk of an item; as in `read`."""
+        return dynamic_update_slice(buffer, x_RWC, (self._row(chunks, item, chunk.first, early), self.bins, 0))
 
     def is_inside(self, chunks: FrameChunks, chunk: Chunk, width: int) -> jax.Array:
         """Tell which positions of what `read_around` returns are no margins; (R + …, W + …, 1)."""
         bin_W1 = jnp.arange(width + 2 * self.bins)[:, None] - self.bins
         frames_R11 = chunks.is_inside(chunk.first - self.frames, chunks.rows + 2 * self.frames)
         return frames_R11 & (bin_W1 >= 0) & (bin_W1 < width)
+
+    def _row(self, chunks: FrameChunks, item: Any, frame: Any, early: bool) -> Any:
+        return item * chunks.filled_frames + frame + (0 if early else self.frames)

@@ -49,19 +49,20 @@ class Upsampled(NamedTuple):
 
         def run(buffer: jax.Array, chunk: Chunk) -> tuple[jax.Array, None]:
             up_RWC = self._upsample(source.read(chunks, chunk))
-            return margins.write(buffer, up_RWC, chunk, chunk.sequence), None
+            return margins.write(buffer, up_RWC, chunks, chunk, chunk.sequence), None
 
         return chunks.scan(run, *rooms(source.z_BTWC, margins.shape(batch, chunks, width, channels)))[0]
 
-    def gradient(self, grad_BTWC: jax.Array, chunks: FrameChunks) -> "Upsampled":
-        """Return the gradients of input, kernel and bias from the array's, which is filled."""
+    def gradient(self, grad: jax.Array, margins: Margins, chunks: FrameChunks) -> "Upsampled":
+        """Return the gradients of input, kernel and bias from the array's, which lies early in a buffer."""
         source = Normalised.of(self.x_BTWC).filled(chunks)
         channels = len(self.bias_C)
         kernel_CP = self.kernel_C2C.reshape(channels, -1)
 
         def run(carry: tuple[jax.Array, jax.Array, jax.Array], chunk: Chunk) -> tuple[tuple, AffineGradient]:
             grad_z_BTWC, grad_kernel_CP, sum_P = carry
-            grad_NP = chunks.without_fill(chunks.read(grad_BTWC, chunk), chunk).reshape(-1, 2 * channels)
+            grad_RWC = margins.read(grad, chunks, chunk, chunk.sequence, early=True)
+            grad_NP = chunks.without_fill(grad_RWC, chunk).reshape(-1, 2 * channels)
             x_RWC = source.read(chunks, chunk)
             grad_x_RWC = (grad_NP @ kernel_CP.T).reshape(len(x_RWC), -1, channels)
             grad_x_RWC = jnp.pad(grad_x_RWC, ((0, 0), (1, 1), (0, 0)))
@@ -70,10 +71,12 @@ class Upsampled(NamedTuple):
             grad_kernel_CP = grad_kernel_CP + x_RWC[:, 1:-1].reshape(-1, channels).T @ grad_NP
             return (grad_z_BTWC, grad_kernel_CP, sum_P + jnp.sum(grad_NP, 0)), affine
 
-        start = (*rooms(grad_BTWC, source.shape), jnp.zeros_like(kernel_CP), jnp.zeros_like(kernel_CP[0]))
+        start = (*rooms(grad, source.shape), jnp.zeros_like(kernel_CP), jnp.zeros_like(kernel_CP[0]))
         (grad_z_BTWC, grad_kernel_CP, sum_P), affine_KC = chunks.scan(run, start)
-        grad = Normalised(grad_z_BTWC[:, : chunks.frames], *AffineGradient.joined(affine_KC, chunks.batch))
-        grad_x = grad if isinstance(self.x_BTWC, Normalised) else grad.z_BTWC
+        grad_z_BTWC = grad_z_BTWC[:, : chunks.frames]
+        is_array = isinstance(self.x_BTWC, jax.Array)
+        affine = AffineGradient.joined(affine_KC, chunks.batch)
+        grad_x = grad_z_BTWC if is_array else Normalised(grad_z_BTWC, *affine)
         return Upsampled(grad_x, grad_kernel_CP.reshape(self.kernel_C2C.shape), sum_P.reshape(2, -1).sum(0))
 
     def _upsample(self, x_RWC: jax.Array) -> jax.Array:
