@@ -66,7 +66,7 @@ class BlockInput(NamedTuple):
         batch, frames, width, channels = x_BTWC.shape
         chunks = cut(batch, frames, width * channels)
         margins = Margins(len(parameters.depthwise_kernel_KKC), dilation)
-        z_BTWC, *affine = x_BTWC if isinstance(x_BTWC, Normalised) else (x_BTWC,)
+        z_BTWC, *affine = x_BTWC[:3] if isinstance(x_BTWC, Normalised) else (x_BTWC,)
         if buffer is None:
             buffer = z_BTWC.fill(margins, chunks) if isinstance(z_BTWC, Upsampled) else margins.fill(z_BTWC, chunks)
         return cls(buffer, margins, chunks, *affine)

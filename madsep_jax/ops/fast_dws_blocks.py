@@ -17,7 +17,7 @@ from madsep_jax.ops.fast_dws_block import BlockInput, Room, cut, run_backward, r
 from madsep_jax.ops.fast_pooled_block import moments_gradient, output_affine
 from madsep_jax.ops.frame_chunks import Chunk, FrameChunks
 from madsep_jax.ops.margins import Margins
-from madsep_jax.ops.normalised import AffineGradient, Normalised
+from madsep_jax.ops.normalised import AffineGradient, Held, Normalised
 from madsep_jax.ops.room import rooms
 
 
@@ -49,19 +49,24 @@ def fast_dws_blocks(
     Returns:
         The last block's output, and the moments of all, which are not differentiated.
     """
-    return _blocks(parameters_L, Normalised.of(x_BTWC), kept_LBC, dilation, unrolled)
+    source = Normalised.of(x_BTWC)._replace(held=None)
+    y, moments_L, buffer = _blocks(parameters_L, source, kept_LBC, dilation, unrolled)
+    plan = _plan(parameters_L, source.shape, dilation, unrolled)
+    held = Held(jax.lax.stop_gradient(buffer), plan.margins, plan.chunks, plan.layers * plan.chunks.batch)
+    return y._replace(held=held), moments_L
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
 def _blocks(
     parameters_L: BlockParameters, source: Normalised, kept_LBC: jax.Array, dilation: int, unrolled: bool
-) -> tuple[Normalised, BlockMoments]:
+) -> tuple[Normalised, BlockMoments, jax.Array]:
+    """Return the output, the moments, and the buffer that holds all blocks' z, which is not differentiated."""
     return _forward(parameters_L, source, kept_LBC, dilation, unrolled)[0]
 
 
 def _forward(
     parameters_L: BlockParameters, source: Normalised, kept_LBC: jax.Array, dilation: int, unrolled: bool
-) -> tuple[tuple[Normalised, BlockMoments], tuple]:
+) -> tuple[tuple[Normalised, BlockMoments, jax.Array], tuple]:
     plan = _plan(parameters_L, source.shape, dilation, unrolled)
     chunks, margins = plan.chunks, plan.margins
     (buffer,) = rooms(source.z_BTWC, margins.shape((plan.layers + 1) * chunks.batch, chunks, *source.shape[2:]))
@@ -78,19 +83,21 @@ def _forward(
         affine = output_affine(parameters, moments.outer_mean_C, moments.outer_var_C, kept_BC)
         return (buffer, room_BTWC, *affine), (moments, factor_BC, offset_BC)
 
-    start = (buffer, chunks.filled(source.z_BTWC), *source[1:])
+    start = (buffer, chunks.filled(source.z_BTWC), source.factor_BC, source.offset_BC)
     xs = (jnp.arange(plan.layers), parameters_L, kept_LBC)
-    (buffer, _, *affine), (moments_L, factor_LBC, offset_LBC) = jax.lax.scan(block, start, xs, unroll=plan.unroll)
+    (buffer, _, factor_BC, offset_BC), (moments_L, factor_LBC, offset_LBC) = jax.lax.scan(
+        block, start, xs, unroll=plan.unroll
+    )
     z_BTWC = margins.middle(buffer, chunks, first_item=plan.layers * chunks.batch)
     residuals = parameters_L, kept_LBC, buffer, moments_L, factor_LBC, offset_LBC
-    return (Normalised(z_BTWC, *affine), moments_L), residuals
+    return (Normalised(z_BTWC, factor_BC, offset_BC), moments_L, buffer), residuals
 
 
 def _backward(
-    dilation: int, unrolled: bool, residuals: tuple, cotangents: tuple[Normalised, BlockMoments]
+    dilation: int, unrolled: bool, residuals: tuple, cotangents: tuple[Normalised, BlockMoments, jax.Array]
 ) -> tuple[BlockParameters, Normalised, jax.Array]:
     parameters_L, kept_LBC, buffer, moments_L, factor_LBC, offset_LBC = residuals
-    (grad_z_BTWC, *grad_affine), _ = cotangents
+    grad_z_BTWC, *grad_affine, _ = cotangents[0]
     plan = _plan(parameters_L, grad_z_BTWC.shape, dilation, unrolled)
     chunks, margins = plan.chunks, plan.margins
 

@@ -36,9 +36,9 @@ def normalised_output(
     parameters: BlockParameters, z_BTWC: jax.Array, moments: BlockMoments, kept_BC: jax.Array | None
 ) -> Normalised:
     """Return the block's output from z: the outer BatchNorm and the dropout."""
-    affine = output_affine(parameters, moments.outer_mean_C, moments.outer_var_C, kept_BC)
+    factor_BC, offset_BC = output_affine(parameters, moments.outer_mean_C, moments.outer_var_C, kept_BC)
     shape = (len(z_BTWC), z_BTWC.shape[-1])
-    return Normalised(z_BTWC, *(jnp.broadcast_to(array, shape) for array in affine))
+    return Normalised(z_BTWC, jnp.broadcast_to(factor_BC, shape), jnp.broadcast_to(offset_BC, shape))
 
 
 def output_affine(

@@ -46,13 +46,10 @@ class FrameChunks:
     def of_size(cls, batch: int, frames: int, frame_values: int, chunk_values: int, multiple: int) -> "FrameChunks":
         """Cut into chunks of about `chunk_values` numbers, for frames of `frame_values`.
 
-        Of several frames, an even number: XLA shares them among the cores, and of five one of two gets three. Buffers
-        get room for chunks of up to `multiple` frames as well, see `coarse`.
+        Buffers get room for chunks of up to `multiple` frames as well, see `coarse`.
         """
         most = min(max(chunk_values // frame_values, 1), multiple)
-        most -= most % 2 if most > 1 else 0
         rows = math.ceil(frames / math.ceil(frames / most))
-        rows += rows % 2 if rows < most else 0
         chunks = cls(batch, frames, rows, frames)
         coarse = chunks.coarse(multiple).rows
         return dataclasses.replace(chunks, filled_frames=math.ceil(frames / coarse) * coarse)

@@ -1,11 +1,27 @@
 """What the fast blocks give to each other: an array that is normalised when it is read."""
 
+import functools
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from madsep_jax.ops.frame_chunks import Chunk, FrameChunks
+from madsep_jax.ops.margins import Margins
+
+
+@functools.partial(
+    jax.tree_util.register_dataclass, data_fields=["buffer"], meta_fields=["margins", "chunks", "first_item"]
+)
+@dataclass(frozen=True)
+class Held:
+    """Where in a larger buffer an array lies as well. It is read there, so that no other copy is kept."""
+
+    buffer: jax.Array
+    margins: Margins
+    chunks: FrameChunks
+    first_item: int
 
 
 class Normalised(NamedTuple):
@@ -17,6 +33,8 @@ class Normalised(NamedTuple):
     z_BTWC: jax.Array
     factor_BC: jax.Array
     offset_BC: jax.Array
+    held: Held | None = None
+    """Not differentiated: the gradient is that of z alone."""
 
     @classmethod
     def of(cls, x_BTWC: "jax.Array | Normalised") -> "Normalised":
@@ -46,12 +64,18 @@ class Normalised(NamedTuple):
 
     def read(self, chunks: FrameChunks, chunk: Chunk) -> jax.Array:
         """Return a chunk of the array, which has its fill."""
-        return chunks.read(self.z_BTWC, chunk) * self.factor_BC[chunk.sequence] + self.offset_BC[chunk.sequence]
+        return self._read_z(chunks, chunk) * self.factor_BC[chunk.sequence] + self.offset_BC[chunk.sequence]
 
     def gradient(self, grad_x_RWC: jax.Array, chunks: FrameChunks, chunk: Chunk) -> tuple[jax.Array, "AffineGradient"]:
         """Return the gradient of a chunk of z, and a part of that of factor and offset, from the array's."""
         grad_z_RWC = grad_x_RWC * self.factor_BC[chunk.sequence]
-        return grad_z_RWC, AffineGradient.of_chunk(chunks.read(self.z_BTWC, chunk), grad_x_RWC)
+        return grad_z_RWC, AffineGradient.of_chunk(self._read_z(chunks, chunk), grad_x_RWC)
+
+    def _read_z(self, chunks: FrameChunks, chunk: Chunk) -> jax.Array:
+        held = self.held
+        if held is None or held.chunks.filled_frames != chunks.filled_frames:
+            return chunks.read(self.z_BTWC, chunk)
+        return held.margins.read(held.buffer, chunks, chunk, held.first_item + chunk.sequence)
 
 
 class AffineGradient(NamedTuple):
