@@ -99,7 +99,10 @@ class DwsBlock(BlockVariables):
     """Neighbouring frequencies of which the largest is kept; 1 for no pooling."""
 
     def __call__(self, x_BTWC: LazyArray, train: bool) -> jax.Array | Normalised:
-        """Map (batch, T, W, C_in) to (batch, T, W // pool, channels). An input of one channel is spread over all."""
+        """Map (batch, T, W, C_in) to (batch, T, W // pool, channels). An input of one channel is spread over all.
+
+        In training the fast form leaves its last normalisation to whoever reads the output (`Normalised.array`).
+        """
         operations = self.compute.operations
         if not train:
             return evaluate_block(self.parameters, x_BTWC, self.running_moments(), operations, pool=self.pool)
@@ -119,7 +122,7 @@ class DwsBlocks(BlockVariables):
     """Add a block's input to its output."""
 
     def __call__(self, x_BTWC: jax.Array | Normalised, train: bool) -> jax.Array | Normalised:
-        """Map (batch, T, W, channels) to an array of the same shape."""
+        """Map (batch, T, W, channels) to the same shape; see `DwsBlock` for what the output may be."""
         form: dict[str, Any] = {
             "dilations": self.dilations,
             "residual": self.residual,
