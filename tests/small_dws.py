@@ -11,7 +11,7 @@ import pytest
 from tiny import assert_close
 
 from madsep_jax.ops.dws_block import BlockMoments, BlockParameters
-from madsep_jax.ops.upsampling import as_array
+from madsep_jax.ops.lazy_array import as_array
 
 
 @contextlib.contextmanager

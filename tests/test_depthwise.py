@@ -10,8 +10,8 @@ from madsep_jax import ComputeConfig
 from madsep_jax.models.depthwise import DwsBlock
 from madsep_jax.models.dws_masker import Upsample
 from madsep_jax.ops.depthwise import depthwise_convolution, grouped_convolution, shifted_sum
+from madsep_jax.ops.lazy_array import as_array
 from madsep_jax.ops.pooling import max_pool_frequency
-from madsep_jax.ops.upsampling import as_array
 
 
 def normal(*shape, seed=0):

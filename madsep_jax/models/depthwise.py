@@ -13,9 +13,9 @@ from flax import linen as nn
 from madsep_jax.config import ComputeConfig
 from madsep_jax.ops.dws_block import BlockMoments, BlockParameters
 from madsep_jax.ops.dws_form import evaluate_block, evaluate_blocks, train_block, train_blocks
+from madsep_jax.ops.lazy_array import LazyArray
 from madsep_jax.ops.normalised import Normalised
 from madsep_jax.ops.shared_batch import own_part, shares
-from madsep_jax.ops.upsampling import LazyArray
 
 #: How far BatchNorm's running statistics move towards those of a batch.
 MOMENTUM = 0.1

@@ -10,8 +10,9 @@ from madsep_jax.config import ComputeConfig, DwsMaskerConfig
 from madsep_jax.framing import middle_frames
 from madsep_jax.models.denoiser import dense
 from madsep_jax.models.depthwise import DwsBlock, DwsBlocks, torch_dense, uniform_by_fan_in
+from madsep_jax.ops.lazy_array import as_array
 from madsep_jax.ops.normalised import Normalised
-from madsep_jax.ops.upsampling import Upsampled, as_array
+from madsep_jax.ops.upsampling import Upsampled
 
 _POOL = 5
 _REDUCED_CHANNELS = 8

@@ -18,8 +18,9 @@ from madsep_jax.ops.fast_first_block import fast_first_block
 from madsep_jax.ops.fast_pooled_block import fast_dws_block
 from madsep_jax.ops.folded_dws_block import folded_block
 from madsep_jax.ops.folded_dws_blocks import folded_blocks
+from madsep_jax.ops.lazy_array import LazyArray, as_array
 from madsep_jax.ops.normalised import Normalised
-from madsep_jax.ops.upsampling import LazyArray, Upsampled, as_array
+from madsep_jax.ops.upsampling import Upsampled
 
 
 def train_block(

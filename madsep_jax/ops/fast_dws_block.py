@@ -22,10 +22,11 @@ from madsep_jax.ops.chunk_moments import chunk_moments, joined_moments
 from madsep_jax.ops.depthwise_rows import kernel_products, tap_sum
 from madsep_jax.ops.dws_block import LEAKY_SLOPE, BlockMoments, BlockParameters, as_affine
 from madsep_jax.ops.frame_chunks import Chunk, FrameChunks
+from madsep_jax.ops.lazy_array import LazyArray
 from madsep_jax.ops.margins import Margins
 from madsep_jax.ops.normalised import AffineGradient, Normalised
 from madsep_jax.ops.shared_batch import shares, total
-from madsep_jax.ops.upsampling import LazyArray, Upsampled
+from madsep_jax.ops.upsampling import Upsampled
 
 #: Numbers of a chunk, so that two arrays of it fit into the second-level caches of two cores.
 CHUNK_VALUES = 550_000

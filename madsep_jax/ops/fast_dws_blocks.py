@@ -7,7 +7,7 @@ All blocks' z lie in one buffer, each written once and read by the block after i
 import functools
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -29,7 +29,7 @@ class _Plan(NamedTuple):
     margins: Margins
     unroll: int
 
-    def first_item(self, layer: jax.Array | int) -> jax.Array | int:
+    def first_item(self, layer: Any) -> Any:
         """Where the input of a block lies in the buffer; its output is the next one's input."""
         return layer * self.chunks.batch
 
@@ -52,7 +52,7 @@ def fast_dws_blocks(
     source = Normalised.of(x_BTWC)._replace(held=None)
     y, moments_L, buffer = _blocks(parameters_L, source, kept_LBC, dilation, unrolled)
     plan = _plan(parameters_L, source.shape, dilation, unrolled)
-    held = Held(jax.lax.stop_gradient(buffer), plan.margins, plan.chunks, plan.layers * plan.chunks.batch)
+    held = Held(jax.lax.stop_gradient(buffer), plan.margins, plan.chunks.filled_frames, plan.first_item(plan.layers))
     return y._replace(held=held), moments_L
 
 
@@ -88,7 +88,7 @@ def _forward(
     (buffer, _, factor_BC, offset_BC), (moments_L, factor_LBC, offset_LBC) = jax.lax.scan(
         block, start, xs, unroll=plan.unroll
     )
-    z_BTWC = margins.middle(buffer, chunks, first_item=plan.layers * chunks.batch)
+    z_BTWC = margins.middle(buffer, chunks, first_item=plan.first_item(plan.layers))
     residuals = parameters_L, kept_LBC, buffer, moments_L, factor_LBC, offset_LBC
     return (Normalised(z_BTWC, factor_BC, offset_BC), moments_L, buffer), residuals
 

@@ -10,11 +10,12 @@ import jax.numpy as jnp
 from madsep_jax.ops.dws_block import BlockMoments, BlockParameters, as_affine
 from madsep_jax.ops.fast_dws_block import BlockInput, Room, run_backward, run_forward
 from madsep_jax.ops.frame_chunks import Chunk
+from madsep_jax.ops.lazy_array import LazyArray
 from madsep_jax.ops.normalised import Normalised
 from madsep_jax.ops.pooling import grad_of_pooled, max_pool_frequency
 from madsep_jax.ops.room import rooms
 from madsep_jax.ops.shared_batch import shares, total
-from madsep_jax.ops.upsampling import LazyArray, Upsampled
+from madsep_jax.ops.upsampling import Upsampled
 
 
 def fast_dws_block(

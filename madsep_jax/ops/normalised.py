@@ -12,7 +12,7 @@ from madsep_jax.ops.margins import Margins
 
 
 @functools.partial(
-    jax.tree_util.register_dataclass, data_fields=["buffer"], meta_fields=["margins", "chunks", "first_item"]
+    jax.tree_util.register_dataclass, data_fields=["buffer"], meta_fields=["margins", "filled_frames", "first_item"]
 )
 @dataclass(frozen=True)
 class Held:
@@ -20,7 +20,8 @@ class Held:
 
     buffer: jax.Array
     margins: Margins
-    chunks: FrameChunks
+    filled_frames: int
+    """Of each of its sequences."""
     first_item: int
 
 
@@ -73,7 +74,7 @@ class Normalised(NamedTuple):
 
     def _read_z(self, chunks: FrameChunks, chunk: Chunk) -> jax.Array:
         held = self.held
-        if held is None or held.chunks.filled_frames != chunks.filled_frames:
+        if held is None or held.filled_frames != chunks.filled_frames:
             return chunks.read(self.z_BTWC, chunk)
         return held.margins.read(held.buffer, chunks, chunk, held.first_item + chunk.sequence)
 

@@ -39,7 +39,7 @@ class Upsampled(NamedTuple):
 
     def array(self) -> jax.Array:
         """Return the array."""
-        x_BTWC = as_array(self.x_BTWC)
+        x_BTWC = self.x_BTWC.array() if isinstance(self.x_BTWC, Normalised) else self.x_BTWC
         return self._upsample(x_BTWC.reshape(-1, *x_BTWC.shape[2:])).reshape(self.shape)
 
     def fill(self, margins: Margins, chunks: FrameChunks) -> jax.Array:
@@ -83,12 +83,3 @@ class Upsampled(NamedTuple):
         rows, _, channels = x_RWC.shape
         up_NP = x_RWC[:, 1:-1].reshape(-1, channels) @ self.kernel_C2C.reshape(channels, -1)
         return up_NP.reshape(rows, -1, channels) + self.bias_C
-
-
-#: What a block may take: an array, or what it is made from.
-LazyArray = jax.Array | Normalised | Upsampled
-
-
-def as_array(x_BTWC: LazyArray) -> jax.Array:
-    """Return a block's input as an array."""
-    return x_BTWC.array() if isinstance(x_BTWC, Normalised | Upsampled) else x_BTWC
