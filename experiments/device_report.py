@@ -151,7 +151,9 @@ def measure(progress: Progress, console: Console, workers: int, with_torch: bool
                 progress.left_out += [f"throughput of {case.title}" for case in cases[number:]]
                 break
             compiled = {form: programs[case, form] for form in options.forms}
-            found = run_case(case, options.forms, options.steps, options.seconds, with_torch, programs=compiled)
+            found = run_case(
+                case, options.forms, options.steps, options.seconds, options.turns, with_torch, programs=compiled
+            )
             progress.results += found
             progress.write()
             for result in found:

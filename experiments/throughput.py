@@ -69,7 +69,10 @@ class ThroughputOptions:
     """Timed steps of each variant."""
 
     seconds: float = 60.0
-    """A variant whose steps have taken so long in all has done enough."""
+    """A variant whose timed steps take so long in all does fewer, but one in each turn."""
+
+    turns: Annotated[int, Whole] = 5
+    """Over how many turns the steps of a variant are spread. Each starts with one more step, which is not timed."""
 
     seed: Annotated[int, Whole] = 0
     """Of weights and data."""
@@ -85,8 +88,9 @@ class ThroughputOptions:
         for name in ("batches", "lengths", "modes", "forms", "precisions"):
             if not getattr(self, name):
                 raise InputError(f"--{name}: found nothing, expected at least one")
-        if self.steps < 1:
-            raise InputError(f"--steps: found {self.steps}, expected at least 1")
+        for name in ("steps", "turns"):
+            if getattr(self, name) < 1:
+                raise InputError(f"--{name}: found {getattr(self, name)}, expected at least 1")
         if not self.seconds > 0:
             raise InputError(f"--seconds: found {self.seconds}, expected a positive number")
 
@@ -137,7 +141,9 @@ def throughput(options: ThroughputOptions = _DEFAULTS, device: DeviceOptions = A
                 if with_torch and not any(_same_system(case, result) for result in results[already:]):
                     on_stage("comparing training losses")
                     compare_training_losses(case, options.forms)
-                results += run_case(case, options.forms, options.steps, options.seconds, with_torch, on_stage)
+                results += run_case(
+                    case, options.forms, options.steps, options.seconds, options.turns, with_torch, on_stage
+                )
                 Report(results, peaks, settings, earlier.runs).write(out)
                 bar.advance_to(number + 1)
     except KeyboardInterrupt:

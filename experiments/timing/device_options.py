@@ -54,7 +54,10 @@ class ReportOptions:
     """Timed steps of each variant."""
 
     seconds: float = 2.0
-    """A variant whose steps have taken so long in all has done enough."""
+    """A variant whose timed steps take so long in all does fewer, but one in each turn."""
+
+    turns: Annotated[int, Whole] = 2
+    """Over how many turns the steps of a variant are spread. Each starts with one more step, which is not timed."""
 
     budget_s: float = 540.0
     """Seconds that all of it may take; what does not fit is left out, and named."""
@@ -69,7 +72,7 @@ class ReportOptions:
         for name in ("systems", "timed", "batches", "lengths", "forms"):
             if not getattr(self, name):
                 raise InputError(f"--{name}: found nothing, expected at least one")
-        for name in ("steps", "seconds", "budget_s"):
+        for name in ("steps", "seconds", "turns", "budget_s"):
             if not getattr(self, name) > 0:
                 raise InputError(f"--{name.replace('_', '-')}: found {getattr(self, name)}, expected more than 0")
         expand(self.systems + self.timed, (), (), self.preset)

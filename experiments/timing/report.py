@@ -17,12 +17,13 @@ from madsep_jax.environment import describe_machine, environment
 from madsep_jax.files import write_json, write_text
 
 CAPTION = (
-    "Median of single steps, all variants of one system and size in turn; IQR: distance of the quartiles. Compiling is "
-    "not in it. Sequences: of so many frames, context included. Audio: seconds of target frames a second. GFLOP: "
-    "operations of the definition (XLA's count of the plain form), not those that a form computes twice; peak: of the "
-    "fastest matrix product measured in the same run. Memory: XLA's plan for one step, weights and state included. "
-    "Train step: gradients, clip, Adam, dropout, running statistics. `torch`: eager, layers as documented; `torch "
-    "tuned`: channels last, in-place activations, fused Adam. Ratios: time over PyTorch's, below 1 is faster."
+    "Median of single steps; all variants of one system and size take turns, and the first step of a turn does not "
+    "count; IQR: distance of the quartiles. Compiling is not in it. Sequences: of so many frames, context included. "
+    "Audio: seconds of target frames a second. GFLOP: operations of the definition (XLA's count of the plain form), "
+    "not those that a form computes twice; peak: of the fastest matrix product measured in the same run. Memory: "
+    "XLA's plan for one step, weights and state included. Train step: gradients, clip, Adam, dropout, running "
+    "statistics. `torch`: eager, layers as documented; `torch tuned`: channels last, in-place activations, fused "
+    "Adam. Ratios: time over PyTorch's, below 1 is faster."
 )
 
 _KEPT = " Memory that either side freed was kept for its next step (`--keep-freed-memory`)."

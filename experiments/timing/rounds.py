@@ -6,9 +6,6 @@ from dataclasses import dataclass, field
 
 from experiments.timing.compile_guard import no_compilation
 
-#: Steps of everything, however long one takes.
-_LEAST_STEPS = 2
-
 
 @dataclass
 class Times:
@@ -22,51 +19,55 @@ def interleave(
     runs: Mapping[str, Callable[[], object]],
     steps: int,
     seconds: float,
+    turns: int,
     on_round: Callable[[int], object] = lambda number: None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, Times]:
-    """Run one step of each in turn, until each has done `steps` steps, or `seconds` of them and at least two.
+    """Let all of them take turns, a share of the steps in each.
 
-    On a machine whose speed moves, all of them see the same of it. Each round starts with another one, so that none
-    always follows the same. What runs out of memory, or fails at runtime, is out; the others go on.
+    On a machine whose speed moves, all of them see the same of it, from the first round to the last. Each round starts
+    with another one, so that none always follows the same. A turn starts with a step that is not timed: in a training a
+    step follows one of the same program, not one of another, which leaves it neither caches nor memory pages. What runs
+    out of memory, or fails at runtime, is out; the others go on.
 
     Args:
         runs: by name; a call does one step, and returns when it is done.
-        steps: of each.
-        seconds: of each; what is slow ends here.
-        on_round: called after each round with its number, from 1.
+        steps: timed steps of each.
+        seconds: of each. A turn ends once its timed steps have taken its share of them, but not before one step.
+        turns: of each; no more than steps.
+        on_round: called before each round with its number, from 1.
         clock: in seconds.
 
     Raises:
         CompiledWhileTimedError: where JAX compiled anything in a step.
     """
     times = {name: Times() for name in runs}
-    active = list(runs)
-    number = 0
-    while active:
-        first = number % len(active)
+    turns = min(turns, steps)
+    for number in range(turns):
+        on_round(number + 1)
+        active = [name for name in runs if not times[name].failure]
+        first = number % max(len(active), 1)
         for name in active[first:] + active[:first]:
+            steps_of_turn = steps * (number + 1) // turns - steps * number // turns
             try:
                 with no_compilation(name):
-                    start = clock()
-                    runs[name]()
-                    times[name].step_s.append(clock() - start)
+                    times[name].step_s += _turn(runs[name], steps_of_turn, seconds / turns, clock)
             except (RuntimeError, MemoryError) as error:
                 times[name] = Times(failure=reason(error))
-        number += 1
-        on_round(number)
-        active = [name for name in active if _goes_on(times[name], steps, seconds)]
     return times
+
+
+def _turn(run: Callable[[], object], steps: int, seconds: float, clock: Callable[[], float]) -> list[float]:
+    run()
+    step_s: list[float] = []
+    while len(step_s) < steps and sum(step_s) < seconds:
+        start = clock()
+        run()
+        step_s.append(clock() - start)
+    return step_s
 
 
 def reason(error: BaseException) -> str:
     """Return an error as one line for a table."""
     line = " ".join(f"{type(error).__name__}: {error}".split())
     return line if len(line) <= 200 else f"{line[:200]}…"
-
-
-def _goes_on(times: Times, steps: int, seconds: float) -> bool:
-    if times.failure:
-        return False
-    enough = len(times.step_s) >= steps or sum(times.step_s) >= seconds
-    return not enough or len(times.step_s) < min(steps, _LEAST_STEPS)

@@ -25,6 +25,7 @@ def run_case(
     forms: Sequence[Form],
     steps: int,
     seconds: float,
+    turns: int,
     with_torch: bool = False,
     on_stage: Callable[[str], object] = lambda stage: None,
     programs: Mapping[Form, ours.Program | Exception] | None = None,
@@ -35,7 +36,8 @@ def run_case(
         case: what is to be done.
         forms: of our operations.
         steps: timed steps of each variant.
-        seconds: after which a slow variant has done enough.
+        seconds: of timed steps after which a slow variant has done enough.
+        turns: over which the steps of each variant are spread.
         with_torch: time PyTorch as well.
         on_stage: called with what is being done.
         programs: our forms, compiled already, or why they are not.
@@ -65,7 +67,7 @@ def run_case(
         def on_round(number: int) -> None:
             on_stage(f"round {number}")
 
-        times = interleave({name: one.run for name, one in prepared.items()}, steps, seconds, on_round)
+        times = interleave({name: one.run for name, one in prepared.items()}, steps, seconds, turns, on_round)
     times |= {name: Times(failure=failure) for name, failure in failures.items()}
     names = [f"jax {form}" for form in forms] + list(PEER_FORMS if with_torch else ())
     results = [VariantResult.of(case, name, prepared.get(name), times[name]) for name in names]
