@@ -153,6 +153,8 @@ def throughput(options: ThroughputOptions = _DEFAULTS, device: DeviceOptions = A
     report.write(out)
     console.print(report.terminal_table())
     console.print(report.caption(), markup=False)
+    for line in report.disturbed():
+        say(console, line)
     say(console, f"Results: {out}/ (throughput.json, table.md, summary.md, plots)")
     return 0
 

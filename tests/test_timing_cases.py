@@ -84,6 +84,8 @@ def test_the_peak_is_what_a_processor_can_do(monkeypatch):
     peak = measure_peak("float32", seconds=0.05)
     assert 1 < peak.gflop_per_s < 1e7
     assert 0.5 < peak.copy_gb_per_s < 1e5
+    again = peak_module.MatrixProduct("float32").gflop_per_s(seconds=0.05)
+    assert peak.gflop_per_s / 10 < again < peak.gflop_per_s * 10
 
 
 def test_memory_that_is_not_there():

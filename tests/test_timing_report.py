@@ -25,7 +25,7 @@ def result(variant, seconds, **changes):
 
 def test_speeds_and_ratios_of_a_result():
     results = [
-        result("jax fast", 0.5),
+        result("jax fast", 0.5, round_peaks=[20.0, 12.0, 11.0]),
         result("torch", 2.0),
         result("torch tuned", 1.0),
         result("torch", 50.0, batch=8),
@@ -35,7 +35,7 @@ def test_speeds_and_ratios_of_a_result():
     assert (first.sequences_per_s, first.audio_s_per_s, first.gflop_per_s) == (8, 3, 6)
     assert (first.ratio_to("torch", results), first.ratio_to("torch tuned", results)) == (0.25, 0.5)
     assert results[4].ratio_to("torch", results) is None
-    peak = Peak(gflop_per_s=12.0, matrix_size=64, copy_gb_per_s=1.0)
+    peak = Peak(gflop_per_s=20.0, matrix_size=64, copy_gb_per_s=1.0)
     report = Report(results, {"float32": peak}, {})
     assert report.row(first)["peak_share"] == 0.5
     assert report.row(first)["ratio_to"] == {"torch": 0.25, "torch tuned": 0.5}
@@ -44,6 +44,7 @@ def test_speeds_and_ratios_of_a_result():
     expected = {
         "step (ms)": "500.0",
         "IQR (ms)": "500.0",
+        "peak (GFLOP/s)": "12",
         "of peak (%)": "50",
         "/ torch": "0.25",
         "/ torch tuned": "0.50",
@@ -51,6 +52,17 @@ def test_speeds_and_ratios_of_a_result():
     assert cells.items() >= expected.items()
     assert "failed: out of memory" in lines[6]
     assert "precision" not in cells
+
+
+def test_a_machine_that_did_other_things_is_reported():
+    peak = Peak(gflop_per_s=1000.0, matrix_size=64, copy_gb_per_s=1.0)
+    results = [
+        result(variant, 0.5, batch=batch, round_peaks=peaks)
+        for batch, peaks in ((4, [900.0, 810.0, 500.0]), (8, [900.0, 500.0, 400.0]))
+        for variant in ("jax fast", "torch")
+    ]
+    expected = "mad train, batch 8, 60 frames: the machine did 500 GFLOP/s of 1,000; time it again when it is quiet"
+    assert Report(results, {"float32": peak}, {}).disturbed() == [expected]
 
 
 def test_the_summary_has_our_fastest_form_beside_pytorch():

@@ -46,7 +46,7 @@ class Earlier:
             runs = [*content["earlier_runs"], content["settings"]]
             found = (_how(content["settings"]), _machine(content["environment"]))
         except (KeyError, TypeError, AttributeError):
-            raise InputError(f"{path}: is damaged, expected what this command wrote") from None
+            raise InputError(f"{path}: is damaged, or of another version; choose another folder") from None
         if found != (_how(settings), _machine(environment())):
             raise InputError(
                 f"--out {folder}: holds a measurement with other settings, versions or another device; choose another "

@@ -20,13 +20,17 @@ CAPTION = (
     "Median of single steps; all variants of one system and size take turns, and the first step of a turn does not "
     "count; IQR: distance of the quartiles. Compiling is not in it. Sequences: of so many frames, context included. "
     "Audio: seconds of target frames a second. GFLOP: operations of the definition (XLA's count of the plain form), "
-    "not those that a form computes twice; peak: of the fastest matrix product measured in the same run. Memory: "
-    "XLA's plan for one step, weights and state included. Train step: gradients, clip, Adam, dropout, running "
-    "statistics. `torch`: eager, layers as documented; `torch tuned`: channels last, in-place activations, fused "
-    "Adam. Ratios: time over PyTorch's, below 1 is faster."
+    "not those that a form computes twice; peak: of a large matrix product right before each round of turns, median: "
+    "what else the machine does decides how much of its best is left. Memory: XLA's plan for one step, weights and "
+    "state included. Train step: gradients, clip, Adam, dropout, running statistics. `torch`: eager, layers as "
+    "documented; `torch tuned`: channels last, in-place activations, fused Adam. Ratios: time over PyTorch's, below 1"
+    " is faster."
 )
 
 _KEPT = " Memory that either side freed was kept for its next step (`--keep-freed-memory`)."
+
+#: Share of its best that a machine without other work reaches.
+_QUIET = 0.8
 
 _NOT_IN_TERMINAL = ("parameters", "GFLOP", "steps", "sequences/s", "compile (s)")
 
@@ -47,11 +51,6 @@ class Report:
         """Return PyTorch's variants that were measured."""
         return list(dict.fromkeys(result.variant for result in self.results if not result.ours and result.median_s))
 
-    def peak_share(self, result: VariantResult) -> float | None:
-        """Return the share of the machine's peak that a result reaches."""
-        peak = self.peaks.get(result.precision)
-        return result.gflop_per_s / peak.gflop_per_s if peak and result.gflop_per_s else None
-
     def row(self, result: VariantResult) -> dict[str, Any]:
         """Return a result with all that follows from it."""
         return {
@@ -60,7 +59,8 @@ class Report:
             "sequences_per_s": result.sequences_per_s,
             "audio_s_per_s": result.audio_s_per_s,
             "gflop_per_s": result.gflop_per_s,
-            "peak_share": self.peak_share(result),
+            "peak_gflop_per_s": result.peak_gflop_per_s,
+            "peak_share": result.peak_share,
             "ratio_to": {peer: result.ratio_to(peer, self.results) for peer in self.peers} if result.ours else {},
         }
 
@@ -81,7 +81,8 @@ class Report:
             "sequences/s": lambda r: _cell(r.sequences_per_s, ".2f"),
             "audio s/s": lambda r: _cell(r.audio_s_per_s, ".1f"),
             "GFLOP/s": lambda r: _cell(r.gflop_per_s, ".1f"),
-            "of peak (%)": lambda r: _cell(self.peak_share(r), ".0f", 100),
+            "peak (GFLOP/s)": lambda r: _cell(r.peak_gflop_per_s, ".0f"),
+            "of peak (%)": lambda r: _cell(r.peak_share, ".0f", 100),
             "memory (MiB)": lambda r: _cell(r.memory.get("peak"), ",.0f", 2**-20),
             "compile (s)": lambda r: _cell(r.compile_s, ".1f"),
         }
@@ -105,7 +106,18 @@ class Report:
         torch = self.settings.get("torch")
         machine += f", PyTorch {torch['version']}" if torch else ""
         kept = self.settings.get("options", {}).get("keep_freed_memory")
-        return f"{machine}. Peak: {peaks}. {CAPTION}{_KEPT if kept else ''}"
+        return f"{machine}. At its best: {peaks}. {CAPTION}{_KEPT if kept else ''}"
+
+    def disturbed(self) -> list[str]:
+        """Return a line for each case during which the machine did much less than at its best."""
+        lines = {}
+        for result in self.results:
+            best, now = self.peaks.get(result.precision), result.peak_gflop_per_s
+            if best and now and now < _QUIET * best.gflop_per_s:
+                lines[f"{result.system} {result.mode}, batch {result.batch}, {result.frames} frames"] = (
+                    f"the machine did {now:,.0f} GFLOP/s of {best.gflop_per_s:,.0f}; time it again when it is quiet"
+                )
+        return [f"{case}: {line}" for case, line in lines.items()]
 
     def markdown(self) -> str:
         """Return the table in markdown, its caption below."""

@@ -37,6 +37,8 @@ class VariantResult:
     first_quartile_s: float | None = None
     third_quartile_s: float | None = None
     step_s: list[float] = field(default_factory=list, repr=False)
+    round_peaks: list[float] = field(default_factory=list, repr=False)
+    """GFLOP/s of a large matrix product right before each round: what the machine could do then."""
     memory: dict[str, int] = field(default_factory=dict, repr=False)
     """Bytes. XLA's own plan; of PyTorch on a GPU its allocator's peak, on a CPU unknown."""
     accessed_bytes: float | None = None
@@ -44,8 +46,10 @@ class VariantResult:
     config: dict[str, Any] = field(repr=False)
 
     @classmethod
-    def of(cls, case: Case, variant: str, prepared: Prepared | None, times: Times) -> "VariantResult":
-        """Return the result of a variant; `prepared` is None where it could not be."""
+    def of(
+        cls, case: Case, variant: str, prepared: Prepared | None, times: Times, peaks: Sequence[float]
+    ) -> "VariantResult":
+        """Return the result of a variant; `prepared` is None where it could not be. `peaks` are of each round."""
         measured: dict[str, Any] = {}
         if prepared is not None:
             measured = {
@@ -68,6 +72,7 @@ class VariantResult:
             flops=case.flops,
             audio_s=case.audio_s,
             step_s=times.step_s,
+            round_peaks=list(peaks),
             config=to_dict(case.config),
             **measured,
         )
@@ -91,6 +96,16 @@ class VariantResult:
     def gflop_per_s(self) -> float | None:
         """Work of the definition done in a second."""
         return self._per_second(self.flops / 1e9)
+
+    @property
+    def peak_gflop_per_s(self) -> float | None:
+        """What the machine could do meanwhile; the median of the rounds."""
+        return float(np.median(self.round_peaks)) if self.round_peaks else None
+
+    @property
+    def peak_share(self) -> float | None:
+        """Share of that which the work of the definition reaches."""
+        return self.gflop_per_s / self.peak_gflop_per_s if self.gflop_per_s and self.peak_gflop_per_s else None
 
     def _per_second(self, amount: float) -> float | None:
         return amount / self.median_s if self.median_s else None

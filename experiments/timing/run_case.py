@@ -9,6 +9,7 @@ import jax
 from experiments.timing import ours
 from experiments.timing.cases import Case, Form
 from experiments.timing.equality import check_losses, check_outputs, small_case, training_loss
+from experiments.timing.peak import MatrixProduct
 from experiments.timing.precision import computing_in
 from experiments.timing.prepared import Prepared
 from experiments.timing.result import VariantResult
@@ -18,6 +19,8 @@ from madsep_jax.errors import InputError
 
 #: Both ways of PyTorch that are timed where it is the peer.
 PEER_FORMS = ("torch", "torch tuned")
+#: Seconds for which a matrix product is timed before each round.
+_PEAK_S = 0.3
 
 
 def run_case(
@@ -64,13 +67,17 @@ def run_case(
             _attempt_torch(case, attempt)
         check_outputs(case, prepared)
 
+        product = MatrixProduct(case.precision)
+        peaks: list[float] = []
+
         def on_round(number: int) -> None:
             on_stage(f"round {number}")
+            peaks.append(product.gflop_per_s(_PEAK_S))
 
         times = interleave({name: one.run for name, one in prepared.items()}, steps, seconds, turns, on_round)
     times |= {name: Times(failure=failure) for name, failure in failures.items()}
     names = [f"jax {form}" for form in forms] + list(PEER_FORMS if with_torch else ())
-    results = [VariantResult.of(case, name, prepared.get(name), times[name]) for name in names]
+    results = [VariantResult.of(case, name, prepared.get(name), times[name], peaks) for name in names]
     prepared.clear()
     free_memory(with_torch)
     return results

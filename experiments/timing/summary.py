@@ -14,7 +14,7 @@ def summary_table(results: Sequence[VariantResult], caption: str) -> str:
     peers = [peer for peer in _PEERS if any(result.variant == peer and result.median_s for result in results)]
     titles = ["system", "mode", "batch", "frames", *(["precision"] if of_precision else []), "parameters"]
     titles += ["GFLOP / s audio", "jax (ms)", *(f"{peer} (ms)" for peer in peers), *(f"/ {peer}" for peer in peers)]
-    titles += ["audio s / s", "memory (MiB)"]
+    titles += ["audio s / s", "memory (MiB)", "peak (GFLOP/s)"]
     body = []
     for best in fastest(results):
         others = [next((r for r in results if r.variant == peer and r.same_work(best)), None) for peer in peers]
@@ -32,6 +32,7 @@ def summary_table(results: Sequence[VariantResult], caption: str) -> str:
                 *(_cell(best.ratio_to(peer, results), digits=2) for peer in peers),
                 _cell(best.audio_s_per_s),
                 _cell(best.memory.get("peak"), 2**-20, digits=0),
+                _cell(best.peak_gflop_per_s, digits=0),
             ]
         )
     table = markdown_table(titles, body, words=("system", "mode", "precision"))
