@@ -1,6 +1,6 @@
 """Time the separators' inference and training steps, and PyTorch's beside them.
 
-`python -m experiments.throughput --systems mad dws-5-64 --peer torch` takes two CPU cores about five minutes, at full
+`python -m experiments.throughput --systems mad dws-5-64 --peer torch` takes two CPU cores about eight minutes, at full
 size, batch 4 and 60 frames.
 """
 
