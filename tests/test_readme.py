@@ -26,6 +26,7 @@ def test_tables_are_the_kept_results(name):
     [
         ("throughput summary", "throughput/summary.md"),
         ("kept memory", "throughput-kept-memory/summary.md"),
+        ("op by op", "op-by-op/table.md"),
         ("evaluation speed", "evaluation-speed/table.md"),
         ("input tables", "input-throughput/table.md"),
         ("scaling", "scaling/table.md"),
