@@ -181,6 +181,7 @@ def test_interrupted_it_leaves_what_it_has(tmp_path, monkeypatch, capsys):
         (["--lengths", "20"], "SequenceConfig.frames: found 20, expected more than twice the context (10)"),
         (["--batches", "0"], "TrainingConfig.batch_size: found 0, expected a positive number of sequences"),
         (["--steps", "0"], "--steps: found 0, expected at least 1"),
+        (["--turns", "0"], "--turns: found 0, expected at least 1"),
         (["--seconds", "0"], "--seconds: found 0.0, expected a positive number"),
         (["--precisions", "tf32"], "--precisions: found 'tf32', which a CPU does not have"),
         (["--preset", "qick"], "preset 'qick': unknown, did you mean 'quick'?"),

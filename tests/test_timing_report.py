@@ -61,7 +61,9 @@ def test_a_machine_that_did_other_things_is_reported():
         for batch, peaks in ((4, [900.0, 810.0, 500.0]), (8, [900.0, 500.0, 400.0]))
         for variant in ("jax fast", "torch")
     ]
-    expected = "mad train, batch 8, 60 frames: the machine did 500 GFLOP/s of 1,000; time it again when it is quiet"
+    expected = (
+        "mad train, batch 8, 60 frames, float32: the machine did 500 GFLOP/s of 1,000; time it again when it is quiet"
+    )
     assert Report(results, {"float32": peak}, {}).disturbed() == [expected]
 
 

@@ -83,6 +83,15 @@ def test_a_failure_is_kept_and_the_others_go_on():
     assert times["b"] == Times(failure="RuntimeError: RESOURCE_EXHAUSTED: out of memory")
 
 
+def test_nothing_is_measured_for_what_has_failed():
+    def fail():
+        raise MemoryError("none left")
+
+    rounds = []
+    interleave({"a": fail}, steps=5, seconds=100, turns=5, on_round=rounds.append)
+    assert rounds == [1]
+
+
 def test_a_mistake_is_no_failure_to_go_on_from():
     def wrong():
         raise TypeError("takes 2 arguments")

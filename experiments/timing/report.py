@@ -23,8 +23,8 @@ CAPTION = (
     "not those that a form computes twice; peak: of a large matrix product right before each round of turns, median: "
     "what else the machine does decides how much of its best is left. Memory: XLA's plan for one step, weights and "
     "state included. Train step: gradients, clip, Adam, dropout, running statistics. `torch`: eager, layers as "
-    "documented; `torch tuned`: channels last, in-place activations, fused Adam. Ratios: time over PyTorch's, below 1"
-    " is faster."
+    "documented; `torch tuned`: channels last, in-place activations, fused Adam. Ratios: time over PyTorch's, below "
+    "1 is faster."
 )
 
 _KEPT = " Memory that either side freed was kept for its next step (`--keep-freed-memory`)."
@@ -114,9 +114,9 @@ class Report:
         for result in self.results:
             best, now = self.peaks.get(result.precision), result.peak_gflop_per_s
             if best and now and now < _QUIET * best.gflop_per_s:
-                lines[f"{result.system} {result.mode}, batch {result.batch}, {result.frames} frames"] = (
-                    f"the machine did {now:,.0f} GFLOP/s of {best.gflop_per_s:,.0f}; time it again when it is quiet"
-                )
+                lines[
+                    f"{result.system} {result.mode}, batch {result.batch}, {result.frames} frames, {result.precision}"
+                ] = f"the machine did {now:,.0f} GFLOP/s of {best.gflop_per_s:,.0f}; time it again when it is quiet"
         return [f"{case}: {line}" for case, line in lines.items()]
 
     def markdown(self) -> str:

@@ -44,9 +44,11 @@ def interleave(
     times = {name: Times() for name in runs}
     turns = min(turns, steps)
     for number in range(turns):
-        on_round(number + 1)
         active = [name for name in runs if not times[name].failure]
-        first = number % max(len(active), 1)
+        if not active:
+            break
+        on_round(number + 1)
+        first = number % len(active)
         for name in active[first:] + active[:first]:
             steps_of_turn = steps * (number + 1) // turns - steps * number // turns
             try:
