@@ -23,15 +23,18 @@ from small_dws import (
 from tiny import enable_float64
 
 from madsep_jax.ops import fast_dws_block as parts
-from madsep_jax.ops.depthwise_rows import frequency_tiles, kernel_products
+from madsep_jax.ops.depthwise_rows import frequency_tiles, kernel_gradient
 from madsep_jax.ops.dws_block import dws_block, dws_blocks
 from madsep_jax.ops.dws_form import train_blocks
+from madsep_jax.ops.fast_dws_block import BlockInput
 from madsep_jax.ops.fast_dws_blocks import fast_dws_blocks
 from madsep_jax.ops.fast_first_block import fast_first_block
 from madsep_jax.ops.fast_pooled_block import fast_dws_block
 from madsep_jax.ops.folded_dws_block import folded_block
 from madsep_jax.ops.folded_dws_blocks import folded_blocks
+from madsep_jax.ops.frame_chunks import FrameChunks
 from madsep_jax.ops.margins import Margins
+from madsep_jax.ops.position_sums import position_sums
 from madsep_jax.ops.upsampling import Upsampled
 
 
@@ -72,19 +75,40 @@ def test_the_inputs_here_have_several_chunks_and_tiles():
     np.testing.assert_array_equal(counted_JW, [[True] * 4, [False] + [True] * 3])
 
 
-@settings(max_examples=5)
-@given(st.integers(1, 4), st.integers(1, 30), st.integers(1, 5), st.sampled_from([1, 3, 5]), st.integers(1, 3))
-def test_kernel_products_of_any_shape(rows, width, channels, side, dilation):
+@settings(max_examples=8)
+@given(
+    st.integers(1, 9), st.integers(1, 13), st.integers(1, 30), st.integers(1, 5), st.sampled_from([1, 3, 5]),
+    st.integers(1, 3),
+)  # fmt: skip
+def test_kernel_gradient_of_any_shape(rows, frames, width, channels, side, dilation):
     """Oracle: the sum over all positions, one kernel element after the other."""
     with enable_float64():
-        margins = Margins(side, dilation)
-        x_RWC = np.asarray(normal(rows + 2 * margins.frames, width + 2 * margins.bins, channels))
-        grad_RWC = np.asarray(normal(rows, width, channels, seed=2))
-        expected_KKC = np.zeros((side, side, channels))
+        margins, chunks = Margins(side, dilation), FrameChunks.of_size(2, frames, 1, rows, rows)
+        x_BTWC = np.asarray(normal(2, frames, width, channels))
+        grad_BTWC = np.asarray(normal(2, frames, width, channels, seed=2))
+        around = ((0, 0), (margins.frames,) * 2, (margins.bins,) * 2, (0, 0))
+        padded_BTWC, expected_KKC = np.pad(x_BTWC, around), np.zeros((side, side, channels))
         for i, j in np.ndindex(side, side):
-            first = i * dilation
-            expected_KKC[i, j] = (x_RWC[first : first + rows, j : j + width] * grad_RWC).sum((0, 1))
-        assert_equal_overall(kernel_products(x_RWC, grad_RWC, margins), expected_KKC)
+            read_BTWC = padded_BTWC[:, i * dilation : i * dilation + frames, j : j + width]
+            expected_KKC[i, j] = (read_BTWC * grad_BTWC).sum((0, 1, 2))
+
+        block_input = BlockInput(margins.fill(jnp.asarray(x_BTWC), chunks), margins, chunks)
+        filled_BTWC = chunks.filled(jnp.asarray(grad_BTWC))
+
+        def read(chunk):
+            return block_input.read_around(chunk), chunks.read(filled_BTWC, chunk)
+
+        found_KKC = kernel_gradient(jnp.zeros_like(expected_KKC), read, chunks, width, dilation)
+        assert_equal_overall(found_KKC, expected_KKC)
+
+
+@settings(max_examples=8)
+@given(st.integers(1, 7), st.integers(1, 13), st.integers(1, 4))
+def test_position_sums(rows, width, channels):
+    """Oracle: NumPy's sum."""
+    with enable_float64():
+        x_RWC = normal(rows, width, channels)
+        assert_equal_overall(position_sums(x_RWC), np.asarray(x_RWC).sum((0, 1)))
 
 
 @pytest.mark.parametrize(

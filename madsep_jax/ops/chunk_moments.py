@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from madsep_jax.ops.frame_chunks import Chunk, FrameChunks
+from madsep_jax.ops.position_sums import position_sums
 from madsep_jax.ops.shared_batch import average
 
 
@@ -12,7 +13,7 @@ def chunk_moments(
 ) -> tuple[jax.Array, jax.Array]:
     """Return a chunk's mean, and its sum of squared deviations from it, of each channel; x is 0 in the fill."""
     mean_C = jnp.sum(x_RWC, (0, 1)) / count_K[chunk.number].astype(x_RWC.dtype)
-    return mean_C, jnp.sum(jnp.square(chunks.without_fill(x_RWC - mean_C, chunk)), (0, 1))
+    return mean_C, position_sums(jnp.square(chunks.without_fill(x_RWC - mean_C, chunk)))
 
 
 def joined_moments(moments_KC: tuple[jax.Array, jax.Array], count_K: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 
 from madsep_jax.ops.chunk_moments import chunk_moments, joined_moments
-from madsep_jax.ops.depthwise_rows import kernel_products, tap_sum
+from madsep_jax.ops.depthwise_rows import kernel_gradient, tap_sum
 from madsep_jax.ops.dws_block import LEAKY_SLOPE, BlockMoments, BlockParameters, as_affine
 from madsep_jax.ops.frame_chunks import Chunk, FrameChunks
 from madsep_jax.ops.lazy_array import LazyArray
@@ -96,9 +96,16 @@ class BlockInput(NamedTuple):
         return grad_x_RWC * self.factor_BC[chunk.sequence], AffineGradient.of_chunk(source_RWC, grad_x_RWC)
 
 
-def activate(parameters: BlockParameters, x_RWC: jax.Array, dilation: int) -> jax.Array:
-    """Return a of a chunk from its input with its surroundings."""
-    u_RWC = tap_sum(x_RWC, parameters.depthwise_kernel_KKC, parameters.depthwise_bias_C, dilation)
+def activate(
+    parameters: BlockParameters,
+    x_RWC: jax.Array,
+    dilation: int,
+    first: jax.Array | int = 0,
+    rows: int | None = None,
+) -> jax.Array:
+    """Return a of a chunk from its input with its surroundings; first and rows as of `tap_sum`."""
+    kernel_KKC, bias_C = parameters.depthwise_kernel_KKC, parameters.depthwise_bias_C
+    u_RWC = tap_sum(x_RWC, kernel_KKC, bias_C, dilation, first, rows)
     return jnp.maximum(u_RWC, LEAKY_SLOPE * u_RWC)
 
 
@@ -225,18 +232,18 @@ def run_backward(
     coarse = chunks.coarse(PRODUCT_ROWS)
     coarse_input = block_input._replace(chunks=coarse)
 
-    def kernel_gradient(grad_KKC: jax.Array, chunk: Chunk) -> tuple[jax.Array, None]:
-        grad_u_RWC = coarse.without_fill(margins.read(grad_u, coarse, chunk, chunk.sequence), chunk)
-        return grad_KKC + kernel_products(coarse_input.read_around(chunk), grad_u_RWC, margins), None
+    def input_and_gradient(chunk: Chunk) -> tuple[jax.Array, jax.Array]:
+        grad_u_RWC = margins.read(grad_u, coarse, chunk, chunk.sequence)
+        return coarse_input.read_around(chunk), coarse.without_fill(grad_u_RWC, chunk)
 
-    grad_KKC, _ = coarse.scan(kernel_gradient, jnp.zeros_like(parameters.depthwise_kernel_KKC))
+    kernel_KKC = parameters.depthwise_kernel_KKC
+    grad_KKC = kernel_gradient(kernel_KKC, input_and_gradient, coarse, width, margins.dilation)
     # The next loop writes over what this one reads. Where nothing makes it wait, XLA copies the buffer for it.
     after_C = 0 * grad_KKC[0, 0]
-    turned_KKC = parameters.depthwise_kernel_KKC[::-1, ::-1]
 
     def inputs(grad: jax.Array, chunk: Chunk) -> tuple[jax.Array, Any]:
         around_RWC = BlockInput(grad, margins, chunks).read_around(chunk)
-        grad_x_RWC = tap_sum(around_RWC, turned_KKC, after_C, margins.dilation)
+        grad_x_RWC = tap_sum(around_RWC, kernel_KKC[::-1, ::-1], after_C, margins.dilation)
         grad_x_RWC, affine = block_input.gradient(chunks.without_fill(grad_x_RWC, chunk), chunk)
         return margins.write(grad, grad_x_RWC, chunks, chunk, chunk.sequence, early=True), affine
 

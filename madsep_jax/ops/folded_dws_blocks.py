@@ -1,11 +1,13 @@
 """Equal depthwise-separable blocks for evaluation: folded, and back and forth between two halves of one buffer."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 
 from madsep_jax.ops.block_loop import over_blocks
 from madsep_jax.ops.dws_block import BlockMoments, BlockParameters
-from madsep_jax.ops.fast_dws_block import BlockInput, activate, cut
+from madsep_jax.ops.fast_dws_block import activate, cut
 from madsep_jax.ops.folded_dws_block import Folded, folded_block
 from madsep_jax.ops.frame_chunks import Chunk
 from madsep_jax.ops.margins import Margins
@@ -44,6 +46,9 @@ def _in_one_buffer(
     layers, side = parameters_L.depthwise_kernel_KKC.shape[:2]
     batch, frames, width, channels = x_BTWC.shape
     chunks, margins = cut(batch, frames, width * channels), Margins(side, dilation)
+    # Nothing writes over the margins, nor over the fill, here also one between two sequences: what is read outside a
+    # sequence and its spectrum is zero.
+    chunks = dataclasses.replace(chunks, filled_frames=chunks.filled_frames + margins.frames)
     buffer = jnp.zeros(margins.shape(2 * batch, chunks, width, channels), x_BTWC.dtype)
     buffer = margins.place(buffer, x_BTWC, chunks)
 
@@ -53,10 +58,11 @@ def _in_one_buffer(
         source, target = layer % 2 * batch, (layer + 1) % 2 * batch
 
         def run(buffer: jax.Array, chunk: Chunk) -> tuple[jax.Array, None]:
-            around_RWC = BlockInput(buffer, margins, chunks, first_item=source).read_around(chunk)
-            y_RWC = folded.after(activate(parameters, around_RWC, margins.dilation))
+            first = margins.first_around(chunks, chunk, source + chunk.sequence)
+            y_RWC = folded.after(activate(parameters, buffer, margins.dilation, first, chunks.rows))
             if residual:
                 y_RWC = y_RWC + margins.read(buffer, chunks, chunk, source + chunk.sequence)
+            y_RWC = chunks.without_fill(y_RWC, chunk)
             return margins.write(buffer, y_RWC, chunks, chunk, target + chunk.sequence), None
 
         return chunks.scan(run, buffer)

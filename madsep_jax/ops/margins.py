@@ -54,7 +54,11 @@ class Margins(NamedTuple):
     def read_around(self, buffer: jax.Array, chunks: FrameChunks, chunk: Chunk, item: Any) -> jax.Array:
         """Return a chunk of an item with its surroundings."""
         shape = (chunks.rows + 2 * self.frames, *buffer.shape[1:])
-        return dynamic_slice(buffer, (self._row(chunks, item, chunk.first, early=True), 0, 0), shape)
+        return dynamic_slice(buffer, (self.first_around(chunks, chunk, item), 0, 0), shape)
+
+    def first_around(self, chunks: FrameChunks, chunk: Chunk, item: Any) -> Any:
+        """Return where in a buffer the surroundings of a chunk of an item begin."""
+        return self._row(chunks, item, chunk.first, early=True)
 
     def read(
         self, buffer: jax.Array, chunks: FrameChunks, chunk: Chunk, item: Any, *, early: bool = False

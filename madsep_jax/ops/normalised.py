@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from madsep_jax.ops.frame_chunks import Chunk, FrameChunks
 from madsep_jax.ops.margins import Margins
+from madsep_jax.ops.position_sums import position_sums
 
 
 @functools.partial(
@@ -88,7 +89,7 @@ class AffineGradient(NamedTuple):
     @classmethod
     def of_chunk(cls, z_RWC: jax.Array, grad_x_RWC: jax.Array) -> "AffineGradient":
         """Return a chunk's part, from its z and the gradient of the normalised array."""
-        return cls(jnp.sum(grad_x_RWC * z_RWC, (0, 1)), jnp.sum(grad_x_RWC, (0, 1)))
+        return cls(position_sums(grad_x_RWC * z_RWC), position_sums(grad_x_RWC))
 
     @classmethod
     def joined(cls, parts_KC: "AffineGradient", batch: int) -> "AffineGradient":
