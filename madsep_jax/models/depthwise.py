@@ -87,7 +87,9 @@ class BlockVariables(nn.Module):
             return None
         stack = () if self.layers is None else (self.layers,)
         keep = 1 - self.dropout
-        drawn = jax.random.bernoulli(self.make_rng("dropout"), keep, (*stack, batch * shares(), self.channels))
+        shape = (*stack, batch * shares(), self.channels)
+        # Drawn flat, which gives the same numbers. XLA unrolls loops over short axes, and compiles them for long.
+        drawn = jax.random.bernoulli(self.make_rng("dropout"), keep, (math.prod(shape),)).reshape(shape)
         kept = own_part(drawn, axis=len(stack))
         return kept.astype(self.parameters.depthwise_bias_C.dtype) / keep
 

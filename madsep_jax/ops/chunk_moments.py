@@ -20,7 +20,7 @@ def joined_moments(moments_KC: tuple[jax.Array, jax.Array], count_K: jax.Array) 
     """Return mean and biased variance of all chunks together, those of all devices that share the batch."""
     mean_KC, squares_KC = moments_KC
     count = jnp.sum(count_K).astype(mean_KC.dtype)
-    weight_K1 = count_K.astype(mean_KC.dtype)[:, None] / count
-    mean_C = average(jnp.sum(weight_K1 * mean_KC, 0))
-    var_C = jnp.sum(squares_KC, 0) / count + jnp.sum(weight_K1 * jnp.square(mean_KC - mean_C), 0)
+    weight_K = count_K.astype(mean_KC.dtype) / count
+    mean_C = average(weight_K @ mean_KC)
+    var_C = weight_K @ (squares_KC / count_K[:, None] + jnp.square(mean_KC - mean_C))
     return mean_C, average(var_C)

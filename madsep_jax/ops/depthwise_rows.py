@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -39,12 +40,12 @@ def tap_sum(
     rows = len(x_RWC) - (side - 1) * dilation if rows is None else rows
     shape = (rows, x_RWC.shape[1] - (side - 1), channels)
 
-    def add_row(sum_RWC: jax.Array, i: jax.Array) -> tuple[jax.Array, None]:
+    def add_row(sum_RWC: jax.Array, i: Any) -> tuple[jax.Array, None]:
         for j in range(side):
             sum_RWC = sum_RWC + dynamic_slice(x_RWC, (first + i * dilation, j, 0), shape) * kernel_KKC[i, j]
         return sum_RWC, None
 
-    return jax.lax.scan(add_row, jnp.broadcast_to(bias_C, shape), jnp.arange(side))[0]
+    return jax.lax.scan(add_row, jnp.broadcast_to(bias_C, shape), np.arange(side))[0]
 
 
 def kernel_gradient(
@@ -81,7 +82,7 @@ def kernel_gradient(
             x_RWC = dynamic_slice(x_RWC, (0, start, 0), (len(x_RWC), tile + side - 1, channels))
             grad_RWC = dynamic_slice(grad_RWC, (0, start, 0), (len(grad_RWC), tile, channels))
 
-            def of_rows(sums_WKC: tuple[jax.Array, ...], first: jax.Array) -> tuple[tuple, None]:
+            def of_rows(sums_WKC: tuple[jax.Array, ...], first: Any) -> tuple[tuple, None]:
                 for row in range(rows):
                     grad_1WC = dynamic_slice(grad_RWC, (first + row, 0, 0), (1, tile, channels))
                     reached_RWC = dynamic_slice(x_RWC, (first + row, 0, 0), (reach, tile + side - 1, channels))
@@ -92,14 +93,14 @@ def kernel_gradient(
                     )
                 return sums_WKC, None
 
-            return jax.lax.scan(of_rows, sums_WKC, jnp.arange(0, chunks.rows, rows))
+            return jax.lax.scan(of_rows, sums_WKC, np.arange(0, chunks.rows, rows))
 
         sums_WKC, _ = chunks.scan(of_chunk, (jnp.zeros((tile, side, channels), dtype),) * side)
         sums_KC = [(counted_W @ sum_WKC.reshape(tile, -1)).reshape(side, channels) for sum_WKC in sums_WKC]
-        return None, jnp.stack(sums_KC, 1)
+        return None, jnp.stack(sums_KC)
 
     places = jnp.asarray(start_J), jnp.asarray(counted_JW.astype(dtype))
-    return jnp.sum(jax.lax.scan(of_tile, None, places)[1], 0)
+    return jnp.sum(jax.lax.scan(of_tile, None, places)[1], 0).swapaxes(0, 1)
 
 
 def _rows_together(rows: int) -> int:

@@ -81,11 +81,11 @@ class Windows(NamedTuple):
         return self.chunks.without_fill(jnp.maximum(u_RFC, LEAKY_SLOPE * u_RFC), chunk)
 
     def patches(self, mag_RF: jax.Array) -> jax.Array:
-        """Return what each kernel element reads, and 1 for the bias: (k·k + 1, R·F)."""
-        rows, width = self.chunks.rows, mag_RF.shape[1] - (self.side - 1)
-        places = [(i, j) for i in range(self.side) for j in range(self.side)]
-        parts = [mag_RF[i : i + rows, j : j + width] for i, j in places]
-        return jnp.stack([*parts, jnp.ones_like(parts[0])]).reshape(len(parts) + 1, -1)
+        """Return what each kernel element reads, column by column, and 1 for the bias: (k·k + 1, R·F)."""
+        rows, side, width = self.chunks.rows, self.side, mag_RF.shape[1] - (self.side - 1)
+        mag_KRF = jnp.stack([mag_RF[i : i + rows] for i in range(side)])
+        parts = [mag_KRF[:, :, j : j + width].reshape(side, -1) for j in range(side)]
+        return jnp.concatenate([*parts, jnp.ones_like(parts[0][:1])])
 
 
 def _run(
@@ -163,9 +163,8 @@ def _backward(pool: int, residuals: tuple, cotangents: tuple) -> tuple[BlockPara
     # ∂u = rate · (∂p · kernelᵀ - constant - slope · a)
     grad_PC = of_grad_PC - pointwise.constant_C * of_one_PC - pointwise.slope_C * of_a_PC
     nothing_C = jnp.zeros_like(sum_C)
-    gradients = BlockParameters(
-        grad_PC[:-1].reshape(side, side, channels), grad_PC[-1], *pointwise.gradients, nothing_C, nothing_C
-    )
+    grad_KKC = grad_PC[:-1].reshape(side, side, channels).swapaxes(0, 1)
+    gradients = BlockParameters(grad_KKC, grad_PC[-1], *pointwise.gradients, nothing_C, nothing_C)
     if wanted is None:
         return gradients, None, None
     return gradients, _input_gradient(parameters, mag_BSF, sign_C, pool, grad_BTWC, grad_moments), None

@@ -82,7 +82,7 @@ class FrameChunks:
 
     def is_inside(self, first: jax.Array, rows: int) -> jax.Array:
         """Tell which of `rows` frames from `first` on belong to the sequence; (rows, 1, 1)."""
-        number_R11 = (first + jnp.arange(rows))[:, None, None]
+        number_R11 = (first + np.arange(rows))[:, None, None]
         return (number_R11 >= 0) & (number_R11 < self.frames)
 
     def without_fill(self, x_RWC: jax.Array, chunk: Chunk) -> jax.Array:
@@ -104,8 +104,8 @@ class FrameChunks:
     ) -> tuple[Any, Any]:
         """Run body(carry, chunk) over all chunks, the last one first if `reverse`."""
 
-        def step(carry: Any, number: jax.Array) -> tuple[Any, Any]:
+        def step(carry: Any, number: Any) -> tuple[Any, Any]:
             sequence = jax.lax.div(number, np.array(self.per_sequence, number.dtype))
             return body(carry, Chunk(number, sequence, (number - sequence * self.per_sequence) * self.rows))
 
-        return jax.lax.scan(step, start, jnp.arange(self.batch * self.per_sequence), reverse=reverse)
+        return jax.lax.scan(step, start, np.arange(self.batch * self.per_sequence), reverse=reverse)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from madsep_jax.ops.frame_chunks import Chunk, FrameChunks, dynamic_slice, dynamic_update_slice
 
@@ -83,9 +84,9 @@ class Margins(NamedTuple):
 
     def is_inside(self, chunks: FrameChunks, chunk: Chunk, width: int) -> jax.Array:
         """Tell which positions of what `read_around` returns are no margins; (R + …, W + …, 1)."""
-        bin_W1 = jnp.arange(width + 2 * self.bins)[:, None] - self.bins
+        bin_W1 = np.arange(width + 2 * self.bins)[:, None] - self.bins
         frames_R11 = chunks.is_inside(chunk.first - self.frames, chunks.rows + 2 * self.frames)
-        return frames_R11 & (bin_W1 >= 0) & (bin_W1 < width)
+        return frames_R11 & ((bin_W1 >= 0) & (bin_W1 < width))
 
     def _row(self, chunks: FrameChunks, item: Any, frame: Any, early: bool) -> Any:
         return item * chunks.filled_frames + frame + (0 if early else self.frames)
