@@ -4,6 +4,7 @@ import importlib.metadata
 import os
 import platform
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -22,13 +23,14 @@ _PACKAGES = (
 
 
 def environment() -> dict[str, Any]:
-    """Return backend, devices, CPU cores, platform and package versions, for saving beside a result."""
+    """Return backend, devices, CPU cores, processor, platform and package versions, for saving beside a result."""
     devices = jax.devices()
     return {
         "backend": jax.default_backend(),
         "device": devices[0].device_kind,
         "device_count": len(devices),
         "cpu_cores": cpu_cores(),
+        "processor": processor(),
         "platform": platform.platform(),
         "machine": platform.machine(),
         "python": platform.python_version(),
@@ -41,6 +43,22 @@ def cpu_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """Return the processor's name; with family and model where Linux tells, since names are often short.
+
+    Args:
+        cpuinfo: Linux's description of the processors.
+    """
+    try:
+        lines = cpuinfo.read_text(encoding="utf-8", errors="replace").split("\n\n")[0].splitlines()
+    except OSError:
+        lines = []
+    found = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    numbers = [f"{label} {found[key]}" for label, key in (("family", "cpu family"), ("model", "model")) if key in found]
+    name = found.get("model name") or platform.processor() or platform.machine()
+    return ", ".join([" ".join(name.split()), *numbers])
+
+
 def describe_device(found: Mapping[str, Any] | None = None) -> str:
     """Return backend and devices in one line, for a command to print first: what `environment` finds, or has found."""
     found = found or environment()
@@ -50,7 +68,8 @@ def describe_device(found: Mapping[str, Any] | None = None) -> str:
 def describe_machine(found: Mapping[str, Any] | None = None) -> str:
     """Return device, CPU cores and JAX of an `environment`, or of this process, for the caption of a result."""
     found = found or environment()
-    return f"{found['device']}, {found['cpu_cores']} CPU cores, jax {found['versions']['jax']}"
+    name = f" ({found['processor']})" if found["device"] == "cpu" and "processor" in found else ""
+    return f"{found['device']}{name}, {found['cpu_cores']} CPU cores, jax {found['versions']['jax']}"
 
 
 def _version(package: str) -> str | None:
