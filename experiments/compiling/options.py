@@ -51,7 +51,7 @@ class CompileOptions:
     """Systems of the parts length and op-by-op, which take time and memory. Default: the first two of --systems."""
 
     repeats: Annotated[int, Whole] = 3
-    """How often each thing is measured; less often, once at least, where that takes more than a quarter of a minute."""
+    """How often each thing is measured; less often, once at least, where that takes more than a minute."""
 
     preset: str = "paper"
     """Size of the signal and recipe: paper, released_code, or quick."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 #: Seconds that the repeats of one measurement may take.
-PATIENCE_S = 15.0
+PATIENCE_S = 60.0
 
 
 def is_due(seconds: Sequence[float]) -> bool:
