@@ -178,12 +178,12 @@ def test_spread():
 
 
 def test_what_takes_long_is_repeated_less_often():
-    assert PATIENCE_S == 15
+    assert PATIENCE_S == 60
     assert is_due([])
-    assert is_due([1.0] * 14)
-    assert not is_due([1.0] * 15)
-    assert is_due([7.5])
-    assert not is_due([7.6])
+    assert is_due([1.0] * 59)
+    assert not is_due([1.0] * 60)
+    assert is_due([30.0])
+    assert not is_due([30.1])
     assert not is_due([100.0])
 
 
