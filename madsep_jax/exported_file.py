@@ -26,6 +26,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from jax import export
 from jax.typing import ArrayLike
 
+from madsep_jax.compiler_options import compiler_options
 from madsep_jax.config import RunConfig
 from madsep_jax.config_io import from_dict, to_dict
 from madsep_jax.errors import InputError
@@ -51,7 +52,7 @@ class ExportedSeparator:
 
     @functools.cached_property
     def _compiled(self) -> Any:
-        return jax.jit(self.program.call)
+        return jax.jit(self.program.call, compiler_options=compiler_options())
 
 
 def write_separator(path: Path, config: RunConfig, variables: Mapping[str, Any]) -> None:

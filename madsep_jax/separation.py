@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from madsep_jax.compiler_options import compiler_options
 from madsep_jax.config import DwsMaskerConfig, RunConfig
 from madsep_jax.inference import inference_variables
 from madsep_jax.losses import clip_input
@@ -100,17 +101,24 @@ def _separate_voice(
     padded_CN = np.zeros((channels, max(end, lead + length)), np.float32)
     padded_CN[:, lead : lead + length] = mixture_NC.T
     voice_CN = np.zeros((channels, end), np.float32)
+    separate_block = _jitted_block(jax.default_backend())
     for start in starts:
         offset = start * signal.hop_length
         block_CN = padded_CN[:, offset : offset + block_samples]
-        part_CN = _separate_block(config, variables, block_CN, start, full, sequences_per_block)
+        part_CN = separate_block(config, variables, block_CN, start, full, sequences_per_block)
         voice_CN[:, offset : offset + part_CN.shape[1]] += np.asarray(part_CN)
     inside = slice(3 * signal.hop_length, 3 * signal.hop_length + length)
     squares_N = overlapped_squares(full, signal)[inside]
     return np.ascontiguousarray((voice_CN[:, inside] / squares_N.astype(np.float32)).T)
 
 
-@functools.partial(jax.jit, static_argnames=("config", "sequences_per_block"))
+@functools.cache
+def _jitted_block(backend: str) -> Any:
+    """Jit when it is needed: the backend, whose options it takes, is not known before."""
+    static = ("config", "sequences_per_block")
+    return jax.jit(_separate_block, static_argnames=static, compiler_options=compiler_options(backend))
+
+
 def _separate_block(
     config: RunConfig,
     variables: Mapping[str, Any],

@@ -3,13 +3,14 @@
 import dataclasses
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
+from madsep_jax.compiler_options import compiler_options
 from madsep_jax.config import RunConfig, TrainingConfig
 from madsep_jax.fitting import NonFiniteLossError, fit
 from madsep_jax.gradient import GradientOf, make_gradient
@@ -108,12 +109,17 @@ def make_train_step(config: RunConfig, share: Callable[[GradientOf], GradientOf]
     return train_step
 
 
-def jit_train_step(train_step: TrainStep) -> Any:
+def jit_train_step(train_step: TrainStep, options: Mapping[str, int] | None = None) -> Any:
     """Jit a step. It takes the state's buffers and writes the new state into them.
 
     Unused arguments are kept: of the last gradient only its memory is used.
+
+    Args:
+        train_step: to jit.
+        options: of the compiler; None for `madsep_jax.compiler_options.compiler_options`.
     """
-    return jax.jit(train_step, donate_argnums=0, keep_unused=True)
+    options = compiler_options() if options is None else options
+    return jax.jit(train_step, donate_argnums=0, keep_unused=True, compiler_options=dict(options))
 
 
 def compile_train_step(

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from madsep_jax.compiler_options import compiler_options
 from madsep_jax.config import LossConfig, ModelConfig, RunConfig
 from madsep_jax.losses import input_and_target, loss_parts
 from madsep_jax.models import build_model
@@ -33,7 +34,7 @@ def validation_loss(
     totals: dict[str, jax.Array] = {}
     sequences = 0
     for batch, count in batches:
-        sums = _summed_losses(config.model, config.loss, variables, batch, count)
+        sums = _jitted_sums(jax.default_backend())(config.model, config.loss, variables, batch, count)
         totals = {name: totals[name] + value for name, value in sums.items()} if totals else sums
         sequences += count
     if not sequences:
@@ -41,7 +42,12 @@ def validation_loss(
     return {name: float(np.asarray(total, np.float64)) / sequences for name, total in totals.items()}
 
 
-@functools.partial(jax.jit, static_argnames=("model", "loss"))
+@functools.cache
+def _jitted_sums(backend: str) -> Any:
+    """Jit when it is needed: the backend, whose options it takes, is not known before."""
+    return jax.jit(_summed_losses, static_argnames=("model", "loss"), compiler_options=compiler_options(backend))
+
+
 def _summed_losses(
     model: ModelConfig, loss: LossConfig, variables: Mapping[str, Any], batch: Batch, count: jax.Array | int
 ) -> dict[str, jax.Array]:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 pytest.importorskip("cyclopts")
 
 from experiments.compile_time import base_config, main
+from experiments.compiling.compiler import choices
 from experiments.compiling.exported import largest_difference
 from experiments.compiling.op_by_op import measure_op_by_op, paid_after
 from experiments.compiling.options import CompileOptions
@@ -23,6 +24,7 @@ from experiments.compiling.processes import STARTS, measure_starts
 from experiments.compiling.programs import Program
 from experiments.compiling.spread import PATIENCE_S, Spread, is_due
 from experiments.compiling.stages import compile_in_stages, measure_stages, program_size
+from madsep_jax.compiler_options import CHOSEN
 from madsep_jax.config import AutoencoderConfig, RunConfig
 
 STAGES = ("trace", "lower", "compile", "total")
@@ -53,6 +55,15 @@ def command(tmp_path):
     return run
 
 
+TITLES = (
+    "Stages of compiling",
+    "Against sequence length",
+    "Ahead-of-time export",
+    "Options of the compiler",
+    "What compiling is",
+)
+
+
 def content_of(tmp_path):
     return json.loads((tmp_path / "out" / "compile_time.json").read_text())
 
@@ -67,9 +78,11 @@ def error_line(capsys):
 
 
 def test_writes_every_part_of_one_process(command, tmp_path, capsys):
-    assert command("--parts", "systems", "length", "export", "op-by-op", "--lengths", "1", "2") == 0
+    assert command("--parts", "systems", "length", "export", "compiler", "op-by-op", "--lengths", "1", "2") == 0
     content = content_of(tmp_path)
-    assert list(content["parts"]) == ["systems", "length", "export", "op-by-op"]
+    assert list(content["parts"]) == ["systems", "length", "export", "compiler", "op-by-op"]
+    names = [row["options"] for row in content["parts"]["compiler"]["rows"]]
+    assert names == list(choices(CHOSEN["cpu"]))
     assert [row["mode"] for row in content["parts"]["systems"]["rows"]] == ["train", "forward"]
     assert [row["frames"] for row in content["parts"]["length"]["rows"]] == [1, 2]
     assert [row["difference"] for row in content["parts"]["export"]["rows"]] == [0, 0]
@@ -84,7 +97,7 @@ def test_writes_every_part_of_one_process(command, tmp_path, capsys):
     assert (tmp_path / "out" / "compile_length.png").read_bytes().startswith(PNG)
     table = (tmp_path / "out" / "table.md").read_text()
     for shown in (table, capsys.readouterr().out):
-        for title in ("Stages of compiling", "Against sequence length", "Ahead-of-time export", "What compiling is"):
+        for title in TITLES:
             assert title in shown
 
 

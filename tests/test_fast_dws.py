@@ -34,8 +34,8 @@ from madsep_jax.ops.folded_dws_block import folded_block
 from madsep_jax.ops.folded_dws_blocks import folded_blocks
 from madsep_jax.ops.frame_chunks import FrameChunks
 from madsep_jax.ops.margins import Margins
-from madsep_jax.ops.position_sums import position_sums
 from madsep_jax.ops.upsampling import Upsampled
+from madsep_jax.ops.weighted_sum import position_sums
 
 
 @pytest.fixture(scope="module", autouse=True)

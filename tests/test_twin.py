@@ -203,13 +203,13 @@ def test_weights_of_zero_leave_the_terms_out(file, case):
 
 def test_separation_takes_no_twin(monkeypatch):
     """The compiled separation is given no array of the twin, and works where there is none."""
-    given, separate_block = [], separation._separate_block
+    given, separate_block = [], separation._jitted_block(jax.default_backend())
 
     def watch(config, variables, *rest):
         given.append(set(variables["params"]))
         return separate_block(config, variables, *rest)
 
-    monkeypatch.setattr(separation, "_separate_block", watch)
+    monkeypatch.setattr(separation, "_jitted_block", lambda backend: watch)
     variables = init_state(TWIN).variables
     song_NC = magnitudes(500, 1) - 0.5
     whole = separation.separate(TWIN, variables, song_NC, SIGNAL.sample_rate)

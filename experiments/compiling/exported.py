@@ -12,6 +12,7 @@ from experiments.compiling.programs import Program
 from experiments.compiling.spread import Spread, is_due
 from experiments.compiling.stages import compile_in_stages
 from madsep_jax.compilation_cache import without_compilation_cache
+from madsep_jax.compiler_options import compiler_options
 from madsep_jax.export import export_forward, export_train_step, train_step_of
 from madsep_jax.models import Separation
 
@@ -59,7 +60,7 @@ def _measure(program: Program, repeats: int, on_repeat: Callable[[], None]) -> d
         seconds["first_call_s"].append(time.perf_counter() - start)
         totals.append(sum(seconds[name][-1] for name in ("export_s", "ready_s", "first_call_s")))
     jax.clear_caches()
-    _, direct, stages = compile_in_stages(jax.jit(program.function()), arguments)
+    _, direct, stages = compile_in_stages(jax.jit(program.function(), compiler_options=compiler_options()), arguments)
     return {
         **{name: Spread.of(values) for name, values in seconds.items()},
         "program_bytes": len(content),
@@ -97,4 +98,5 @@ def _export(program: Program, state_or_variables: Any) -> export.Exported:
 
 def _callable(program: Program, exported: export.Exported) -> Any:
     """The arguments are used again, so that their buffers are kept."""
-    return jax.jit(train_step_of(exported) if program.mode == "train" else exported.call)
+    function = train_step_of(exported) if program.mode == "train" else exported.call
+    return jax.jit(function, compiler_options=compiler_options())

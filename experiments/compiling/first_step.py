@@ -70,6 +70,7 @@ def first_step(request: Request) -> Timings:
     from experiments.compiling.programs import Program
     from experiments.compiling.stages import compile_in_stages
     from madsep_jax.compilation_cache import use_compilation_cache
+    from madsep_jax.compiler_options import compiler_options
     from madsep_jax.config import RunConfig
     from madsep_jax.config_io import from_dict
     from madsep_jax.export import train_step_of
@@ -92,7 +93,7 @@ def first_step(request: Request) -> Timings:
     function = program.jitted()
     if request.exported is not None:
         exported = export.deserialize(bytearray(Path(request.exported).read_bytes()))
-        function = jax.jit(train_step_of(exported), donate_argnums=0)
+        function = jax.jit(train_step_of(exported), donate_argnums=0, compiler_options=compiler_options())
     read = time.perf_counter()
 
     _, compiled, stages = compile_in_stages(function, arguments)

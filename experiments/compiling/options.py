@@ -11,12 +11,13 @@ from experiments.option_types import Many, ManyOrNone, Whole
 from experiments.systems import expand
 from madsep_jax.errors import InputError
 
-PartName = Literal["systems", "depth", "length", "start", "export", "op-by-op"]
+PartName = Literal["systems", "depth", "length", "start", "export", "compiler", "op-by-op"]
 
 #: What is compiled where no systems are named, by preset.
 _SYSTEMS = {"quick": ("mad", "dws-3-16", "dws-5-32")}
 _FULL_SIZE_SYSTEMS = ("mad", "dws-5-64", "dws-7-256")
-#: How many of them the parts length and op-by-op take: op by op, a step of dws-5-64 needs 7 GB and half a minute.
+#: How many of them the parts length, compiler and op-by-op take: op by op, a step of dws-5-64 needs 7 GB and half a
+#: minute.
 _SMALL_SYSTEMS = 2
 
 
@@ -30,13 +31,21 @@ class CompileOptions:
     mad, dws-5-64 and dws-7-256; with --preset quick its small ones."""
 
     modes: Annotated[tuple[Mode, ...], Many] = ("train", "forward")
-    """Train step, forward pass, or both; depth, length and start are of the train step alone."""
+    """Train step, forward pass, or both; depth, length, start and compiler are of the train step alone."""
 
-    parts: Annotated[tuple[PartName, ...], Many] = ("systems", "depth", "length", "start", "export", "op-by-op")
+    parts: Annotated[tuple[PartName, ...], Many] = (
+        "systems",
+        "depth",
+        "length",
+        "start",
+        "export",
+        "compiler",
+        "op-by-op",
+    )
     """What to measure. systems: the stages of compiling each system. depth: against L_enc, scanned and unrolled.
     length: against the sequence length. start: the first step of a new process, with an empty and a filled compilation
-    cache, and from an exported program. export: writing and reading programs. op-by-op: the plain operations compiled
-    and not."""
+    cache, and from an exported program. export: writing and reading programs. compiler: with and without the options
+    that XLA is given. op-by-op: the plain operations compiled and not."""
 
     depths: Annotated[tuple[int, ...], Many] = (5, 7, 9, 11, 13, 15)
     """L_enc in the part depth."""
@@ -48,7 +57,8 @@ class CompileOptions:
     """Frames of a sequence in the part length."""
 
     small_systems: Annotated[tuple[str, ...], ManyOrNone] = ()
-    """Systems of the parts length and op-by-op, which take time and memory. Default: the first two of --systems."""
+    """Systems of the parts length, compiler and op-by-op, which take time and memory. Default: the first two of
+    --systems."""
 
     repeats: Annotated[int, Whole] = 3
     """How often each thing is measured; less often, once at least, where that takes more than a minute."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from experiments.compiling.compiler import measure_options
 from experiments.compiling.exported import measure_exports
 from experiments.compiling.op_by_op import measure_op_by_op
 from experiments.compiling.options import CompileOptions, PartName
@@ -52,6 +53,7 @@ def make_parts(options: CompileOptions, base: RunConfig) -> dict[PartName, Part]
         "length": Part(measure_stages, lengths),
         "start": Part(measure_starts, [program(system) for system in systems], len(STARTS)),
         "export": Part(measure_exports, in_all_modes),
+        "compiler": Part(measure_options, [program(system) for system in small]),
         "op-by-op": Part(measure_op_by_op, op_by_op),
     }
     return {name: part for name, part in parts.items() if name in options.parts}

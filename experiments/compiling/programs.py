@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from madsep_jax.compiler_options import compiler_options
 from madsep_jax.config import DwsMaskerConfig, RunConfig
 from madsep_jax.models import build_model
 from madsep_jax.models.twin import without_training_parts
@@ -46,7 +47,9 @@ class Program:
 
     def jitted(self) -> Any:
         """Return the function as it is used: a train step gives its state's buffers up."""
-        return jit_train_step(self.function()) if self.mode == "train" else jax.jit(self.function())
+        if self.mode == "train":
+            return jit_train_step(self.function())
+        return jax.jit(self.function(), compiler_options=compiler_options())
 
     def arguments(self) -> tuple[Any, Any]:
         """Return arguments of the function: the initial state or weights, and a batch of noise."""

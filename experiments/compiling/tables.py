@@ -88,6 +88,16 @@ TABLES: dict[str, tuple[str, tuple[Column, ...]]] = {
             Column("largest difference", "difference", lambda value: f"{value:.1g}"),
         ),
     ),
+    "compiler": (
+        "Options of the compiler (train step)",
+        (
+            Column("system", "system"),
+            Column("options", "options"),
+            Column("compile (s)", "compile_s", _SECONDS),
+            Column("step (s)", "step_s", _FINE_SECONDS),
+            Column("share of a step with XLA's defaults", "step_share", _SECONDS),
+        ),
+    ),
     "op-by-op": (
         "What compiling is worth",
         (

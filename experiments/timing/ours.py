@@ -14,6 +14,7 @@ from experiments.timing.cases import Case, Form, make_batch
 from experiments.timing.host_memory import require_memory
 from experiments.timing.precision import enable_float64
 from experiments.timing.prepared import Prepared
+from madsep_jax.compiler_options import compiler_options
 from madsep_jax.config import RunConfig
 from madsep_jax.config_io import override
 from madsep_jax.inference import inference_variables
@@ -81,7 +82,7 @@ def compile_program(case: Case, form: Form) -> Program:
     else:
         function = forward_of(config, {}).function
         variables = jax.eval_shape(lambda variables: forward_of(config, variables).variables, state.variables)
-        lowered = jax.jit(function).lower(variables, batch.mix_BSF)
+        lowered = jax.jit(function, compiler_options=compiler_options()).lower(variables, batch.mix_BSF)
     return Program(lowered.compile(), time.perf_counter() - start)
 
 

@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 
 from madsep_jax.ops.frame_chunks import Chunk, FrameChunks
-from madsep_jax.ops.position_sums import position_sums
 from madsep_jax.ops.shared_batch import average
+from madsep_jax.ops.weighted_sum import position_sums, weighted_sum
 
 
 def chunk_moments(
@@ -21,6 +21,6 @@ def joined_moments(moments_KC: tuple[jax.Array, jax.Array], count_K: jax.Array) 
     mean_KC, squares_KC = moments_KC
     count = jnp.sum(count_K).astype(mean_KC.dtype)
     weight_K = count_K.astype(mean_KC.dtype) / count
-    mean_C = average(weight_K @ mean_KC)
-    var_C = weight_K @ (squares_KC / count_K[:, None] + jnp.square(mean_KC - mean_C))
+    mean_C = average(weighted_sum(weight_K, mean_KC))
+    var_C = weighted_sum(weight_K, squares_KC / count_K[:, None] + jnp.square(mean_KC - mean_C))
     return mean_C, average(var_C)

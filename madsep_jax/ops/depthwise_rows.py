@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from madsep_jax.ops.frame_chunks import Chunk, FrameChunks, dynamic_slice
+from madsep_jax.ops.weighted_sum import weighted_sum
 
 #: Numbers of a frame, or of its tile, at most: as many as stay in the cache together with their sums.
 _TILE_VALUES = 36_000
@@ -96,7 +97,7 @@ def kernel_gradient(
             return jax.lax.scan(of_rows, sums_WKC, np.arange(0, chunks.rows, rows))
 
         sums_WKC, _ = chunks.scan(of_chunk, (jnp.zeros((tile, side, channels), dtype),) * side)
-        sums_KC = [(counted_W @ sum_WKC.reshape(tile, -1)).reshape(side, channels) for sum_WKC in sums_WKC]
+        sums_KC = [weighted_sum(counted_W, sum_WKC.reshape(tile, -1)).reshape(side, channels) for sum_WKC in sums_WKC]
         return None, jnp.stack(sums_KC)
 
     places = jnp.asarray(start_J), jnp.asarray(counted_JW.astype(dtype))

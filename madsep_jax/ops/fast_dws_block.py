@@ -27,6 +27,7 @@ from madsep_jax.ops.margins import Margins
 from madsep_jax.ops.normalised import AffineGradient, Normalised
 from madsep_jax.ops.shared_batch import shares, total
 from madsep_jax.ops.upsampling import Upsampled
+from madsep_jax.ops.weighted_sum import weighted_sum
 
 #: Numbers of a chunk, so that two arrays of it fit into the second-level caches of two cores.
 CHUNK_VALUES = 550_000
@@ -115,7 +116,7 @@ def folded_pointwise(
     """Return kernel and bias that map a to p."""
     factor_C, offset_C = as_affine(inner_mean_C, inner_var_C, parameters.inner_scale_C, parameters.inner_bias_C)
     kernel_CC = factor_C[:, None] * parameters.pointwise_kernel_CC
-    return kernel_CC, offset_C @ parameters.pointwise_kernel_CC + parameters.pointwise_bias_C
+    return kernel_CC, weighted_sum(offset_C, parameters.pointwise_kernel_CC) + parameters.pointwise_bias_C
 
 
 def mix(a_RWC: jax.Array, kernel_CC: jax.Array, bias_C: jax.Array) -> jax.Array:
@@ -274,7 +275,7 @@ def pointwise_gradients(
     inverse_C, _ = as_affine(moments.inner_mean_C, moments.inner_var_C, jnp.ones_like(sum_C), sum_C)
     normal_product_CC = inverse_C[:, None] * (product_CC - jnp.outer(moments.inner_mean_C, sum_C))  # âᵀ · ∂p
     grad_scale_C = jnp.sum(kernel_CC * normal_product_CC, 1)
-    grad_shift_C = kernel_CC @ sum_C
+    grad_shift_C = weighted_sum(sum_C, kernel_CC.T)
     grad_kernel_CC = parameters.inner_scale_C[:, None] * normal_product_CC + jnp.outer(parameters.inner_bias_C, sum_C)
     count *= shares()  # mean and deviation are those of all devices' sequences, and so is what they add to ∂a
     slope_C = inverse_C**2 * parameters.inner_scale_C * total(grad_scale_C) / count

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from madsep_jax.ops.frame_chunks import Chunk, FrameChunks
 from madsep_jax.ops.margins import Margins
-from madsep_jax.ops.position_sums import position_sums
+from madsep_jax.ops.weighted_sum import position_sums
 
 
 @functools.partial(

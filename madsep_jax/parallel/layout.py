@@ -6,6 +6,7 @@ from typing import Any, Protocol
 import jax
 import numpy as np
 
+from madsep_jax.compiler_options import compiler_options
 from madsep_jax.config import ParallelConfig, RunConfig
 from madsep_jax.parallel.devices import sharing_devices
 from madsep_jax.parallel.on_mesh import MeshLayout
@@ -52,19 +53,19 @@ def compile_layout(layout: Layout, state: TrainState, batch: Any) -> tuple[Any, 
     """Compile ahead of time, for placed arguments; return the program and the seconds that it took.
 
     Calls with fewer steps than `batch` has, as at the end of a training, are compiled when they come. Where nothing can
-    be compiled ahead of time, the first call does it, and 0 seconds are returned.
+    be compiled ahead of time, the first call does it, by XLA's default options, and 0 seconds are returned.
     """
     jitted = layout.jit(state)
     if not layout.compiles_ahead:
         return jitted, 0.0
     start = time.perf_counter()
-    compiled = {_shapes(batch): jitted.lower(state, batch).compile()}
+    compiled = {_shapes(batch): jitted.lower(state, batch).compile(compiler_options())}
     seconds = time.perf_counter() - start
 
     def call(state: TrainState, batch: Any) -> Any:
         shapes = _shapes(batch)
         if shapes not in compiled:
-            compiled[shapes] = jitted.lower(state, batch).compile()
+            compiled[shapes] = jitted.lower(state, batch).compile(compiler_options())
         return compiled[shapes](state, batch)
 
     return call, seconds
