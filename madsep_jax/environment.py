@@ -9,6 +9,8 @@ from typing import Any
 
 import jax
 
+from madsep_jax.compiler_options import compiler_options
+
 _PACKAGES = (
     "madsep-jax",
     "jax",
@@ -23,7 +25,7 @@ _PACKAGES = (
 
 
 def environment() -> dict[str, Any]:
-    """Return backend, devices, CPU cores, processor, platform and package versions, for saving beside a result."""
+    """Return backend, devices, CPU cores, processor, platform, package versions and the compiler's options, for saving beside a result."""
     devices = jax.devices()
     return {
         "backend": jax.default_backend(),
@@ -34,6 +36,7 @@ def environment() -> dict[str, Any]:
         "platform": platform.platform(),
         "machine": platform.machine(),
         "python": platform.python_version(),
+        "compiler_options": compiler_options(),
         "versions": {name: version for name in _PACKAGES if (version := _version(name))},
     }
 

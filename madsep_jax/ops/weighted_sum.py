@@ -1,7 +1,7 @@
 """Sums over an array's rows, as a call of the matrix product that XLA has ready.
 
-Of a vector and a matrix XLA makes a program of its own, and a reduction over the leading axis is slow on a CPU. So the
-vector is given twice, which makes it a matrix.
+XLA compiles each product of a vector and a matrix to code of its own, and its reduction over the leading axes is slow on
+a CPU where what is summed is computed on the way. With the vector given twice it is a product of two matrices.
 """
 
 import jax
