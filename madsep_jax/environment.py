@@ -25,7 +25,7 @@ _PACKAGES = (
 
 
 def environment() -> dict[str, Any]:
-    """Return backend, devices, CPU cores, processor, platform, package versions and the compiler's options, for saving beside a result."""
+    """Return backend, devices, processor, platform, compiler options and versions, for saving beside a result."""
     devices = jax.devices()
     return {
         "backend": jax.default_backend(),

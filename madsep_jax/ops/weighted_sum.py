@@ -1,7 +1,7 @@
 """Sums over an array's rows, as a call of the matrix product that XLA has ready.
 
-XLA compiles each product of a vector and a matrix to code of its own, and its reduction over the leading axes is slow on
-a CPU where what is summed is computed on the way. With the vector given twice it is a product of two matrices.
+XLA compiles each product of a vector and a matrix to code of its own, and its reduction over the leading axes is slow
+on a CPU where what is summed is computed on the way. With the vector given twice it is a product of two matrices.
 """
 
 import jax
