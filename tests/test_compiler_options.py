@@ -4,9 +4,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tiny import GRU
 
 from experiments.compiling.compiler import choices
+from madsep_jax import separate, separation, validation_loss
 from madsep_jax.compiler_options import CHOSEN, compiler_options
+from madsep_jax.config import ParallelConfig
+from madsep_jax.exported_file import read_separator, write_separator
+from madsep_jax.parallel.layout import compile_layout, make_layout
+from madsep_jax.train import compile_train_step, init_state, zero_batch
 
 
 @pytest.fixture(autouse=True)
@@ -50,3 +56,53 @@ def test_what_is_compared():
     assert choices({}) == {"XLA's defaults": {}}
     assert list(choices({"a": 1})) == ["XLA's defaults", "a=1"]
     assert choices({"a": 1, "b": 2})["all of these"] == {"a": 1, "b": 2}
+
+
+def train(folder):
+    compile_train_step(GRU, init_state(GRU))
+
+
+def share(folder, style):
+    layout = make_layout(GRU, ParallelConfig(devices=1, style=style))
+    compile_layout(layout, layout.place_state(init_state(GRU)), layout.place_batch(zero_batch(GRU)))
+
+
+def share_by_jit(folder):
+    share(folder, "jit")
+
+
+def share_by_pmap(folder):
+    share(folder, "pmap")
+
+
+def separate_song(folder):
+    separate(GRU, init_state(GRU).variables, np.ones((700, 1), np.float32), GRU.signal.sample_rate)
+
+
+def validate(folder):
+    validation_loss.validation_loss(GRU, init_state(GRU).variables, [(zero_batch(GRU), 1)])
+
+
+def run_exported(folder):
+    write_separator(folder / "separator", GRU, init_state(GRU).variables)
+    read_separator(folder / "separator")(zero_batch(GRU).mix_BSF)
+
+
+@pytest.fixture
+def unknown_option(monkeypatch):
+    """Choose an option that XLA refuses: whoever passes the choice on fails."""
+
+    def forget():
+        separation._jitted_block.cache_clear()
+        validation_loss._jitted_sums.cache_clear()
+
+    forget()
+    monkeypatch.setitem(CHOSEN, "cpu", {"xla_no_option": 1})
+    yield
+    forget()
+
+
+@pytest.mark.parametrize("use", [train, share_by_jit, share_by_pmap, separate_song, validate, run_exported])
+def test_programs_are_compiled_with_them(use, unknown_option, tmp_path):
+    with pytest.raises(jax.errors.JaxRuntimeError, match="xla_no_option"):
+        use(tmp_path)
