@@ -35,7 +35,7 @@ from madsep_jax.ops.folded_dws_blocks import folded_blocks
 from madsep_jax.ops.frame_chunks import FrameChunks
 from madsep_jax.ops.margins import Margins
 from madsep_jax.ops.upsampling import Upsampled
-from madsep_jax.ops.weighted_sum import position_sums
+from madsep_jax.ops.weighted_sum import position_sums, weighted_sum
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -104,11 +104,13 @@ def test_kernel_gradient_of_any_shape(rows, frames, width, channels, side, dilat
 
 @settings(max_examples=8)
 @given(st.integers(1, 7), st.integers(1, 13), st.integers(1, 4))
-def test_position_sums(rows, width, channels):
-    """Oracle: NumPy's sum."""
+def test_weighted_and_position_sums(rows, width, channels):
+    """Oracle: NumPy's product and sum."""
     with enable_float64():
         x_RWC = normal(rows, width, channels)
         assert_equal_overall(position_sums(x_RWC), np.asarray(x_RWC).sum((0, 1)))
+        weight_R = normal(rows)
+        assert_equal_overall(weighted_sum(weight_R, x_RWC[:, 0]), np.asarray(weight_R) @ np.asarray(x_RWC[:, 0]))
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,10 @@ def weighted_sum(weight_N: jax.Array, x_NC: jax.Array) -> jax.Array:
 
 
 def position_sums(x_RWC: jax.Array) -> jax.Array:
-    """Return the sums over frames and frequencies, (C,)."""
+    """Return the sums over frames and frequencies, (C,).
+
+    It is for what is computed to be summed, as squares are. For an array that is written to a buffer as well, take
+    `jnp.sum`: this product keeps XLA from writing it in place.
+    """
     x_NC = x_RWC.reshape(-1, x_RWC.shape[-1])
     return weighted_sum(jnp.ones(len(x_NC), x_NC.dtype), x_NC)
