@@ -1,4 +1,4 @@
-"""Options of XLA's compiler. Oracle: what a step compiled with them does, and that XLA is given them at all."""
+"""Options of XLA's compiler. Oracle: XLA itself, which refuses an option that it does not know."""
 
 import jax
 import jax.numpy as jnp
@@ -42,7 +42,7 @@ def test_no_optimisation_where_jax_is_told_so():
 
 
 def test_xla_knows_the_options():
-    """An option that XLA does not know is an error; those chosen change the program, not what it computes."""
+    """XLA takes each of those chosen, and computes the same; one that it does not know is an error."""
     x_NC = jnp.asarray(np.random.default_rng(0).normal(size=(64, 8)))
     expected = np.sin(np.asarray(x_NC)) * 2
     for options in choices(CHOSEN["cpu"]).values():
