@@ -11,18 +11,17 @@ from typing import Any
 
 from cyclopts import App
 
-from experiments.command import run
-from experiments.compiling.options import CompileOptions
-from experiments.compiling.parts import Part, make_parts
-from experiments.compiling.report import Report
-from experiments.compiling.tables import terminal_table
-from experiments.device_line import ANY_DEVICE, DeviceOptions, show_device
-from experiments.progress import Bar, make_console, say
-from madsep_jax.config import RunConfig
-from madsep_jax.config_io import override, to_dict
-from madsep_jax.presets import preset_config
+from experiments.benchmarks.compile_time.options import CompileOptions
+from experiments.benchmarks.compile_time.parts import Part, make_parts
+from experiments.benchmarks.compile_time.report import Report, part_terminal
+from experiments.cli.command import run
+from experiments.cli.console import ANY_DEVICE, Bar, DeviceOptions, make_console, say, show_device
+from madsep_jax.config.io import override, to_dict
+from madsep_jax.config.presets import preset_config
+from madsep_jax.config.run import RunConfig
 
 _DEFAULTS = CompileOptions()
+
 app = App(
     name="compile_time",
     help=__doc__.split("\n\n")[0],
@@ -43,7 +42,7 @@ def compile_time(options: CompileOptions = _DEFAULTS, device: DeviceOptions = AN
         with Bar(console, name, len(part.programs) * part.advances * options.repeats) as bar:
             rows = part.measure(part.programs, options.repeats, bar.advance)
         report.add(name, rows, configs_of(part), options.repeats)
-        console.print(terminal_table(name, report.parts[name]["rows"]))
+        console.print(part_terminal(name, report.parts[name]["rows"]))
     say(console, report.caption)
     say(console, f"Results: {options.out}/ (compile_time.json, table.md, plots)")
 

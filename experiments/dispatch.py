@@ -5,69 +5,18 @@
 
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Annotated
+from dataclasses import asdict
 
-from cyclopts import App, Parameter
+from cyclopts import App
 
-from experiments.command import run
-from experiments.device_line import ANY_DEVICE, DeviceOptions, show_device
-from experiments.option_types import Many, Whole
-from experiments.progress import Bar, make_console, say
-from experiments.sharing.dispatch_report import markdown, write
-from experiments.sharing.ways import TimedTraining
-from experiments.systems import expand
-from experiments.timing.cases import Case
-from madsep_jax.errors import InputError
-from madsep_jax.presets import preset_config
-
-
-@Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
-class DispatchOptions:
-    """What to measure, and where to keep the results."""
-
-    systems: Annotated[tuple[str, ...], Many] = ("mad", "dws-3-16", "dae")
-    """Systems to train, by the names of `experiments.ablation`."""
-
-    preset: str = "quick"
-    """Size of the signal and recipe: quick (a quarter of the size), or paper."""
-
-    batch: Annotated[int, Whole] = 4
-    """Sequences in a batch of each seed."""
-
-    steps_per_call: Annotated[int, Whole] = 16
-    """Steps in one call, compared with 1."""
-
-    seeds: Annotated[int, Whole] = 5
-    """Seeds trained together, compared with 1."""
-
-    steps: Annotated[int, Whole] = 16
-    """Timed steps of each seed, way and round, in whole calls."""
-
-    rounds: Annotated[int, Whole] = 5
-    """How often each way is measured, in turns."""
-
-    out: Annotated[Path, Parameter(alias="-o")] = Path("runs") / "dispatch"
-    """Folder of dispatch.json and table.md."""
-
-    def __post_init__(self) -> None:
-        for name, least in {"batch": 1, "steps_per_call": 2, "seeds": 2, "steps": 1, "rounds": 1}.items():
-            if getattr(self, name) < least:
-                option = f"--{name.replace('_', '-')}"
-                raise InputError(f"{option}: found {getattr(self, name)}, expected at least {least}")
-        if not self.systems:
-            raise InputError("--systems: found nothing, expected at least one")
-
-    def cases(self) -> list[Case]:
-        """Return the systems at their size. Raises InputError on an unknown system or preset."""
-        frames = preset_config(self.preset).sequences.frames
-        systems = expand(self.systems, (), (), self.preset)
-        return [Case.of(system, "train", self.batch, frames, self.preset) for system in systems]
-
+from experiments.benchmarks.dispatch.options import DispatchOptions
+from experiments.benchmarks.dispatch.report import markdown, write
+from experiments.benchmarks.dispatch.ways import TimedTraining
+from experiments.cli.command import run
+from experiments.cli.console import ANY_DEVICE, Bar, DeviceOptions, make_console, say, show_device
 
 _DEFAULTS = DispatchOptions()
+
 app = App(name="dispatch", usage="Usage: python -m experiments.dispatch [OPTIONS]", version_flags=[])
 
 

@@ -13,22 +13,21 @@ from pathlib import Path
 from cyclopts import App
 
 from data_pipelines.embedded import EmbeddedConfig, embedded_tracks
-from data_pipelines.layouts import find_tracks
-from data_pipelines.tracks import Track
-from experiments.command import run
-from experiments.device_line import ANY_DEVICE, DeviceOptions, show_device
+from data_pipelines.songs.layouts import find_tracks
+from data_pipelines.songs.tracks import Track
+from experiments.cli.command import run
+from experiments.cli.console import ANY_DEVICE, Bar, DeviceOptions, make_console, say, show_device
+from experiments.cli.tables import terminal_table
+from experiments.data.songs import EMBEDDED
 from experiments.evaluation.folder import EvaluationFolder
 from experiments.evaluation.options import EvaluateOptions
 from experiments.evaluation.report import WORDS, Evaluation
-from experiments.evaluation.scoring import score_system
+from experiments.evaluation.score_system import score_system
 from experiments.evaluation.separators import find_separators
-from experiments.progress import Bar, make_console, say
 from experiments.scoring.comparison import Comparison, compare
-from experiments.scoring.pool import scoring_pool
 from experiments.scoring.protocols import PROTOCOLS
+from experiments.scoring.score_songs import scoring_pool
 from experiments.scoring.song_scores import SongScores
-from experiments.songs import EMBEDDED
-from experiments.text_table import terminal_table
 from madsep_jax.errors import InputError
 
 #: Of the embedded corpus, Hz.

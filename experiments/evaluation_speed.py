@@ -6,61 +6,21 @@
 import dataclasses
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import App
 
-from experiments.command import run
-from experiments.device_line import ANY_DEVICE, DeviceOptions, show_device
-from experiments.evaluation_timing.cases import ScoredSong, made_up_song, songs_of
-from experiments.evaluation_timing.new_process import NewProcess, run_new_process
-from experiments.evaluation_timing.report import CaseResult, Report
-from experiments.evaluation_timing.rounds import measure
-from experiments.option_types import Many, Whole
-from experiments.progress import Bar, make_console, say
-from experiments.scoring.protocols import PROTOCOLS, EngineName, ProtocolName
-from madsep_jax.environment import cpu_cores
-from madsep_jax.errors import InputError
-
-_ENGINES: tuple[EngineName, ...] = ("jax", "museval")
-
-
-@Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
-class SpeedOptions:
-    """What to score, and how often."""
-
-    data: Path = Path("../shared/corpus")
-    """Songs, in a layout of the ablation's --data; left out where the folder is not there."""
-
-    seconds: float = 240.0
-    """Length of the made-up stereo song."""
-
-    protocols: Annotated[tuple[ProtocolName, ...], Many] = ("sisec18", "paper")
-    """What to compute: those that both engines have."""
-
-    repeats: Annotated[int, Whole] = 3
-    """Rounds, in which both engines score the same songs in turn."""
-
-    enough: float = 30.0
-    """Seconds after which a set of songs gets no other round."""
-
-    out: Annotated[Path, Parameter(alias="-o")] = Path("runs/evaluation_speed")
-    """Folder of evaluation_speed.json and table.md."""
-
-    def __post_init__(self) -> None:
-        if self.repeats < 1:
-            raise InputError(f"--repeats: found {self.repeats}, expected at least 1")
-        for protocol in self.protocols:
-            if len(PROTOCOLS[protocol].engines) < len(_ENGINES):
-                raise InputError(f"--protocols {protocol}: museval does not have it, expected sisec18 or paper")
-        if not self.seconds >= 1:
-            raise InputError(f"--seconds: found {self.seconds}, expected at least 1")
-
+from experiments.benchmarks.evaluation_speed.cases import ScoredSong, made_up_song, songs_of
+from experiments.benchmarks.evaluation_speed.new_process import NewProcess, run_new_process
+from experiments.benchmarks.evaluation_speed.options import _ENGINES, SpeedOptions
+from experiments.benchmarks.evaluation_speed.report import CaseResult, Report
+from experiments.benchmarks.evaluation_speed.rounds import measure
+from experiments.cli.command import run
+from experiments.cli.console import ANY_DEVICE, Bar, DeviceOptions, make_console, say, show_device
+from experiments.scoring.protocols import ProtocolName
+from madsep_jax.host.environment import cpu_cores
 
 _DEFAULTS = SpeedOptions()
+
 app = App(name="evaluation_speed", usage="Usage: python -m experiments.evaluation_speed [OPTIONS]", version_flags=[])
 
 

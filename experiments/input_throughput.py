@@ -8,66 +8,20 @@ import dataclasses
 import itertools
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated
 
-from cyclopts import App, Parameter
-from rich.console import Console
+from cyclopts import App
 
-from data_pipelines.prepared.settings import FeatureSettings
-from experiments.command import run
-from experiments.device_line import ANY_DEVICE, DeviceOptions, show_device
-from experiments.option_types import Many, ManyOrNone, Whole
-from experiments.prepared_songs import PreparedTraining
-from experiments.progress import Bar, make_console, say
-from experiments.systems import expand, fields_of
-from madsep_jax.config import RunConfig
-from madsep_jax.config_io import override
-from madsep_jax.environment import cpu_cores
-from madsep_jax.errors import InputError
-from madsep_jax.presets import preset_config
-
-
-@Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
-class InputOptions:
-    """What to measure, and where to keep the results."""
-
-    prepared: Annotated[tuple[Path, ...], ManyOrNone] = ()
-    """Sets to read. Default: the embedded songs as spectrograms of 16 bits and as waveforms, prepared into OUT/sets."""
-
-    systems: Annotated[tuple[str, ...], Many] = ("mad", "dws-5-64")
-    """Systems to train, by the names of `experiments.ablation`; none: --no-training."""
-
-    training: bool = True
-    """Measure trainings, and not the pipeline alone."""
-
-    batches: Annotated[tuple[int, ...], Many] = (4, 16)
-    """Sequences in a batch. The pipeline alone is measured at the largest."""
-
-    steps: Annotated[int, Whole] = 10
-    """Timed training steps of each case."""
-
-    seconds: float = 10.0
-    """For which the pipeline alone is measured."""
-
-    preset: str = "paper"
-    """Size of the signal and recipe: paper, or quick (a quarter of the size)."""
-
-    out: Annotated[Path, Parameter(alias="-o")] = Path("runs") / "input_throughput"
-    """Folder of input_throughput.json, table.md and the plot."""
-
-    def __post_init__(self) -> None:
-        if not self.batches or min(self.batches) < 1:
-            raise InputError(f"--batches: found {list(self.batches)}, expected sizes of at least 1")
-        if self.steps < 1:
-            raise InputError(f"--steps: found {self.steps}, expected at least 1")
-        if not self.seconds > 0:
-            raise InputError(f"--seconds: found {self.seconds}, expected a positive number")
-
+from experiments.benchmarks.input_throughput.options import InputOptions, prepare_embedded
+from experiments.cli.command import run
+from experiments.cli.console import ANY_DEVICE, Bar, DeviceOptions, make_console, say, show_device
+from experiments.data.prepared import PreparedTraining
+from madsep_jax.config.io import override
+from madsep_jax.config.presets import preset_config
+from madsep_jax.config.run import RunConfig
+from madsep_jax.config.systems import expand, fields_of
 
 _DEFAULTS = InputOptions()
+
 app = App(name="input_throughput", usage="Usage: python -m experiments.input_throughput [OPTIONS]", version_flags=[])
 
 
@@ -82,8 +36,8 @@ def input_throughput(options: InputOptions = _DEFAULTS, device: DeviceOptions = 
     sets = [PreparedTraining.find(folder) for folder in folders]
 
     from data_pipelines.prepared.reader import PreparedSongs
-    from experiments.feeding.measure import TrainingResult, measure_pipelines, measure_training
-    from experiments.feeding.report import FeedingReport
+    from experiments.benchmarks.input_throughput.measure import TrainingResult, measure_pipelines, measure_training
+    from experiments.benchmarks.input_throughput.report import FeedingReport
 
     sources: list[tuple[str, PreparedSongs, RunConfig]] = []
     for one in sets:
@@ -108,24 +62,6 @@ def input_throughput(options: InputOptions = _DEFAULTS, device: DeviceOptions = 
     report.write(options.out)
     say(console, report.markdown())
     say(console, f"Results: {options.out}/ (input_throughput.json, table.md, input_throughput.png)")
-
-
-def prepare_embedded(base: RunConfig, data_dir: Path, console: Console) -> list[Path]:
-    """Prepare the embedded songs in both forms; returns the sets' folders."""
-    from data_pipelines.builders import BUILDERS
-    from data_pipelines.builders.preparation import sketch
-    from data_pipelines.prepared.runners import run_in_processes
-
-    folders = []
-    half = FeatureSettings(dtype="float16", signal=base.signal, sequences=base.sequences)
-    waveform = FeatureSettings(features="waveform", dtype="int16", signal=base.signal, sequences=base.sequences)
-    for settings in (half, waveform):
-        preparation = sketch(BUILDERS["embedded"].of(settings, data_dir), None)
-        folders.append(preparation.folder)
-        if not preparation.done:
-            with Bar(console, f"preparing {settings.config_name}", len(preparation.tracks)) as bar:
-                preparation.run(run_in_processes(cpu_cores()), bar.advance)
-    return folders
 
 
 def main(argv: Sequence[str] | None = None) -> int:

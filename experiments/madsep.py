@@ -5,14 +5,17 @@ from collections.abc import Sequence
 
 from cyclopts import App
 
-from experiments import import_command, separate_command
-from experiments.command import run
-from experiments.host_allocator import keep_freed_memory
+from experiments.cli.command import run
+from experiments.separator import separate, weights
+from madsep_jax.host.memory import keep_freed_memory
 
 app = App(name="madsep", help="Use a trained singing-voice separator.", version_flags=[])
-app.command(separate_command.separate, name="separate", usage=separate_command.USAGE)
-app.command(import_command.import_model, name="import", usage=import_command.IMPORT_USAGE)
-app.command(import_command.export_model, name="export", usage=import_command.EXPORT_USAGE)
+
+app.command(separate.separate, name="separate", usage=separate.USAGE)
+
+app.command(weights.import_model, name="import", usage=weights.IMPORT_USAGE)
+
+app.command(weights.export_model, name="export", usage=weights.EXPORT_USAGE)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,4 +1,8 @@
-"""The one exception for input that is wrong, as opposed to code that is wrong."""
+"""The one exception for input that is wrong, as opposed to code that is wrong, and what its messages are made of."""
+
+import difflib
+import os
+from collections.abc import Iterable
 
 
 class InputError(ValueError):
@@ -7,3 +11,23 @@ class InputError(ValueError):
     The message is one line that names the file or field, what was found and what was expected. The commands
     print it and exit with code 2; every other exception is a programming error and keeps its traceback.
     """
+
+
+def did_you_mean(name: str, valid: Iterable[str]) -> str:
+    """End of an error line: the nearest of the valid names, or all of them where none is near."""
+    valid = sorted(valid)
+    near = difflib.get_close_matches(name, valid, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"expected one of: {', '.join(valid)}"
+
+
+def require(condition: bool, owner: object, name: str, expected: str) -> None:
+    """Raise InputError, naming the field, what it holds and what was expected, unless the condition holds."""
+    if not condition:
+        found = getattr(owner, name)
+        raise InputError(f"{type(owner).__name__}.{name}: found {found!r}, expected {expected}")
+
+
+def shown(path: str | os.PathLike[str]) -> str:
+    """Return a path as error lines show it: quoted where it holds a line break or the like."""
+    text = os.fspath(path)
+    return text if text.isprintable() else repr(text)

@@ -11,13 +11,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from madsep_jax.compiler_options import compiler_options
-from madsep_jax.config import DwsMaskerConfig, RunConfig
-from madsep_jax.inference import inference_variables
-from madsep_jax.losses import clip_input
+from madsep_jax.audio.rate import process_at_rate
+from madsep_jax.config.maskers import DwsMaskerConfig
+from madsep_jax.config.run import RunConfig
+from madsep_jax.host.compiler import compiler_options
 from madsep_jax.models import build_model
-from madsep_jax.rate import process_at_rate
-from madsep_jax.stft import (
+from madsep_jax.models.variables import inference_variables
+from madsep_jax.signal.stft import (
     analyse_frames,
     cut_frames,
     full_frame_count,
@@ -25,6 +25,7 @@ from madsep_jax.stft import (
     overlapped_squares,
     synthesise_frames,
 )
+from madsep_jax.train.batch import clip_input
 
 #: Frames that go through the model at once: of a DWS-CNN on a CPU few, so that its arrays are small (dws-5-64 on two
 #: cores: real-time factor 0.133 with 40 frames, 0.139 with 320), else many (mad: 0.119 with 40, 0.047 with 320).
@@ -51,7 +52,7 @@ def separate(
     The model reads the average of the channels; its mask is applied to each channel, with the mixture's phase.
 
     Args:
-        config: of the trained model, as `madsep_jax.checkpoint.load_model` returns it.
+        config: of the trained model, as `madsep_jax.checkpoint.folder.load_model` returns it.
         variables: the trained weights.
         mixture_NC: the song's samples (N, channels).
         sample_rate: of the song, Hz. Other rates than the model's are resampled for the model and back.

@@ -13,15 +13,16 @@ import numpy as np
 from tame_state import tame_state
 from tiny import DWS, GRU, magnitudes
 
-from madsep_jax.checkpoint import save_checkpoint
-from madsep_jax.config import ParallelConfig, ProcessesConfig
-from madsep_jax.config_io import override
-from madsep_jax.fitting import fit_seeds
+from madsep_jax.checkpoint.folder import save_checkpoint
+from madsep_jax.config.io import override
+from madsep_jax.config.parallel import ParallelConfig, ProcessesConfig
 from madsep_jax.parallel import make_layout
 from madsep_jax.parallel.layout import compile_layout
 from madsep_jax.parallel.processes import join_processes, process_shard
 from madsep_jax.parallel.program import Program, group_steps, stack_batches, stack_states, state_of_seed
-from madsep_jax.train import Batch, init_state
+from madsep_jax.train.batch import Batch
+from madsep_jax.train.running import fit_seeds
+from madsep_jax.train.step import init_state
 
 SYSTEMS = {
     "dws": {},

@@ -13,10 +13,10 @@ import jax
 import numpy as np
 from interrupted_worker import config_of, songs, tame_start, train_in_float64
 
-from experiments.save_options import SaveOptions
-from experiments.train_row import checkpoint_folder, train_row
-from madsep_jax.checkpoint import restore_training
-from madsep_jax.config import ParallelConfig
+from experiments.training.loop import train_row
+from experiments.training.options import SaveOptions
+from madsep_jax.checkpoint.folder import checkpoint_folder, restore_training
+from madsep_jax.config.parallel import ParallelConfig
 from madsep_jax.parallel import make_layout
 
 CHANGES = {"training.batch_size": 4, "training.learning_rate": 1e-4}

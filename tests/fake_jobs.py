@@ -6,14 +6,14 @@ import os
 import stat
 from pathlib import Path
 
-from experiments.experiment_folder import ExperimentFolder
-from experiments.launching import launch as launching
-from experiments.launching.options import LaunchOptions
-from experiments.options import AblationOptions
-from experiments.plan import make_plan
-from experiments.progress import make_console
-from experiments.rows import RowResult
-from madsep_jax.config_io import to_dict
+from experiments.cli.console import make_console
+from experiments.jobs.options import LaunchOptions
+from experiments.rows import launch as launching
+from experiments.rows.folder import ExperimentFolder
+from experiments.rows.options import AblationOptions
+from experiments.rows.plan import make_plan
+from experiments.rows.row import RowResult
+from madsep_jax.config.io import to_dict
 
 #: Runs rows as `behaviour/ROW` says, and notes each run.
 RUN_ROWS = """

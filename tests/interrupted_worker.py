@@ -19,16 +19,16 @@ import numpy as np
 from tame_state import tame_state
 from tiny import DWS, GRU, SIGNAL
 
-from data_pipelines.features import TrackFeatures
-from data_pipelines.sources import SongSpectrograms
-from experiments import resume
-from experiments.command import run
-from experiments.save_options import SaveOptions
-from experiments.train_row import train_row
-from madsep_jax.config import ParallelConfig, ProcessesConfig
-from madsep_jax.config_io import override
+from data_pipelines.batches.sources import SongSpectrograms
+from data_pipelines.songs.spectrograms import TrackFeatures
+from experiments.cli.command import run
+from experiments.training import saving as resume
+from experiments.training.loop import train_row
+from experiments.training.options import SaveOptions
+from madsep_jax.config.io import override
+from madsep_jax.config.parallel import ParallelConfig, ProcessesConfig
 from madsep_jax.parallel.processes import join_processes
-from madsep_jax.train import init_state
+from madsep_jax.train.step import init_state
 
 STEPS = 200
 
@@ -104,7 +104,7 @@ def work(folder, case):
 
 
 class Command:
-    """A command as `experiments.command.run` takes it."""
+    """A command as `experiments.cli.command.run` takes it."""
 
     name = ("worker",)
 

@@ -2,7 +2,7 @@
 
 import json
 
-from experiments.call_meter import MEASURED
+from experiments.training.log import MEASURED
 
 
 def without_measured(lines):

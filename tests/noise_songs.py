@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from experiments.scoring.protocols import METRICS
 from experiments.scoring.song_scores import TARGETS, SongScores
-from experiments.scoring.window_scores import METRICS
 
 RATE = 8000
 WINDOWS = 3

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from tiny import assert_close
 
-from madsep_jax.ops.dws_block import BlockMoments, BlockParameters
-from madsep_jax.ops.lazy_array import as_array
+from madsep_jax.ops.dws.block import BlockMoments, BlockParameters
+from madsep_jax.ops.dws.lazy import as_array
 
 
 @contextlib.contextmanager
@@ -22,9 +22,9 @@ def small_chunks() -> Iterator[None]:
     gradient is summed.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("madsep_jax.ops.fast_dws_block.CHUNK_VALUES", 60)
-        patch.setattr("madsep_jax.ops.fast_dws_block.PRODUCT_ROWS", 5)
-        patch.setattr("madsep_jax.ops.depthwise_rows._TILE_VALUES", 12)
+        patch.setattr("madsep_jax.ops.dws.fast_parts.CHUNK_VALUES", 60)
+        patch.setattr("madsep_jax.ops.dws.fast_parts.PRODUCT_ROWS", 5)
+        patch.setattr("madsep_jax.ops.dws.depthwise_rows._TILE_VALUES", 12)
         jax.clear_caches()  # nothing that was traced with the other numbers
         yield
 

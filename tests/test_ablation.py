@@ -17,11 +17,12 @@ for package in ("cyclopts", "tabulate", "tensorboardX", "matplotlib", "tensorflo
 if importlib.util.find_spec("museval") is None:  # importing it would need ffmpeg
     pytest.skip("museval is not installed", allow_module_level=True)
 
-from logged import trained  # noqa: E402
-from tiny_songs import make_songs  # noqa: E402
+from logged import trained
+from tiny_songs import make_songs
 
-from experiments import ablation, train_ahead  # noqa: E402
-from madsep_jax.checkpoint import load_model  # noqa: E402
+from experiments import ablation
+from experiments.rows import run_row as train_ahead
+from madsep_jax.checkpoint.folder import load_model
 
 REFERENCES = ["mixture", "ideal ratio mask"]
 

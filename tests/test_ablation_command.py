@@ -6,14 +6,14 @@ pytest.importorskip("soundfile")
 for package in ("cyclopts", "tabulate", "tensorboardX", "matplotlib"):
     pytest.importorskip(package)
 
-from small_ablation import SMALL, error_line, run_small  # noqa: E402
-from tiny_songs import RATE, make_songs  # noqa: E402
+from small_ablation import SMALL, error_line, run_small
+from tiny_songs import RATE, make_songs
 
-from experiments.ablation import main  # noqa: E402
-from experiments.experiment_folder import ExperimentFolder  # noqa: E402
-from experiments.songs import load_songs  # noqa: E402
-from madsep_jax.config_io import override  # noqa: E402
-from madsep_jax.presets import preset_config  # noqa: E402
+from experiments.ablation import main
+from experiments.data.songs import load_songs
+from experiments.rows.folder import ExperimentFolder
+from madsep_jax.config.io import override
+from madsep_jax.config.presets import preset_config
 
 #: The arguments, and what the one line must hold.
 BAD_OPTIONS = [

@@ -12,9 +12,9 @@ pytest.importorskip("tensorflow_datasets")
 if importlib.util.find_spec("museval") is None:  # importing it would need ffmpeg
     pytest.skip("museval is not installed", allow_module_level=True)
 
-from data_pipelines.prepare import main as prepare
 from data_pipelines.prepared.index import find_set
 from experiments.ablation import main
+from experiments.prepare import main as prepare
 
 SIGNAL = SMALL[1:5]  # the assignments after --set
 
@@ -77,7 +77,7 @@ def test_other_signal_settings(songs, tmp_path, capsys):
         (lambda path: path.write_bytes(b""), "-00001-of-00002: is damaged or cut short"),
         (
             lambda path: flip_a_bit(path),
-            "is damaged, expected it as it was written; `python -m data_pipelines.prepare`, run again, writes",
+            "is damaged, expected it as it was written; `python -m experiments.prepare`, run again, writes",
         ),
     ],
     ids=["missing", "cut short", "empty", "a bit"],
@@ -118,7 +118,7 @@ def test_a_song_that_is_trained_on_and_scored(songs, tmp_path, capsys):
 
 def test_no_set(songs, tmp_path, capsys):
     assert run(tmp_path, songs, tmp_path / "nothing") == 2
-    assert "found no prepared set, expected one by `python -m data_pipelines.prepare`" in error_line(capsys)
+    assert "found no prepared set, expected one by `python -m experiments.prepare`" in error_line(capsys)
 
 
 def flip_a_bit(path):

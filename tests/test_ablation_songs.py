@@ -9,10 +9,10 @@ sf = pytest.importorskip("soundfile")
 for package in ("cyclopts", "tabulate", "tensorboardX", "matplotlib"):
     pytest.importorskip(package)
 
-from small_ablation import error_line, run_small  # noqa: E402
-from tiny_songs import RATE, make_songs  # noqa: E402
+from small_ablation import error_line, run_small
+from tiny_songs import RATE, make_songs
 
-from experiments.songs import load_songs  # noqa: E402
+from experiments.data.songs import load_songs
 
 
 def _remove(path):

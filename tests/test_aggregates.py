@@ -5,11 +5,10 @@ import math
 import numpy as np
 import pytest
 
-from experiments.scoring.aggregate import aggregate
-from experiments.scoring.bootstrap import interval
+from experiments.scoring.aggregate import aggregate, interval
 from experiments.scoring.comparison import compare
+from experiments.scoring.protocols import METRICS
 from experiments.scoring.song_scores import SongScores
-from experiments.scoring.window_scores import METRICS
 
 NAN = math.nan
 

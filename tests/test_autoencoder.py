@@ -6,15 +6,15 @@ import jax
 import numpy as np
 import pytest
 
-from data_pipelines.features import TrackFeatures
-from data_pipelines.order import TrainingOrder
-from data_pipelines.pipeline import training_batches
-from data_pipelines.sources import SongSpectrograms
+from data_pipelines.batches.order import TrainingOrder
+from data_pipelines.batches.pipeline import training_batches
+from data_pipelines.batches.sources import SongSpectrograms
+from data_pipelines.songs.spectrograms import TrackFeatures
 from madsep_jax import InputError, ModelConfig, RunConfig, SequenceConfig, SignalConfig, TrainingConfig, build_model
-from madsep_jax.config import AutoencoderConfig
-from madsep_jax.framing import cut_sequences, join_sequences, middle_frames
+from madsep_jax.config.maskers import AutoencoderConfig
 from madsep_jax.separation import separate
-from madsep_jax.train import init_state
+from madsep_jax.signal.framing import cut_sequences, join_sequences, middle_frames
+from madsep_jax.train.step import init_state
 
 REFERENCE = Path(__file__).parent / "reference" / "nca.npz"
 SYSTEMS = {

@@ -14,7 +14,7 @@ from madsep_jax import InputError
 @pytest.mark.parametrize("settings", [SPECTROGRAM, WAVEFORM], ids=lambda settings: settings.features)
 @pytest.mark.filterwarnings("ignore")  # Beam's own
 def test_beam_makes_the_same_set(tmp_path, settings):
-    from data_pipelines.beam import run_in_beam
+    from data_pipelines.prepared.runners import run_in_beam
 
     songs = write_songs(tmp_path / "songs")
     direct = prepare_songs(songs, tmp_path / "direct", settings)
@@ -25,7 +25,7 @@ def test_beam_makes_the_same_set(tmp_path, settings):
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_bad_song_is_named_and_the_others_are_finished(tmp_path):
-    from data_pipelines.beam import run_in_beam
+    from data_pipelines.prepared.runners import run_in_beam
 
     songs = write_songs(tmp_path / "songs")
     bad = songs / "train" / "train 1" / "drums.wav"

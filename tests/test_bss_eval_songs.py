@@ -12,11 +12,11 @@ if importlib.util.find_spec("museval") is None:  # importing it would need ffmpe
 
 from museval_cases import CORPUS, assert_same_scores
 
-from data_pipelines.layouts import find_tracks
+from data_pipelines.songs.layouts import find_tracks
+from experiments.scoring.estimators import ideal_ratio_mask, mixture_as_voice
 from experiments.scoring.museval_engine import museval_metrics
-from experiments.scoring.references import ideal_ratio_mask, mixture_as_voice
 from madsep_jax import bss_eval
-from madsep_jax.config import SignalConfig
+from madsep_jax.config.signal import SignalConfig
 
 if not CORPUS.is_dir():
     pytest.skip("the corpus of songs is not there", allow_module_level=True)

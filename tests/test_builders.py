@@ -11,11 +11,11 @@ from tiny_sets import HALF, RATE, SPECTROGRAM, WAVEFORM, write_songs, write_stem
 tfds_testing = pytest.importorskip("tensorflow_datasets.testing")
 av = pytest.importorskip("av")
 
-from data_pipelines.builders import Dsd100, Embedded, Musdb18, Musdb18Hq, SongConfig, StemsFolder  # noqa: E402
-from data_pipelines.embedded import EmbeddedConfig, embedded_tracks  # noqa: E402
-from data_pipelines.stem_files import find_stem_files  # noqa: E402
-from data_pipelines.tracks import STEMS  # noqa: E402
-from madsep_jax.audio import read_audio  # noqa: E402
+from data_pipelines.builders import Dsd100, Embedded, Musdb18, Musdb18Hq, SongConfig, StemsFolder
+from data_pipelines.embedded import EmbeddedConfig, embedded_tracks
+from data_pipelines.songs.stem_files import find_stem_files
+from data_pipelines.songs.tracks import STEMS
+from madsep_jax.audio.files import read_audio
 
 CORPUS = Path(__file__).parents[2] / "shared" / "corpus"
 CONFIGS = [SongConfig.of(settings) for settings in (SPECTROGRAM, HALF, WAVEFORM)]
@@ -103,7 +103,7 @@ class EmbeddedTest(BuilderCase):
         super().setUp()
         songs = embedded_tracks(EmbeddedConfig(sample_rate=RATE, train_songs=1, test_songs=1, seconds=1.0))
         patch = pytest.MonkeyPatch()
-        patch.setattr("data_pipelines.builders.embedded.corpus", lambda sample_rate: songs)
+        patch.setattr("data_pipelines.builders.sets.corpus", lambda sample_rate: songs)
         self.addCleanup(patch.undo)
 
 

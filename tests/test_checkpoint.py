@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from tiny import DWS, GRU
 
-from madsep_jax.checkpoint import CheckpointWriter, load_config, load_model, restore_state, save_checkpoint
-from madsep_jax.config_io import to_dict
+from madsep_jax.checkpoint.folder import CheckpointWriter, load_config, load_model, restore_state, save_checkpoint
+from madsep_jax.checkpoint.steps import OrbaxSteps
+from madsep_jax.config.io import to_dict
 from madsep_jax.errors import InputError
-from madsep_jax.orbax_steps import OrbaxSteps
-from madsep_jax.train import init_state
+from madsep_jax.train.step import init_state
 
 
 @pytest.fixture(scope="module")
@@ -152,8 +152,8 @@ LOAD = """
 import json, pathlib, sys
 from tiny import GRU
 from madsep_jax import InputError
-from madsep_jax.checkpoint import load_model, restore_state
-from madsep_jax.train import init_state
+from madsep_jax.checkpoint.folder import load_model, restore_state
+from madsep_jax.train.step import init_state
 
 state, messages = init_state(GRU), {}
 for name, item in json.loads(sys.argv[2]).items():

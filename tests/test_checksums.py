@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from madsep_jax.checksums import find_damage, write_checksums
+from madsep_jax.checkpoint.checks import find_damage, write_checksums
 
 CONTENT = {"weights/a": b"0123456789", "weights/d/b": bytes(1000), "training/c": b"x", "training/empty": b""}
 

@@ -10,17 +10,16 @@ pytest.importorskip("soundfile")
 for package in ("cyclopts", "tabulate", "matplotlib", "tensorboardX"):
     pytest.importorskip(package)
 
-from rich.console import Console  # noqa: E402
+from rich.console import Console
 
-from experiments import locks  # noqa: E402
-from experiments.claims import claimed, claimed_for_all, row_groups, running_in  # noqa: E402
-from experiments.experiment_folder import ExperimentFolder  # noqa: E402
-from experiments.launching.record import JobRecord  # noqa: E402
-from experiments.rows import Row, RowResult  # noqa: E402
-from madsep_jax.config_io import override, to_dict  # noqa: E402
-from madsep_jax.errors import InputError  # noqa: E402
-from madsep_jax.files import read_json, write_new_json  # noqa: E402
-from madsep_jax.presets import preset_config  # noqa: E402
+from experiments.jobs.record import JobRecord
+from experiments.rows.folder import ExperimentFolder, claimed, claimed_for_all, row_groups, running_in
+from experiments.rows.row import Row, RowResult
+from madsep_jax.config.io import override, to_dict
+from madsep_jax.config.presets import preset_config
+from madsep_jax.errors import InputError
+from madsep_jax.host import locks
+from madsep_jax.host.files import read_json, write_new_json
 
 BASE = preset_config("quick")
 ROWS = [Row("mixture", None), *(Row.of_system(name, seed, BASE) for name in ("mad", "dae") for seed in range(2))]

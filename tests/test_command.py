@@ -11,8 +11,8 @@ import pytest
 
 cyclopts = pytest.importorskip("cyclopts")
 
-from experiments.command import run  # noqa: E402
-from madsep_jax.errors import InputError  # noqa: E402
+from experiments.cli.command import run
+from madsep_jax.errors import InputError
 
 
 @cyclopts.Parameter(name="*")
@@ -115,7 +115,7 @@ SCRIPT = """
 import sys
 from cyclopts import App
 from rich.console import Console
-from experiments.command import run
+from experiments.cli.command import run
 
 app = App(name="tool", version_flags=[])
 

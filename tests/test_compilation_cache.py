@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from madsep_jax.compilation_cache import use_compilation_cache, without_compilation_cache
 from madsep_jax.errors import InputError
+from madsep_jax.host.compiler import use_compilation_cache, without_compilation_cache
 
 PROJECT = Path(__file__).parent.parent
 COMPILE = """
@@ -20,7 +20,7 @@ import json, sys
 from pathlib import Path
 import jax
 import jax.numpy as jnp
-from madsep_jax.compilation_cache import use_compilation_cache
+from madsep_jax.host.compiler import use_compilation_cache
 
 events = []
 jax.monitoring.register_event_listener(lambda event, **_: events.append(event.rpartition("/")[2]))

@@ -13,19 +13,19 @@ from hypothesis import strategies as st
 
 pytest.importorskip("cyclopts")
 
+from experiments.benchmarks.compile_time.compiler import choices
+from experiments.benchmarks.compile_time.exported import largest_difference
+from experiments.benchmarks.compile_time.op_by_op import measure_op_by_op, paid_after
+from experiments.benchmarks.compile_time.options import CompileOptions
+from experiments.benchmarks.compile_time.parts import make_parts
+from experiments.benchmarks.compile_time.plots import plot_depth
+from experiments.benchmarks.compile_time.processes import STARTS, measure_starts
+from experiments.benchmarks.compile_time.programs import PATIENCE_S, Program, Spread, is_due
+from experiments.benchmarks.compile_time.stages import compile_in_stages, measure_stages, program_size
 from experiments.compile_time import base_config, main
-from experiments.compiling.compiler import choices
-from experiments.compiling.exported import largest_difference
-from experiments.compiling.op_by_op import measure_op_by_op, paid_after
-from experiments.compiling.options import CompileOptions
-from experiments.compiling.parts import make_parts
-from experiments.compiling.plots import plot_depth
-from experiments.compiling.processes import STARTS, measure_starts
-from experiments.compiling.programs import Program
-from experiments.compiling.spread import PATIENCE_S, Spread, is_due
-from experiments.compiling.stages import compile_in_stages, measure_stages, program_size
-from madsep_jax.compiler_options import CHOSEN
-from madsep_jax.config import AutoencoderConfig, RunConfig
+from madsep_jax.config.maskers import AutoencoderConfig
+from madsep_jax.config.run import RunConfig
+from madsep_jax.host.compiler import CHOSEN
 
 STAGES = ("trace", "lower", "compile", "total")
 PNG = b"\x89PNG\r\n\x1a\n"

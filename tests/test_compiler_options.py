@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 from tiny import GRU
 
-from experiments.compiling.compiler import choices
-from madsep_jax import separate, separation, validation_loss
-from madsep_jax.compiler_options import CHOSEN, compiler_options
-from madsep_jax.config import ParallelConfig
-from madsep_jax.exported_file import read_separator, write_separator
+from experiments.benchmarks.compile_time.compiler import choices
+from madsep_jax import separate, separation
+from madsep_jax.config.parallel import ParallelConfig
+from madsep_jax.export import read_separator, write_separator
+from madsep_jax.host.compiler import CHOSEN, compiler_options
 from madsep_jax.parallel.layout import compile_layout, make_layout
-from madsep_jax.train import compile_train_step, init_state, zero_batch
+from madsep_jax.train import validation_loss
+from madsep_jax.train.batch import zero_batch
+from madsep_jax.train.step import compile_train_step, init_state
 
 
 @pytest.fixture(autouse=True)

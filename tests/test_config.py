@@ -21,8 +21,9 @@ from madsep_jax import (
     SignalConfig,
     TrainingConfig,
 )
-from madsep_jax.config_io import differences, from_dict, override, to_dict
-from madsep_jax.presets import PRESETS, fit_to_bins, preset_config
+from madsep_jax.config.io import differences, from_dict, override, to_dict
+from madsep_jax.config.maskers import fit_to_bins
+from madsep_jax.config.presets import PRESETS, preset_config
 
 NAN = float("nan")
 REFUSED = [

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import pytest
 from tiny import GRU
 
-from madsep_jax.cost import flops, forward_gflop_per_second
+from madsep_jax.models.cost import flops, forward_gflop_per_second
 
 M, N, K = 16, 64, 32
 

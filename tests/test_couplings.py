@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tiny
 
-from madsep_jax.couplings import (
+from madsep_jax.couplings.fit import (
     CouplingsConfig,
     Layer,
     compositional_mapping,

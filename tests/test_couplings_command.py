@@ -5,15 +5,15 @@ import numpy as np
 import pytest
 import tiny
 
+from experiments.coupling_maps.report import DISTANCES_HZ, largest_in_cells, plot_mapping
 from experiments.couplings import main
-from experiments.couplings_plot import largest_in_cells, plot_mapping
-from experiments.couplings_report import DISTANCES_HZ
-from experiments.system_name import system_name
-from experiments.systems import fields_of
-from madsep_jax.checkpoint import save_checkpoint
-from madsep_jax.config import AutoencoderConfig, DilatedConfig, GruMaskerConfig, RunConfig, SequenceConfig
-from madsep_jax.config_io import override
-from madsep_jax.train import init_state
+from madsep_jax.checkpoint.folder import save_checkpoint
+from madsep_jax.config.io import override
+from madsep_jax.config.maskers import AutoencoderConfig, DilatedConfig, GruMaskerConfig
+from madsep_jax.config.run import RunConfig
+from madsep_jax.config.signal import SequenceConfig
+from madsep_jax.config.systems import fields_of, system_name
+from madsep_jax.train.step import init_state
 
 F = tiny.SIGNAL.bins
 PNG = b"\x89PNG\r\n\x1a\n"

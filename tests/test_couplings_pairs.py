@@ -6,14 +6,16 @@ import numpy as np
 import pytest
 import tiny
 
-from data_pipelines.features import TrackFeatures
-from experiments.couplings import autoencoder_layers
-from experiments.couplings_pairs import frame_pairs
+from data_pipelines.songs.spectrograms import TrackFeatures
+from experiments.coupling_maps.fit import autoencoder_layers
+from experiments.coupling_maps.pairs import frame_pairs
 from madsep_jax import build_model
-from madsep_jax.config import AutoencoderConfig, LossConfig, RunConfig, SequenceConfig
-from madsep_jax.couplings import map_frames
-from madsep_jax.framing import cut_sequences, join_sequences
-from madsep_jax.train import init_state
+from madsep_jax.config.maskers import AutoencoderConfig
+from madsep_jax.config.run import LossConfig, RunConfig
+from madsep_jax.config.signal import SequenceConfig
+from madsep_jax.couplings.fit import map_frames
+from madsep_jax.signal.framing import cut_sequences, join_sequences
+from madsep_jax.train.step import init_state
 
 F = tiny.SIGNAL.bins
 SINGLE = SequenceConfig(frames=1, context=0)

@@ -9,9 +9,9 @@ from tiny import assert_close
 from madsep_jax import ComputeConfig
 from madsep_jax.models.depthwise import DwsBlock
 from madsep_jax.models.dws_masker import Upsample
-from madsep_jax.ops.depthwise import depthwise_convolution, grouped_convolution, shifted_sum
-from madsep_jax.ops.lazy_array import as_array
-from madsep_jax.ops.pooling import max_pool_frequency
+from madsep_jax.ops.dws.block import max_pool_frequency
+from madsep_jax.ops.dws.depthwise import depthwise_convolution, grouped_convolution, shifted_sum
+from madsep_jax.ops.dws.lazy import as_array
 
 
 def normal(*shape, seed=0):

@@ -10,13 +10,14 @@ pytest.importorskip("soundfile")
 for package in ("cyclopts", "tabulate", "tensorboardX", "matplotlib", "tensorflow"):
     pytest.importorskip(package)
 
-from rich.console import Console  # noqa: E402
+from rich.console import Console
 
-import experiments  # noqa: E402
-from experiments import device_line, madsep  # noqa: E402
-from experiments.device_line import ANY_DEVICE, DeviceOptions, show_device  # noqa: E402
-from madsep_jax.environment import describe_device, environment  # noqa: E402
-from madsep_jax.errors import InputError  # noqa: E402
+import experiments
+from experiments import madsep
+from experiments.cli import console as device_line
+from experiments.cli.console import ANY_DEVICE, DeviceOptions, show_device
+from madsep_jax.errors import InputError
+from madsep_jax.host.environment import describe_device, environment
 
 #: What each command cannot do without. None of it is there: the device comes first.
 NEEDED = {
@@ -93,7 +94,7 @@ def test_a_cpu_is_no_accelerator():
 
 def test_preparing_a_data_set_computes_on_no_device(tmp_path, capsys):
     """It is NumPy's work alone: it starts no backend, and so says none."""
-    from data_pipelines.prepare import main
+    from experiments.prepare import main
 
     assert main(["embedded", "--instructions"]) == 0
     assert "cpu: " not in capsys.readouterr().out

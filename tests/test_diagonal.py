@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from madsep_jax.diagonal import bins_within, diagonal_share, uniform_share
+from madsep_jax.couplings.diagonal import bins_within, diagonal_share, uniform_share
 
 
 @pytest.mark.parametrize("within", [0, 1, 7, 100])

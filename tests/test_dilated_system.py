@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from madsep_jax import InputError, build_model
-from madsep_jax.config import DilatedConfig, LossConfig, ModelConfig
-from madsep_jax.losses import accompaniment_target, generalised_kl, loss_parts
+from madsep_jax.config.maskers import DilatedConfig
+from madsep_jax.config.run import LossConfig, ModelConfig
 from madsep_jax.models.dilated_block import DilatedBlock, DilatedStack, WeightNormConv
-from madsep_jax.models.shapes import parameter_counts
+from madsep_jax.models.variables import parameter_counts
+from madsep_jax.train.losses import accompaniment_target, generalised_kl, loss_parts
 
 SMALL = DilatedConfig(blocks=2, channels=8, convolutions=2, groups=2, gru_dilation=3)
 

@@ -8,8 +8,8 @@ pytest.importorskip("cyclopts")
 pytest.importorskip("tabulate")
 
 from experiments import dispatch
-from experiments.sharing.dispatch_report import speed_up
-from experiments.sharing.ways import Way
+from experiments.benchmarks.dispatch.report import speed_up
+from experiments.benchmarks.dispatch.ways import Way
 
 
 def test_the_speed_up_is_over_one_seed_and_one_step_in_a_call():

@@ -8,7 +8,7 @@ import pytest
 from madsep_jax import DwsMaskerConfig, InputError
 from madsep_jax.models.depthwise import DwsBlock, DwsBlocks
 from madsep_jax.models.dws_masker import DwsMasker
-from madsep_jax.ops.depthwise import depthwise_convolution, grouped_convolution, shifted_sum
+from madsep_jax.ops.dws.depthwise import depthwise_convolution, grouped_convolution, shifted_sum
 
 
 def arrays(frames=23, width=6, channels=3, side=5):

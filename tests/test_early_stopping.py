@@ -6,9 +6,8 @@ from hypothesis import strategies as st
 
 pytest.importorskip("cyclopts")
 
-from experiments.early_stopping import should_stop, stops_after
-from experiments.validation_options import ValidationOptions
-from madsep_jax.config import EarlyStoppingConfig
+from experiments.training.validation import ValidationOptions, should_stop, stops_after
+from madsep_jax.config.training import EarlyStoppingConfig
 from madsep_jax.errors import InputError
 
 NAN = float("nan")

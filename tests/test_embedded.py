@@ -9,14 +9,11 @@ import numpy as np
 import pytest
 
 from data_pipelines.embedded import EmbeddedConfig, embedded_tracks
-from data_pipelines.embedded.curves import Point, glide, smoothstep, to_samples
-from data_pipelines.embedded.melody import draw_melody
-from data_pipelines.embedded.score import draw_score
-from data_pipelines.embedded.singing import draw_singer, sing
+from data_pipelines.embedded.score import draw_melody, draw_score
+from data_pipelines.embedded.singing import _harmonics, draw_singer, harmonic_levels, sing
 from data_pipelines.embedded.streams import Draws
-from data_pipelines.embedded.tones import harmonic_tone
-from data_pipelines.embedded.vocals import _harmonics, harmonic_levels
-from data_pipelines.tracks import STEMS, TrackAudio
+from data_pipelines.embedded.tones import Point, glide, harmonic_tone, smoothstep, to_samples
+from data_pipelines.songs.tracks import STEMS, TrackAudio
 from madsep_jax.errors import InputError
 
 RATE = 11025

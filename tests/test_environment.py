@@ -4,7 +4,7 @@ import platform
 
 import pytest
 
-from madsep_jax.environment import describe_machine, environment, processor
+from madsep_jax.host.environment import describe_machine, environment, processor
 
 X86 = "processor\t: 0\ncpu family\t: 26\nmodel\t\t: 2\nmodel name\t: AMD  EPYC\n\nprocessor\t: 1\n"
 ARM = "processor\t: 0\nBogoMIPS\t: 243.75\nCPU implementer\t: 0x41\n"

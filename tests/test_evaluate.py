@@ -11,14 +11,14 @@ pytest.importorskip("soundfile")
 for package in ("cyclopts", "tabulate"):
     pytest.importorskip(package)
 
-import soundfile  # noqa: E402
-from tiny_checkpoint import save_model  # noqa: E402
-from tiny_songs import RATE, make_songs  # noqa: E402
+import soundfile
+from tiny_checkpoint import save_model
+from tiny_songs import RATE, make_songs
 
-from data_pipelines.layouts import find_tracks  # noqa: E402
-from experiments import evaluate  # noqa: E402
-from experiments.evaluation import scoring  # noqa: E402
-from experiments.scoring import song_scores  # noqa: E402
+from data_pipelines.songs.layouts import find_tracks
+from experiments import evaluate
+from experiments.evaluation import score_system as scoring
+from experiments.scoring import song_scores
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,10 @@ for package in ("cyclopts", "tabulate", "soundfile"):
 if importlib.util.find_spec("museval") is None:  # importing it would need ffmpeg
     pytest.skip("museval is not installed", allow_module_level=True)
 
-from tiny_songs import make_songs  # noqa: E402
+from tiny_songs import make_songs
 
-from experiments import evaluation_speed  # noqa: E402
-from experiments.evaluation_timing.new_process import NewProcess, run_new_process  # noqa: E402
+from experiments import evaluation_speed
+from experiments.benchmarks.evaluation_speed.new_process import NewProcess, run_new_process
 
 
 def run(tmp_path, *arguments):

@@ -10,15 +10,15 @@ import pytest
 import tiny
 from jax import export
 
-from experiments.systems import SYSTEMS, fields_of
-from madsep_jax.config_io import override
+from madsep_jax.config.io import override
+from madsep_jax.config.presets import preset_config
+from madsep_jax.config.systems import SYSTEMS, fields_of
 from madsep_jax.errors import InputError
-from madsep_jax.export import export_forward, export_train_step, train_step_of
-from madsep_jax.exported_file import read_separator, write_separator
+from madsep_jax.export import export_forward, export_train_step, read_separator, train_step_of, write_separator
 from madsep_jax.models import build_model
-from madsep_jax.models.shapes import variable_shapes
-from madsep_jax.presets import preset_config
-from madsep_jax.train import Batch, init_state, make_train_step
+from madsep_jax.models.variables import variable_shapes
+from madsep_jax.train.batch import Batch
+from madsep_jax.train.step import init_state, make_train_step
 
 F = tiny.SIGNAL.bins
 S, T = tiny.SEQUENCES.frames, tiny.SEQUENCES.target_frames

@@ -22,20 +22,18 @@ from small_dws import (
 )
 from tiny import enable_float64
 
-from madsep_jax.ops import fast_dws_block as parts
-from madsep_jax.ops.depthwise_rows import frequency_tiles, kernel_gradient
-from madsep_jax.ops.dws_block import dws_block, dws_blocks
-from madsep_jax.ops.dws_form import train_blocks
-from madsep_jax.ops.fast_dws_block import BlockInput
-from madsep_jax.ops.fast_dws_blocks import fast_dws_blocks
-from madsep_jax.ops.fast_first_block import fast_first_block
-from madsep_jax.ops.fast_pooled_block import fast_dws_block
-from madsep_jax.ops.folded_dws_block import folded_block
-from madsep_jax.ops.folded_dws_blocks import folded_blocks
-from madsep_jax.ops.frame_chunks import FrameChunks
-from madsep_jax.ops.margins import Margins
-from madsep_jax.ops.upsampling import Upsampled
-from madsep_jax.ops.weighted_sum import position_sums, weighted_sum
+from madsep_jax.ops.dws import fast_parts as parts
+from madsep_jax.ops.dws.block import dws_block, dws_blocks
+from madsep_jax.ops.dws.chunks import FrameChunks, position_sums, weighted_sum
+from madsep_jax.ops.dws.depthwise_rows import frequency_tiles, kernel_gradient
+from madsep_jax.ops.dws.fast_blocks import fast_dws_blocks
+from madsep_jax.ops.dws.fast_first import fast_first_block
+from madsep_jax.ops.dws.fast_parts import BlockInput
+from madsep_jax.ops.dws.fast_pooled import fast_dws_block
+from madsep_jax.ops.dws.folded import folded_block, folded_blocks
+from madsep_jax.ops.dws.form import train_blocks
+from madsep_jax.ops.dws.lazy import Upsampled
+from madsep_jax.ops.dws.margins import Margins
 
 
 @pytest.fixture(scope="module", autouse=True)

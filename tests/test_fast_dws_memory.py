@@ -6,7 +6,7 @@ import pytest
 from tiny import DWS
 
 from madsep_jax import ComputeConfig, DwsMaskerConfig, SequenceConfig, SignalConfig, TrainingConfig
-from madsep_jax.train import compile_train_step, init_state
+from madsep_jax.train.step import compile_train_step, init_state
 
 BATCH, FRAMES, CHANNELS = 16, 60, 32
 

@@ -10,9 +10,10 @@ import pytest
 from small_dws import assert_equal_trees
 from tiny import DWS, enable_float64, magnitudes
 
-import madsep_jax.ops.dws_form
+import madsep_jax.ops.dws.form
 from madsep_jax import ComputeConfig, DwsMaskerConfig, TrainingConfig, build_model
-from madsep_jax.train import Batch, init_state, make_train_step
+from madsep_jax.train.batch import Batch
+from madsep_jax.train.step import init_state, make_train_step
 
 VARIANTS = {
     "published": {},
@@ -105,9 +106,9 @@ def test_the_configuration_chooses(monkeypatch):
     chosen = []
 
     def spy(name):
-        function = getattr(madsep_jax.ops.dws_form, name)
+        function = getattr(madsep_jax.ops.dws.form, name)
         monkeypatch.setattr(
-            f"madsep_jax.ops.dws_form.{name}", lambda *given, **form: chosen.append(name) or function(*given, **form)
+            f"madsep_jax.ops.dws.form.{name}", lambda *given, **form: chosen.append(name) or function(*given, **form)
         )
 
     for name in ("dws_block", "dws_blocks", "fast_first_block", "fast_dws_block", "fast_dws_blocks"):

@@ -13,10 +13,10 @@ from recurrent_cases import MASKERS, model_variables, scan_arguments
 from tiny import GRU, assert_close, enable_float64, magnitudes
 
 from madsep_jax import ComputeConfig, build_model
-from madsep_jax.losses import loss_parts
 from madsep_jax.models.gru import Gru
 from madsep_jax.ops.fast_gru import fast_gru_scan
 from madsep_jax.ops.gru import gru_scan
+from madsep_jax.train.losses import loss_parts
 
 TOLERANCE = 1e-10
 

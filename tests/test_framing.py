@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import reference, under
 
-from madsep_jax.config import SequenceConfig
-from madsep_jax.framing import cut_sequence, cut_sequences, join_sequences, middle_frames, sequence_count
+from madsep_jax.config.signal import SequenceConfig
+from madsep_jax.signal.framing import cut_sequence, cut_sequences, join_sequences, middle_frames, sequence_count
 
 FILE = reference("sequences")
 

@@ -10,9 +10,10 @@ import pytest
 from tiny import GRU, magnitudes
 
 from madsep_jax import ComputeConfig, TrainingConfig
-from madsep_jax.checkpoint import restore_state, save_checkpoint
-from madsep_jax.ops.fused_adam import fused_update, optax_update
-from madsep_jax.train import Batch, init_state, make_optimizer, make_train_step
+from madsep_jax.checkpoint.folder import restore_state, save_checkpoint
+from madsep_jax.train.batch import Batch
+from madsep_jax.train.optimizer import fused_update, make_optimizer, optax_update
+from madsep_jax.train.step import init_state, make_train_step
 
 CONFIG = TrainingConfig(learning_rate=1e-2, adam_b1=0.8, adam_b2=0.95, adam_epsilon=1e-3, gradient_clip=0.5)
 

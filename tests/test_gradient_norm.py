@@ -9,10 +9,11 @@ import pytest
 from tame_state import tame_state
 from tiny import DWS, GRU, magnitudes
 
-from madsep_jax.config import ComputeConfig
-from madsep_jax.losses import loss_parts
+from madsep_jax.config.run import ComputeConfig
 from madsep_jax.models import build_model
-from madsep_jax.train import Batch, init_state, make_train_step
+from madsep_jax.train.batch import Batch
+from madsep_jax.train.losses import loss_parts
+from madsep_jax.train.step import init_state, make_train_step
 
 BASES = {"gru": GRU, "dws": DWS}
 

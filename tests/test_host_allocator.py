@@ -9,7 +9,7 @@ import pytest
 COUNT = """
 import resource, sys
 import numpy as np
-from experiments.host_allocator import keep_freed_memory
+from madsep_jax.host.memory import keep_freed_memory
 
 if "keep" in sys.argv:
     assert keep_freed_memory()

@@ -9,16 +9,16 @@ from cyclopts import App
 from safetensors.numpy import load_file, save_file
 from tiny import reference, under
 
-from experiments import import_command
-from experiments.command import BAD_INPUT, run
+from experiments.cli.command import BAD_INPUT, run
+from experiments.separator import weights as import_command
 from madsep_jax import DwsMaskerConfig, GruMaskerConfig, InputError, RunConfig, SignalConfig, separate
-from madsep_jax.checkpoint import load_model, restore_state, save_model
-from madsep_jax.config import DilatedConfig
-from madsep_jax.config_io import override
-from madsep_jax.environment import describe_device
+from madsep_jax.checkpoint.folder import load_model, restore_state, save_model
+from madsep_jax.config.io import override
+from madsep_jax.config.maskers import DilatedConfig
+from madsep_jax.host.environment import describe_device
 from madsep_jax.interop import to_torch, write_safetensors
-from madsep_jax.models.shapes import variable_shapes
-from madsep_jax.train import init_state
+from madsep_jax.models.variables import variable_shapes
+from madsep_jax.train.step import init_state
 
 SIGNAL = SignalConfig(sample_rate=8000, window_length=65, hop_length=16, fft_length=158)  # 80 bins
 

@@ -88,7 +88,7 @@ def test_sources(path):
 
 
 def test_the_sources_were_found():
-    assert {"train.py", "mad.py", "state_dict.py"} <= {path.name for path in SOURCES}
+    assert {"step.py", "mad.py", "state_dict.py"} <= {path.name for path in SOURCES}
 
 
 def test_tensorflow_is_imported_in_one_module():

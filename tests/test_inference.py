@@ -11,9 +11,9 @@ from recurrent_cases import MASKERS, model_variables, scan_arguments
 from tiny import GRU, assert_close, enable_float64, magnitudes
 
 from madsep_jax import ComputeConfig, build_model
-from madsep_jax.inference import inference_variables
+from madsep_jax.models.variables import inference_variables
+from madsep_jax.ops.fast_gru import KERNEL_BY_ROWS, row_gru_scan
 from madsep_jax.ops.gru import gru_scan
-from madsep_jax.ops.row_gru import KERNEL_BY_ROWS, row_gru_scan
 
 TOLERANCE = 1e-10
 
@@ -34,7 +34,7 @@ def names(tree):
 @pytest.mark.parametrize("name", MASKERS)
 def test_every_system_gives_the_same(name, float64, monkeypatch):
     """With every kernel taken for a large one."""
-    monkeypatch.setattr("madsep_jax.ops.row_gru._LARGE_BYTES", 0)
+    monkeypatch.setattr("madsep_jax.ops.fast_gru._LARGE_BYTES", 0)
     run = dataclasses.replace(GRU, masker=MASKERS[name], compute=ComputeConfig(operations="fast"))
     mag_BSF = jnp.asarray(magnitudes(2, run.sequences.frames, run.signal.bins), jnp.float64)
     variables = model_variables(run, mag_BSF)

@@ -7,8 +7,8 @@ from tiny_songs import make_songs
 
 pytest.importorskip("tensorflow_datasets")
 
-from data_pipelines.prepare import main as prepare
 from experiments.input_throughput import main
+from experiments.prepare import main as prepare
 
 
 def test_measures_and_writes(tmp_path, capsys):

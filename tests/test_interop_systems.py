@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from tiny import reference, under
 
 from madsep_jax import DwsMaskerConfig, GruMaskerConfig, InputError, ModelConfig, build_model
-from madsep_jax.config import DilatedConfig
+from madsep_jax.config.maskers import DilatedConfig
 from madsep_jax.interop import from_torch, to_torch
-from madsep_jax.models.shapes import variable_shapes
+from madsep_jax.models.variables import variable_shapes
 
 BOTH = "time_and_frequency"
 

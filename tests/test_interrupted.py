@@ -26,8 +26,8 @@ pytest.importorskip("cyclopts")
 from interrupted_worker import config_of
 from logged import trained
 
-from madsep_jax.checkpoint import load_model, restore_training
-from madsep_jax.train import init_state
+from madsep_jax.checkpoint.folder import load_model, restore_training
+from madsep_jax.train.step import init_state
 
 HERE = Path(__file__).parent
 STEPS = 40

@@ -17,7 +17,7 @@ for package in ("cyclopts", "tabulate", "matplotlib", "tensorboardX", "tensorflo
 if importlib.util.find_spec("submitit") is None:  # importing it would set up the logging of all
     pytest.skip("submitit is not installed", allow_module_level=True)
 
-from tiny_songs import make_songs  # noqa: E402
+from tiny_songs import make_songs
 
 ROOT = Path(__file__).parents[1]
 

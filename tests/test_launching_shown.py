@@ -10,16 +10,15 @@ pytest.importorskip("soundfile")
 for package in ("cyclopts", "tabulate", "matplotlib", "tensorboardX"):
     pytest.importorskip(package)
 
-from fake_jobs import Jobs  # noqa: E402
-from rich.console import Console  # noqa: E402
-from tiny_songs import make_songs  # noqa: E402
+from fake_jobs import Jobs
+from rich.console import Console
+from tiny_songs import make_songs
 
-from experiments.launching.launch import command_of_job  # noqa: E402
-from experiments.launching.options import LaunchOptions  # noqa: E402
-from experiments.launching.record import JobRecord  # noqa: E402
-from experiments.launching.row_state import RowState, how_far  # noqa: E402
-from experiments.launching.shown import ShownRows  # noqa: E402
-from experiments.options import AblationOptions  # noqa: E402
+from experiments.jobs.options import LaunchOptions
+from experiments.jobs.record import JobRecord
+from experiments.rows.launch import ShownRows, command_of_job
+from experiments.rows.options import AblationOptions
+from experiments.rows.row_state import RowState, how_far
 
 JOB = JobRecord("slurm", "7", "login", 0.0, "7.log", ["true"])
 

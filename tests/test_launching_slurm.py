@@ -18,14 +18,14 @@ for package in ("cyclopts", "tabulate", "matplotlib", "tensorboardX"):
 if importlib.util.find_spec("submitit") is None:  # importing it would set up the logging of all
     pytest.skip("submitit is not installed", allow_module_level=True)
 
-from fake_jobs import Jobs  # noqa: E402
-from tiny_songs import make_songs  # noqa: E402
+from fake_jobs import Jobs
+from tiny_songs import make_songs
 
-from experiments.launching import record  # noqa: E402
-from experiments.launching.executor import import_submitit  # noqa: E402
-from experiments.launching.options import LaunchOptions  # noqa: E402
-from experiments.launching.record import slurm_state  # noqa: E402
-from madsep_jax.errors import InputError  # noqa: E402
+from experiments.jobs import record
+from experiments.jobs.executor import import_submitit
+from experiments.jobs.options import LaunchOptions
+from experiments.jobs.record import slurm_state
+from madsep_jax.errors import InputError
 
 ROWS = ["mixture", "ideal-ratio-mask", "mad-seed0"]
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_pipelines.layouts import FolderTrack, find_tracks
-from data_pipelines.tracks import STEMS
-from madsep_jax.audio import write_audio
+from data_pipelines.songs.folder_track import FolderTrack
+from data_pipelines.songs.layouts import find_tracks
+from data_pipelines.songs.tracks import STEMS
+from madsep_jax.audio.files import write_audio
 from madsep_jax.errors import InputError
 
 soundfile = pytest.importorskip("soundfile")

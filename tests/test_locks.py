@@ -7,13 +7,13 @@ import sys
 
 import pytest
 
-from experiments import locks
-from experiments.locks import holder, lock, try_lock
+from madsep_jax.host import locks
+from madsep_jax.host.locks import holder, lock, try_lock
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from experiments.locks import try_lock
+from madsep_jax.host.locks import try_lock
 
 with try_lock(Path(sys.argv[1])) as taken:
     print(taken, flush=True)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from tiny import assert_close, reference, under
 
 from madsep_jax import LossConfig, Separation
-from madsep_jax.losses import clip_input, generalised_kl, input_and_target, loss_parts
+from madsep_jax.train.batch import clip_input, input_and_target
+from madsep_jax.train.losses import generalised_kl, loss_parts
 
 TARGETS = under(reference("sequences"), "target/")
 RATIO = LossConfig(target="ratio_mask")

@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_pipelines.names import safe_name
+from data_pipelines.songs.tracks import safe_name
 
 
 @settings(deadline=None, max_examples=200, derandomize=True)

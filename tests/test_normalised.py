@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from madsep_jax.ops.frame_chunks import FrameChunks
-from madsep_jax.ops.margins import Margins
-from madsep_jax.ops.normalised import Held, Normalised
+from madsep_jax.ops.dws.chunks import FrameChunks
+from madsep_jax.ops.dws.lazy import Held, Normalised
+from madsep_jax.ops.dws.margins import Margins
 
 
 @pytest.fixture

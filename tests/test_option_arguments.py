@@ -11,8 +11,8 @@ pytest.importorskip("cyclopts")
 
 from cyclopts import App
 
-from experiments.option_arguments import arguments_of
-from experiments.options import AblationOptions
+from experiments.cli.options import arguments_of
+from experiments.rows.options import AblationOptions
 
 app = App()
 

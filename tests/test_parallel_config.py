@@ -4,8 +4,8 @@ import jax
 import pytest
 from tiny import DWS
 
-from madsep_jax.config import ParallelConfig, ProcessesConfig
-from madsep_jax.config_io import override
+from madsep_jax.config.io import override
+from madsep_jax.config.parallel import ParallelConfig, ProcessesConfig
 from madsep_jax.errors import InputError
 from madsep_jax.parallel.devices import chosen_devices, sharing_devices, with_scaled_batch
 

@@ -2,8 +2,9 @@
 
 import pytest
 
-from madsep_jax.config import DwsMaskerConfig, GruMaskerConfig, ModelConfig
-from madsep_jax.models.shapes import parameter_counts
+from madsep_jax.config.maskers import DwsMaskerConfig, GruMaskerConfig
+from madsep_jax.config.run import ModelConfig
+from madsep_jax.models.variables import parameter_counts
 
 TABLE_I = {
     64: {5: 4_783_426, 7: 4_795_586, 9: 4_807_746, 11: 4_819_906, 13: 4_832_066, 15: 4_844_226},

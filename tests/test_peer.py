@@ -12,13 +12,14 @@ from tiny import DWS, GRU, assert_close, magnitudes, reference, under
 
 torch = pytest.importorskip("torch")
 
-from experiments.peer.systems import build_peer  # noqa: E402
-from experiments.peer.training import loss_of, make_train_step  # noqa: E402
-from madsep_jax import DilatedConfig, LossConfig, ModelConfig, TrainingConfig, build_model  # noqa: E402
-from madsep_jax.errors import InputError  # noqa: E402
-from madsep_jax.interop import from_torch, to_torch  # noqa: E402
-from madsep_jax.train import Batch, init_state  # noqa: E402
-from madsep_jax.train import make_train_step as make_our_train_step  # noqa: E402
+from experiments.benchmarks.peer.systems import build_peer
+from experiments.benchmarks.peer.training import loss_of, make_train_step
+from madsep_jax import DilatedConfig, LossConfig, ModelConfig, TrainingConfig, build_model
+from madsep_jax.errors import InputError
+from madsep_jax.interop import from_torch, to_torch
+from madsep_jax.train.batch import Batch
+from madsep_jax.train.step import init_state
+from madsep_jax.train.step import make_train_step as make_our_train_step
 
 
 def load(config, arrays):

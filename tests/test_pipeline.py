@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from tiny import GRU, SEQUENCES, SIGNAL, assert_close
 
-from data_pipelines.features import TrackFeatures, default_cache, load_features
-from data_pipelines.order import TrainingOrder
-from data_pipelines.sources import SongSpectrograms
-from data_pipelines.tracks import TrackAudio
+from data_pipelines.batches.order import TrainingOrder
+from data_pipelines.batches.sources import SongSpectrograms
+from data_pipelines.songs.spectrograms import TrackFeatures, default_cache, load_features
+from data_pipelines.songs.tracks import TrackAudio
 from madsep_jax import InputError, SequenceConfig, TrainingConfig
-from madsep_jax.spectrogram import mono_magnitudes
+from madsep_jax.signal.stft import mono_magnitudes
 
 SONG_FRAMES = [9, 14, 4, 23, 5]  # 3 + 4 + 1 + 6 + 2 = 16 sequences of T = 4
 TRAINING = TrainingConfig(batch_size=3, epochs=2, seed=7)  # 5 steps an epoch, one sequence left over
@@ -108,7 +108,7 @@ def plain_batches(features, order):
 @pytest.fixture(scope="module")
 def training_batches():
     pytest.importorskip("tensorflow")
-    from data_pipelines.pipeline import training_batches
+    from data_pipelines.batches.pipeline import training_batches
 
     return training_batches
 
@@ -223,7 +223,7 @@ def test_a_damaged_cache_file_is_made_anew(tmp_path, damage):
 @pytest.mark.parametrize("rate", [16000, 7350])
 def test_other_rates_are_resampled(tmp_path, rate):
     pytest.importorskip("soxr")
-    from madsep_jax.audio import resample
+    from madsep_jax.audio.rate import resample
 
     track = FakeTrack(sample_rate=rate)
     (found,) = load_features([track], SIGNAL, tmp_path)

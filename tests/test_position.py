@@ -5,10 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from data_pipelines.order import TrainingOrder
-from data_pipelines.position import check_position, data_position
+from data_pipelines.batches.order import TrainingOrder, check_position, data_position
 from madsep_jax import InputError, SequenceConfig, TrainingConfig
-from madsep_jax.config import DataConfig
+from madsep_jax.config.signal import DataConfig
 
 SEQUENCES = SequenceConfig(frames=8, context=2)
 

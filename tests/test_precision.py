@@ -10,12 +10,13 @@ from tame_state import tame_state
 from tiny import DWS, GRU, magnitudes
 
 from madsep_jax import DilatedConfig
-from madsep_jax.config_io import override
+from madsep_jax.config.io import override
 from madsep_jax.errors import InputError
-from madsep_jax.gradient import make_gradient
+from madsep_jax.ops.precision import computing_in
 from madsep_jax.ops.shared_batch import is_shared
-from madsep_jax.precision import computing_in
-from madsep_jax.train import Batch, init_state, make_train_step
+from madsep_jax.train.batch import Batch
+from madsep_jax.train.gradient import make_gradient
+from madsep_jax.train.step import init_state, make_train_step
 
 PLAIN = {"compute.operations": "plain"}
 SYSTEMS = {

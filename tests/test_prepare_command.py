@@ -15,8 +15,8 @@ from tiny_sets import RATE, files_in, write_songs, write_stems
 
 pytest.importorskip("tensorflow_datasets")
 
-from data_pipelines.prepare import main
 from data_pipelines.prepared.index import find_set, read_index
+from experiments.prepare import main
 
 ROOT = Path(__file__).parents[1]
 SMALL = ["--set", "signal.sample_rate=8000", "signal.window_length=65", "signal.hop_length=12"]
@@ -24,7 +24,7 @@ SMALL += ["signal.fft_length=160", "sequences.frames=8", "sequences.context=2"]
 
 LIMITED = """
 import resource, signal, sys
-from data_pipelines.prepare import main
+from experiments.prepare import main
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, resource.RLIM_INFINITY))
 sys.exit(main())
@@ -38,7 +38,7 @@ def arguments(songs, data_dir, *more, name="musdb18hq", processes=1):
 
 def start(songs, data_dir, *more, **options):
     """Start the command in a process of its own."""
-    command = [sys.executable, "-m", "data_pipelines.prepare", *arguments(songs, data_dir, *more, **options)]
+    command = [sys.executable, "-m", "experiments.prepare", *arguments(songs, data_dir, *more, **options)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 

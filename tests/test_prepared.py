@@ -8,18 +8,18 @@ import pytest
 from tiny import GRU, SEQUENCES, SIGNAL, assert_close
 from tiny_sets import HALF, RATE, SPECTROGRAM, WAVEFORM, files_in, prepare_songs, write_songs
 
-from data_pipelines.features import load_features
-from data_pipelines.layouts import find_tracks
-from data_pipelines.order import TrainingOrder
+from data_pipelines.batches.order import TrainingOrder
+from data_pipelines.batches.sources import SongSpectrograms
 from data_pipelines.prepared.settings import FeatureSettings
-from data_pipelines.sources import SongSpectrograms
+from data_pipelines.songs.layouts import find_tracks
+from data_pipelines.songs.spectrograms import load_features
 from madsep_jax import DataConfig, InputError, SequenceConfig, TrainingConfig
-from madsep_jax.framing import first_frame
-from madsep_jax.waveforms import magnitudes_of, window_start
+from madsep_jax.signal.framing import first_frame, window_start
+from madsep_jax.train.batch import magnitudes_of
 
 pytest.importorskip("tensorflow_datasets")
 
-from data_pipelines.pipeline import training_batches
+from data_pipelines.batches.pipeline import training_batches
 from data_pipelines.prepared.index import find_set, read_index
 from data_pipelines.prepared.reader import PreparedSongs
 
@@ -102,7 +102,7 @@ def test_all_forms_train_alike(sets):
 
     Not of one step after the other: Adam's first step takes the sign of each gradient, whatever its size.
     """
-    from madsep_jax.train import compile_train_step, init_state
+    from madsep_jax.train.step import compile_train_step, init_state
 
     logs = {}
     for settings, folder in sets.items():

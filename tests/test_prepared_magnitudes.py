@@ -10,7 +10,7 @@ from tiny import SIGNAL, assert_close, enable_float64
 pytest.importorskip("scipy")
 
 from data_pipelines.prepared import magnitudes
-from madsep_jax.stft import stft
+from madsep_jax.signal.stft import stft
 
 _stft = jax.jit(lambda mono_N: stft(mono_N, SIGNAL))
 
@@ -45,7 +45,7 @@ def test_the_same_whatever_is_computed_at_once(monkeypatch):
 
 
 def test_equals_the_library():
-    from madsep_jax.spectrogram import mono_magnitudes
+    from madsep_jax.signal.stft import mono_magnitudes
 
     pcm_NC = song(1511)
     found_MF = magnitudes.mono_magnitudes_of_pcm(pcm_NC, SIGNAL, "float32")

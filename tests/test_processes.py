@@ -19,7 +19,7 @@ from parallel_runs import (
 pytest.importorskip("cyclopts")
 
 from experiments.ablation import main
-from madsep_jax.config import ProcessesConfig
+from madsep_jax.config.parallel import ProcessesConfig
 from madsep_jax.errors import InputError
 from madsep_jax.parallel.processes import join_processes, process_shard
 

@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("cyclopts")
 
-from experiments.timing.profiling import operation_seconds, slowest_operations
+from experiments.benchmarks.device_report.profiling import operation_seconds, slowest_operations
 
 
 def events(*spans, tid=1):

@@ -54,7 +54,7 @@ def test_pictures_and_linked_files_exist():
 
 
 def test_the_table_of_deviations_is_that_of_the_code():
-    from madsep_jax.released_code import deviations_table
+    from madsep_jax.config.presets import deviations_table
 
     assert between("deviations") == deviations_table().strip()
 

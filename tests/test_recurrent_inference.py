@@ -8,15 +8,16 @@ import numpy as np
 import pytest
 from tiny import GRU, assert_close, reference, under
 
-from experiments.systems import masker_of
 from madsep_jax import GruMaskerConfig, build_model
-from madsep_jax.cost import forward_gflop_per_second
-from madsep_jax.framing import middle_frames
+from madsep_jax.config.systems import masker_of
 from madsep_jax.interop import from_torch
+from madsep_jax.models.cost import forward_gflop_per_second
 from madsep_jax.models.gru import Gru
 from madsep_jax.models.recurrent_inference import refine
-from madsep_jax.models.shapes import variable_shapes
-from madsep_jax.train import init_state, make_train_step, zero_batch
+from madsep_jax.models.variables import variable_shapes
+from madsep_jax.signal.framing import middle_frames
+from madsep_jax.train.batch import zero_batch
+from madsep_jax.train.step import init_state, make_train_step
 
 CASES = ["ris_s", "ris_l", "ris_never"]
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from noise_songs import RATE, WINDOWS, song
 
-from madsep_jax.config import SignalConfig
+from madsep_jax.config.signal import SignalConfig
 
 if importlib.util.find_spec("museval") is None:  # importing it would need ffmpeg
     pytest.skip("museval is not installed", allow_module_level=True)
 
+from experiments.scoring.estimators import ideal_ratio_mask, mixture_as_voice
 from experiments.scoring.museval_engine import bss_eval_v4
-from experiments.scoring.references import ideal_ratio_mask, mixture_as_voice
 from experiments.scoring.score_song import score_song
 
 SMALL = SignalConfig(sample_rate=RATE, window_length=401, hop_length=80, fft_length=512)

@@ -5,13 +5,12 @@ import dataclasses
 import numpy as np
 import pytest
 
-from data_pipelines.order import TrainingOrder
-from experiments.rows import Row
-from experiments.systems import fields_of, masker_of
+from data_pipelines.batches.order import TrainingOrder
+from experiments.rows.row import Row
 from madsep_jax import GruMaskerConfig, RunConfig, SequenceConfig, TrainingConfig
-from madsep_jax.config_io import differences, override
-from madsep_jax.presets import masker_fields, preset_config
-from madsep_jax.released_code import RELEASED_CODE, deviations_table
+from madsep_jax.config.io import differences, override
+from madsep_jax.config.presets import RELEASED_CODE, deviations_table, masker_fields, preset_config
+from madsep_jax.config.systems import fields_of, masker_of
 
 SYSTEMS = ["mad", "mad-ris-s", "mad-twinnet", "dws-5-64", "dws-5-64-res"]
 

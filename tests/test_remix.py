@@ -8,12 +8,12 @@ import pytest
 from tiny import SEQUENCES
 from tiny_sets import SPECTROGRAM, WAVEFORM, prepare_songs, write_songs
 
-from data_pipelines.order import TrainingOrder
+from data_pipelines.batches.order import TrainingOrder
 from madsep_jax import DataConfig, InputError, TrainingConfig
 
 pytest.importorskip("tensorflow_datasets")
 
-from data_pipelines.pipeline import training_batches
+from data_pipelines.batches.pipeline import training_batches
 from data_pipelines.prepared.reader import PreparedSongs
 
 TRAINING = TrainingConfig(batch_size=4, epochs=2, seed=3)

@@ -8,9 +8,9 @@ pytest.importorskip("cyclopts")
 pytest.importorskip("matplotlib")
 
 from experiments import scaling
-from experiments.scaling import ScalingOptions
-from experiments.sharing.cases import Case, run_case
-from experiments.sharing.report import ScalingReport
+from experiments.benchmarks.scaling.cases import Case, run_case
+from experiments.benchmarks.scaling.options import ScalingOptions
+from experiments.benchmarks.scaling.report import ScalingReport
 
 ENVIRONMENT = {"device": "cpu", "cpu_cores": 2, "versions": {"jax": "1"}}
 

@@ -13,16 +13,18 @@ from tame_state import tame_state
 from tiny import GRU, enable_float64, magnitudes
 
 from madsep_jax import TrainingConfig
-from madsep_jax.checkpoint import restore_state, save_checkpoint
-from madsep_jax.config import ComputeConfig, ParallelConfig, ScheduleConfig
-from madsep_jax.config_io import override
+from madsep_jax.checkpoint.folder import restore_state, save_checkpoint
+from madsep_jax.config.io import override
+from madsep_jax.config.parallel import ParallelConfig
+from madsep_jax.config.run import ComputeConfig
+from madsep_jax.config.training import ScheduleConfig
 from madsep_jax.errors import InputError
-from madsep_jax.fitting import fit_seeds
-from madsep_jax.ops.fused_adam import fused_update, optax_update
 from madsep_jax.parallel.layout import compile_layout, make_layout
 from madsep_jax.parallel.program import Program, group_steps, stack_batches, stack_states
-from madsep_jax.schedule import learning_rate, with_schedule_steps
-from madsep_jax.train import Batch, init_state, make_optimizer, make_train_step
+from madsep_jax.train.batch import Batch
+from madsep_jax.train.optimizer import fused_update, learning_rate, make_optimizer, optax_update, with_schedule_steps
+from madsep_jax.train.running import fit_seeds
+from madsep_jax.train.step import init_state, make_train_step
 
 LARGEST = 1e-2
 SCHEDULES = {

@@ -4,8 +4,8 @@ import pytest
 
 pytest.importorskip("tabulate")
 
-from experiments.rows import RowResult
-from experiments.seed_table import seed_markdown, seed_rows, seed_terminal
+from experiments.rows.report import seed_markdown, seed_rows, seed_terminal
+from experiments.rows.row import RowResult
 
 
 def result(system, seed, sdr, train_s=1.5):

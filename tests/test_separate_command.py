@@ -12,11 +12,11 @@ sf = pytest.importorskip("soundfile")
 pytest.importorskip("soxr")
 pytest.importorskip("cyclopts")
 
-from tiny_checkpoint import save_model  # noqa: E402
+from tiny_checkpoint import save_model
 
-from experiments.madsep import main  # noqa: E402
-from experiments.separated_files import add_up  # noqa: E402
-from madsep_jax.errors import InputError  # noqa: E402
+from experiments.madsep import main
+from experiments.separator.separated_files import add_up
+from madsep_jax.errors import InputError
 
 
 @pytest.fixture(scope="module")

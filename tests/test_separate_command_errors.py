@@ -9,9 +9,9 @@ sf = pytest.importorskip("soundfile")
 pytest.importorskip("soxr")
 pytest.importorskip("cyclopts")
 
-from tiny_checkpoint import save_model  # noqa: E402
+from tiny_checkpoint import save_model
 
-from experiments.madsep import main  # noqa: E402
+from experiments.madsep import main
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,9 @@ import pytest
 from tiny import GRU, assert_close
 
 from madsep_jax import LossConfig, build_model, separate, separation
-from madsep_jax.framing import cut_sequences, join_sequences
-from madsep_jax.losses import clip_input
-from madsep_jax.stft import istft, stft
+from madsep_jax.signal.framing import cut_sequences, join_sequences
+from madsep_jax.signal.stft import istft, stft
+from madsep_jax.train.batch import clip_input
 
 RATE = GRU.signal.sample_rate
 HOP = GRU.signal.hop_length
@@ -94,7 +94,7 @@ def test_each_channel_gets_the_mask_of_their_average(variables):
 def test_other_rates(variables, rate, channels):
     """The same as by hand: resampled, separated, resampled back, at exactly the length of the mixture."""
     pytest.importorskip("soxr")
-    from madsep_jax.audio import resample
+    from madsep_jax.audio.rate import resample
 
     mixture_NC = noise(1501, channels)
     separated = separate(GRU, variables, mixture_NC, rate)

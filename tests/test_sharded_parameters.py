@@ -9,10 +9,10 @@ import pytest
 from parallel_runs import TOLERANCE, assert_same_training, case, run_cases, run_in_two_processes
 from tiny import GRU
 
-from madsep_jax.checkpoint import load_model, restore_state
-from madsep_jax.config import ParallelConfig
+from madsep_jax.checkpoint.folder import load_model, restore_state
+from madsep_jax.config.parallel import ParallelConfig
 from madsep_jax.parallel import make_layout
-from madsep_jax.train import init_state
+from madsep_jax.train.step import init_state
 
 SHARDED = {"parallel": {"parameters": "sharded"}}
 SMALL = {"system": "mad", "steps": 5, "set": {"masker.reduced_bins": 8}}

@@ -10,7 +10,7 @@ from madsep_jax.bss_eval.song import Song
 from madsep_jax.bss_eval.song_energies import song_energies
 from madsep_jax.bss_eval.v4 import _window_energies
 from madsep_jax.bss_eval.windows import Windows
-from madsep_jax.float64 import double_precision
+from madsep_jax.ops.precision import double_precision
 
 TAPS = 24
 

@@ -19,9 +19,9 @@ if importlib.util.find_spec("museval") is None:  # importing it would need ffmpe
 
 from experiments.scoring import museval_engine
 from experiments.scoring.museval_engine import museval_metrics
+from experiments.scoring.protocols import METRICS
 from experiments.scoring.score_song import score_song
 from experiments.scoring.song_scores import TARGETS, SongScores, WindowCounts, read
-from experiments.scoring.window_scores import METRICS
 
 
 @pytest.mark.parametrize("engine", ["jax", "museval"])

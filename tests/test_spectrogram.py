@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 from tiny import SIGNAL, assert_close
 
-from madsep_jax.spectrogram import mono_magnitudes
-from madsep_jax.stft import full_frame_count, stft
+from madsep_jax.signal.stft import full_frame_count, mono_magnitudes, stft
 
 HOP = SIGNAL.hop_length
 FILLS_A_BLOCK = 1023 * HOP + SIGNAL.window_length - 6 * HOP  # 1024 full frames exactly

@@ -12,8 +12,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tiny import SIGNAL, assert_close, enable_float64, reference
 
-from madsep_jax.config import SignalConfig
-from madsep_jax.stft import frame_count, full_frame_count, istft, stft, synthesis_window
+from madsep_jax.config.signal import SignalConfig
+from madsep_jax.signal.stft import frame_count, full_frame_count, istft, stft, synthesis_window
 
 FILE = reference("stft")
 HOP = SIGNAL.hop_length

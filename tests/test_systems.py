@@ -6,15 +6,16 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.plots import plot_quality
-from experiments.rows import Row, RowResult
-from experiments.systems import DWS_VARIANTS, SYSTEMS, expand, fields_of, masker_of
+from experiments.rows.plots import plot_quality
+from experiments.rows.row import Row, RowResult
 from madsep_jax import DwsMaskerConfig, InputError, RunConfig, build_model
-from madsep_jax.config import AutoencoderConfig, DilatedConfig
-from madsep_jax.config_io import differences, from_dict, override, to_dict
-from madsep_jax.cost import forward_gflop_per_second
-from madsep_jax.presets import fit_to_bins, preset_config
-from madsep_jax.train import Batch, init_state, make_train_step, zero_batch
+from madsep_jax.config.io import differences, from_dict, override, to_dict
+from madsep_jax.config.maskers import AutoencoderConfig, DilatedConfig, fit_to_bins
+from madsep_jax.config.presets import preset_config
+from madsep_jax.config.systems import DWS_VARIANTS, SYSTEMS, expand, fields_of, masker_of
+from madsep_jax.models.cost import forward_gflop_per_second
+from madsep_jax.train.batch import Batch, zero_batch
+from madsep_jax.train.step import init_state, make_train_step
 
 NAMES = (*SYSTEMS, "dws-1-4", "dws-1-4-res", "dws-2-4-dilated", "dws-1-4-k3")
 #: The programs are small and run a few times: it takes longer to optimise them than to run them.

@@ -12,8 +12,8 @@ import pytest
 pytest.importorskip("cyclopts")
 
 from experiments import device_report, throughput
-from experiments.timing import ours, peak, run_case
-from experiments.timing.prepared import UnequalOutputsError
+from experiments.benchmarks.case import UnequalOutputsError
+from experiments.benchmarks.throughput import ours, peak, run_case
 
 HERE = Path(__file__).parent
 SMALL = ["--preset", "quick", "--steps", "2", "--seconds", "5"]
@@ -198,11 +198,9 @@ def test_bad_options_of_throughput(tmp_path, capsys, arguments, line):
 
 def test_torch_that_is_not_there(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "torch", None)
-    for name in [
-        name for name in sys.modules if name.startswith(("experiments.peer", "experiments.timing.peer_torch"))
-    ]:
+    for name in [name for name in sys.modules if name.startswith("experiments.benchmarks.peer.")]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.delattr("experiments.timing.peer_torch", raising=False)
+    monkeypatch.delattr("experiments.benchmarks.peer.run", raising=False)
     assert throughput.main(["--peer", "torch", "--out", str(tmp_path)]) == 2
     assert (
         capsys.readouterr().err == "throughput: --peer torch: PyTorch is not installed; python -m pip install torch\n"

@@ -8,15 +8,15 @@ import pytest
 
 pytest.importorskip("cyclopts")
 
-from experiments.timing import ours
-from experiments.timing import peak as peak_module
-from experiments.timing.cases import Case, make_batch
-from experiments.timing.host_memory import free_bytes, require_memory
-from experiments.timing.peak import measure_peak
-from experiments.timing.precision import computing_in
-from madsep_jax.config_io import override
+from experiments.benchmarks.case import Case, make_batch
+from experiments.benchmarks.throughput import ours
+from experiments.benchmarks.throughput import peak as peak_module
+from experiments.benchmarks.throughput.ours import computing_in
+from experiments.benchmarks.throughput.peak import measure_peak
+from madsep_jax.config.io import override
 from madsep_jax.errors import InputError
-from madsep_jax.models.shapes import parameter_counts
+from madsep_jax.host.memory import free_bytes, require_memory
+from madsep_jax.models.variables import parameter_counts
 
 
 def mad(**changes):

@@ -7,10 +7,9 @@ import pytest
 
 pytest.importorskip("cyclopts")
 
-from experiments.timing import correctness
-from experiments.timing.cases import Case
-from experiments.timing.equality import check_losses, check_outputs
-from experiments.timing.prepared import Prepared, UnequalOutputsError
+from experiments.benchmarks.case import Case, Prepared, UnequalOutputsError
+from experiments.benchmarks.device_report import correctness
+from experiments.benchmarks.throughput.equality import check_losses, check_outputs
 
 
 def mad(**changes):

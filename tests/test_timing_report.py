@@ -4,10 +4,9 @@ import pytest
 
 pytest.importorskip("cyclopts")
 
-from experiments.timing.peak import Peak
-from experiments.timing.report import Report
-from experiments.timing.result import VariantResult
-from experiments.timing.summary import summary_table
+from experiments.benchmarks.throughput.peak import Peak
+from experiments.benchmarks.throughput.report import Report, summary_table
+from experiments.benchmarks.throughput.result import VariantResult
 
 
 def result(variant, seconds, **changes):

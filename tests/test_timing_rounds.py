@@ -9,8 +9,7 @@ import pytest
 
 pytest.importorskip("cyclopts")
 
-from experiments.timing.compile_guard import CompiledWhileTimedError, no_compilation
-from experiments.timing.rounds import Times, interleave
+from experiments.benchmarks.throughput.rounds import CompiledWhileTimedError, Times, interleave, no_compilation
 
 
 class Clock:

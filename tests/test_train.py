@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 from tiny import DWS, GRU, assert_close, magnitudes
 
-from madsep_jax.checkpoint import restore_state, save_checkpoint
-from madsep_jax.losses import loss_parts
+from madsep_jax.checkpoint.folder import restore_state, save_checkpoint
 from madsep_jax.models import build_model
-from madsep_jax.train import Batch, NonFiniteLossError, compile_train_step, fit, init_state, make_optimizer, zero_batch
+from madsep_jax.train.batch import Batch, zero_batch
+from madsep_jax.train.losses import loss_parts
+from madsep_jax.train.optimizer import make_optimizer
+from madsep_jax.train.running import NonFiniteLossError, fit
+from madsep_jax.train.step import compile_train_step, init_state
 
 
 class Recorder:

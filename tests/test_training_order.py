@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import SEQUENCES
 
-from data_pipelines.order import TrainingOrder
-from data_pipelines.sources import SongSpectrograms
+from data_pipelines.batches.order import TrainingOrder
+from data_pipelines.batches.sources import SongSpectrograms
 from madsep_jax import DataConfig, InputError, TrainingConfig
 
 SONG_FRAMES = [9, 14, 4, 23, 5]  # 3 + 4 + 1 + 6 + 2 = 16 sequences of T = 4
@@ -65,7 +65,7 @@ def test_a_last_batch_is_filled_up(order):
 
 @pytest.fixture(scope="module")
 def source():
-    from data_pipelines.features import TrackFeatures
+    from data_pipelines.songs.spectrograms import TrackFeatures
 
     songs = [np.tile(100 * i + np.arange(n) + 1, (2, 1)).T.astype(np.float32) for i, n in enumerate(SONG_FRAMES)]
     return SongSpectrograms([TrackFeatures(f"song {i}", mix_MF, -mix_MF) for i, mix_MF in enumerate(songs)], SEQUENCES)
@@ -74,7 +74,7 @@ def source():
 @pytest.fixture(scope="module")
 def training_batches():
     pytest.importorskip("tensorflow")
-    from data_pipelines.pipeline import training_batches
+    from data_pipelines.batches.pipeline import training_batches
 
     return training_batches
 
@@ -138,7 +138,7 @@ class Counting:
     song_frames, silent, filled = SONG_FRAMES, None, 0
 
     def silence(self, size):
-        from madsep_jax.train import Batch
+        from madsep_jax.train.batch import Batch
 
         return Batch(np.zeros((size, 1, 1), np.float32), np.zeros((size, 1, 1), np.float32))
 
@@ -150,7 +150,7 @@ class Counting:
 def test_batches_go_to_the_device_in_order_and_ahead():
     import jax
 
-    from data_pipelines.to_device import prefetch_to_device
+    from data_pipelines.batches.to_device import prefetch_to_device
 
     taken = []
 

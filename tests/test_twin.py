@@ -23,10 +23,12 @@ from madsep_jax import (
     separation,
 )
 from madsep_jax.interop import from_torch, to_torch
-from madsep_jax.losses import loss_parts
-from madsep_jax.models.shapes import parameter_counts
-from madsep_jax.models.twin import without_training_parts
-from madsep_jax.train import Batch, TrainState, init_state, make_optimizer, make_train_step
+from madsep_jax.models.variables import parameter_counts, without_training_parts
+from madsep_jax.train.batch import Batch
+from madsep_jax.train.losses import loss_parts
+from madsep_jax.train.optimizer import make_optimizer
+from madsep_jax.train.state import TrainState
+from madsep_jax.train.step import init_state, make_train_step
 
 TOLERANCE = 1e-6
 LOSSES = {

@@ -12,20 +12,19 @@ for package in ("cyclopts", "tabulate", "tensorboardX", "matplotlib", "tensorflo
 if importlib.util.find_spec("museval") is None:  # importing it would need ffmpeg
     pytest.skip("museval is not installed", allow_module_level=True)
 
-import numpy as np  # noqa: E402
-from small_ablation import error_line  # noqa: E402
-from tiny_songs import make_songs  # noqa: E402
+import numpy as np
+from small_ablation import error_line
+from tiny_songs import make_songs
 
-from data_pipelines.features import load_features  # noqa: E402
-from data_pipelines.held_out import held_out_batches  # noqa: E402
-from data_pipelines.layouts import find_tracks  # noqa: E402
-from data_pipelines.sources import SongSpectrograms  # noqa: E402
-from experiments import ablation  # noqa: E402
-from experiments.score_row import checkpoint_estimator  # noqa: E402
-from experiments.scoring.score_song import score_song  # noqa: E402
-from experiments.songs import load_songs  # noqa: E402
-from madsep_jax.checkpoint import load_config, load_model  # noqa: E402
-from madsep_jax.validation_loss import validation_loss  # noqa: E402
+from data_pipelines.batches.sources import SongSpectrograms, held_out_batches
+from data_pipelines.songs.layouts import find_tracks
+from data_pipelines.songs.spectrograms import load_features
+from experiments import ablation
+from experiments.data.songs import load_songs
+from experiments.scoring.estimators import checkpoint_estimator
+from experiments.scoring.score_song import score_song
+from madsep_jax.checkpoint.folder import load_config, load_model
+from madsep_jax.train.validation_loss import validation_loss
 
 SMALL = ["--set", "signal.sample_rate=8000", "signal.window_length=257", "signal.hop_length=48"]
 SMALL += ["signal.fft_length=512", "--systems", "skip-filtering", "--epochs", "2", "--batch", "2", "--processes", "1"]

@@ -9,16 +9,16 @@ import pytest
 from tame_state import tame_state
 from tiny import DWS, GRU, SEQUENCES, SIGNAL, magnitudes
 
-from data_pipelines.features import TrackFeatures
-from data_pipelines.held_out import held_out_batches
-from data_pipelines.sources import SongSpectrograms
-from madsep_jax import validation_loss as module
-from madsep_jax.config import AutoencoderConfig, DilatedConfig, SequenceConfig
-from madsep_jax.config_io import override
-from madsep_jax.framing import cut_sequences
+from data_pipelines.batches.sources import SongSpectrograms, held_out_batches
+from data_pipelines.songs.spectrograms import TrackFeatures
+from madsep_jax.config.io import override
+from madsep_jax.config.maskers import AutoencoderConfig, DilatedConfig
+from madsep_jax.config.signal import SequenceConfig
 from madsep_jax.models import build_model
-from madsep_jax.train import init_state
-from madsep_jax.validation_loss import validation_loss
+from madsep_jax.signal.framing import cut_sequences
+from madsep_jax.train import validation_loss as module
+from madsep_jax.train.step import init_state
+from madsep_jax.train.validation_loss import validation_loss
 
 SONG_FRAMES = (13, 4, 9)  # 4 + 1 + 3 sequences of 4 frames: with batches of 3, the last has two
 SYSTEMS = {

@@ -8,12 +8,13 @@ import pytest
 from tame_state import tame_state
 from tiny import DWS, GRU, magnitudes
 
-from madsep_jax.config import ParallelConfig
-from madsep_jax.config_io import override
-from madsep_jax.fitting import NonFiniteLossError, fit_seeds
+from madsep_jax.config.io import override
+from madsep_jax.config.parallel import ParallelConfig
 from madsep_jax.parallel.layout import compile_layout, make_layout
 from madsep_jax.parallel.program import Program, group_steps, stack_batches, stack_states, state_of_seed
-from madsep_jax.train import Batch, init_state
+from madsep_jax.train.batch import Batch
+from madsep_jax.train.running import NonFiniteLossError, fit_seeds
+from madsep_jax.train.step import init_state
 
 SEEDS, STEPS = 3, 4
 SYSTEMS = {

@@ -11,18 +11,19 @@ import pytest
 for package in ("cyclopts", "tensorboardX", "tensorflow", "soundfile"):
     pytest.importorskip(package)
 
-from logged import without_measured  # noqa: E402
-from tiny import GRU, SEQUENCES, SIGNAL, magnitudes  # noqa: E402
+from logged import without_measured
+from tiny import GRU, SEQUENCES, SIGNAL, magnitudes
 
-from data_pipelines.features import TrackFeatures  # noqa: E402
-from data_pipelines.sources import SongSpectrograms  # noqa: E402
-from experiments import train_row  # noqa: E402
-from experiments.stop_signals import Stopped  # noqa: E402
-from experiments.train_log import read_log  # noqa: E402
-from experiments.watching import Watching  # noqa: E402
-from madsep_jax.checkpoint import load_model  # noqa: E402
-from madsep_jax.config import AutoencoderConfig, ParallelConfig  # noqa: E402
-from madsep_jax.config_io import override  # noqa: E402
+from data_pipelines.batches.sources import SongSpectrograms
+from data_pipelines.songs.spectrograms import TrackFeatures
+from experiments.cli.signals import Stopped
+from experiments.training import loop as train_row
+from experiments.training.log import read_log
+from experiments.training.loop import Watching
+from madsep_jax.checkpoint.folder import load_model
+from madsep_jax.config.io import override
+from madsep_jax.config.maskers import AutoencoderConfig
+from madsep_jax.config.parallel import ParallelConfig
 
 PARTS = ["masker", "denoiser", "masker_diagonal_l1", "denoiser_l2"]
 EPOCH, EPOCHS = 5, 4

@@ -12,16 +12,16 @@ import pytest
 for package in ("cyclopts", "tensorboardX", "tensorflow", "soundfile"):
     pytest.importorskip(package)
 
-from hypothesis import given  # noqa: E402
-from hypothesis import strategies as st  # noqa: E402
+from hypothesis import given
+from hypothesis import strategies as st
 
-from data_pipelines.waiting import TimedBatches  # noqa: E402
-from experiments import call_meter, train_row  # noqa: E402
-from experiments.call_meter import CallMeter, memory_in_use  # noqa: E402
-from experiments.calls import call_sizes  # noqa: E402
-from experiments.process_memory import process_memory  # noqa: E402
-from experiments.train_log import TrainLog, read_log  # noqa: E402
-from madsep_jax.parallel.program import group_steps  # noqa: E402
+from data_pipelines.batches.to_device import TimedBatches
+from experiments.training import log as call_meter
+from experiments.training import loop as train_row
+from experiments.training.log import CallMeter, TrainLog, memory_in_use, read_log
+from experiments.training.loop import call_sizes
+from madsep_jax.host.memory import process_memory
+from madsep_jax.parallel.program import group_steps
 
 
 @given(

@@ -9,9 +9,16 @@ from hypothesis import strategies as st
 from tiny import SIGNAL, assert_close
 
 from madsep_jax import SequenceConfig
-from madsep_jax.framing import cut_sequence, first_frame, sequence_count
-from madsep_jax.stft import frame_count, stft
-from madsep_jax.waveforms import WaveformBatch, magnitudes_of, song_frames, window_samples, window_start
+from madsep_jax.signal.framing import (
+    cut_sequence,
+    first_frame,
+    sequence_count,
+    song_frames,
+    window_samples,
+    window_start,
+)
+from madsep_jax.signal.stft import frame_count, stft
+from madsep_jax.train.batch import WaveformBatch, magnitudes_of
 
 SHAPES = [SequenceConfig(frames=8, context=2), SequenceConfig(frames=7, context=0), SequenceConfig(frames=1, context=0)]
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import jax
 from tiny import GRU
 
-from madsep_jax.checkpoint import save_checkpoint
-from madsep_jax.train import init_state
+from madsep_jax.checkpoint.folder import save_checkpoint
+from madsep_jax.train.step import init_state
 
 
 def save_model(folder: Path, mask: float, noise: float) -> None:

@@ -7,7 +7,7 @@ import soundfile
 from tiny import SEQUENCES, SIGNAL
 
 from data_pipelines.prepared.settings import FeatureSettings
-from data_pipelines.tracks import STEMS
+from data_pipelines.songs.tracks import STEMS
 
 SPECTROGRAM = FeatureSettings(signal=SIGNAL, sequences=SEQUENCES)
 HALF = FeatureSettings(dtype="float16", signal=SIGNAL, sequences=SEQUENCES)

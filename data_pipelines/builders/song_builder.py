@@ -13,9 +13,9 @@ from data_pipelines.prepared.records import Example, TrackFacts, read_samples
 from data_pipelines.prepared.runners import Runner, run_here
 from data_pipelines.prepared.settings import FeatureSettings
 from data_pipelines.prepared.shard import ShardJob
+from data_pipelines.songs.tracks import Track
 from data_pipelines.tfds_cpu import tfds
-from data_pipelines.tracks import Track
-from madsep_jax.config_io import to_dict
+from madsep_jax.config.io import to_dict
 
 #: The format of the sets that are trained from: records can be read in any order.
 ARRAY_RECORD = tfds.core.FileFormat.ARRAY_RECORD

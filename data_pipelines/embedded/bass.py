@@ -4,10 +4,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from data_pipelines.embedded.curves import hertz
 from data_pipelines.embedded.score import Score
 from data_pipelines.embedded.streams import Draws
-from data_pipelines.embedded.tones import harmonic_tone, held, place
+from data_pipelines.embedded.tones import harmonic_tone, held, hertz, place
 
 #: A bar of bass: (first eighth, length in eighths, semitones above the root).
 PATTERNS = (

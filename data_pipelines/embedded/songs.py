@@ -1,21 +1,19 @@
 """The songs as tracks: draw the music, render the stems, set the levels."""
 
 import hashlib
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from data_pipelines.embedded.bass import render_bass
 from data_pipelines.embedded.chords import render_other
-from data_pipelines.embedded.config import EmbeddedConfig
-from data_pipelines.embedded.drums import draw_hits
-from data_pipelines.embedded.kit import draw_kit, render_drums
-from data_pipelines.embedded.melody import draw_melody
-from data_pipelines.embedded.score import Score, draw_score
-from data_pipelines.embedded.singing import draw_singer, sing
+from data_pipelines.embedded.drums import draw_hits, draw_kit, render_drums
+from data_pipelines.embedded.score import Score, draw_melody, draw_score
+from data_pipelines.embedded.singing import draw_singer, render_voice, sing
 from data_pipelines.embedded.streams import Draws
-from data_pipelines.embedded.vocals import render_voice
-from data_pipelines.tracks import STEMS, Split, TrackAudio
+from data_pipelines.songs.tracks import STEMS, Split, TrackAudio
+from madsep_jax.errors import InputError
 
 #: Raise this whenever any sample of any song changes; it is part of every fingerprint.
 SYNTHESIS_VERSION = 1
@@ -24,9 +22,35 @@ SYNTHESIS_VERSION = 1
 PEAK = 0.9
 
 
+@dataclass(frozen=True, kw_only=True)
+class EmbeddedConfig:
+    """Settings of the embedded corpus. Raises InputError for a value that cannot be used.
+
+    A song depends on `seed`, its split and its number; never on how many songs there are. `seconds` is the
+    length of each song; `sample_rate` (Hz) changes how the same music is rendered.
+    """
+
+    seed: int = 0
+    train_songs: int = 12
+    test_songs: int = 4
+    seconds: float = 12.0
+    sample_rate: int = 44100
+
+    def __post_init__(self):
+        _check_integer("seed", self.seed, 0, 2**63 - 1)
+        _check_integer("train_songs", self.train_songs, 0, 10_000)
+        _check_integer("test_songs", self.test_songs, 0, 10_000)
+        _check_integer("sample_rate", self.sample_rate, 8_000, 192_000)
+        if self.train_songs + self.test_songs == 0:
+            raise InputError("embedded corpus: train_songs and test_songs are both 0, expected at least one song")
+        number = isinstance(self.seconds, int | float) and not isinstance(self.seconds, bool)
+        if not number or not math.isfinite(self.seconds) or not 1 <= self.seconds <= 600:
+            raise InputError(f"embedded corpus: seconds is {self.seconds!r}, expected a number from 1 to 600")
+
+
 @dataclass(frozen=True)
 class EmbeddedTrack:
-    """One song of the embedded corpus; a `data_pipelines.tracks.Track`."""
+    """One song of the embedded corpus; a `data_pipelines.songs.tracks.Track`."""
 
     config: EmbeddedConfig
     split: Split
@@ -115,3 +139,16 @@ def _balance(
 def _at_level(stem_NC: np.ndarray, level_db: float) -> np.ndarray:
     """The stem scaled to a root mean square in dB."""
     return stem_NC * 10 ** (level_db / 20) / np.sqrt((stem_NC**2).mean())
+
+
+def _check_integer(field: str, value: object, low: int, high: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise InputError(f"embedded corpus: {field} is {value!r}, expected an integer from {low} to {high}")
+
+
+_TRAIN_SONGS = 32
+
+
+def corpus(sample_rate: int) -> list[EmbeddedTrack]:
+    """Return the songs at a rate in Hz, those to train on first."""
+    return embedded_tracks(EmbeddedConfig(sample_rate=sample_rate, train_songs=_TRAIN_SONGS))

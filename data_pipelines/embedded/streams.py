@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from data_pipelines.tracks import Split
+from data_pipelines.songs.tracks import Split
 
 Option = TypeVar("Option")
 

@@ -6,7 +6,8 @@ import numpy as np
 
 from data_pipelines.prepared.records import Example
 from data_pipelines.prepared.settings import FeatureSettings
-from data_pipelines.tfds_cpu import tf, tfds
+from data_pipelines.tensorflow_cpu import tf
+from data_pipelines.tfds_cpu import tfds
 
 
 def tfds_features(settings: FeatureSettings) -> "tfds.features.FeaturesDict":

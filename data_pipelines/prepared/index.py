@@ -8,14 +8,14 @@ from typing import Any, TypeVar
 
 from data_pipelines.prepared.records import TrackFacts
 from data_pipelines.prepared.settings import FeatureSettings
-from madsep_jax.audio import shown
-from madsep_jax.config_io import from_dict, to_dict
-from madsep_jax.errors import InputError
-from madsep_jax.files import read_json
+from madsep_jax.config.io import from_dict, to_dict
+from madsep_jax.errors import InputError, shown
+from madsep_jax.host.files import read_json
 
 Item = TypeVar("Item")
 
 FILE_NAME = "metadata.json"
+
 #: To be raised when records change.
 FORMAT = 1
 
@@ -51,7 +51,7 @@ def read_index(folder: Path) -> SetIndex:
     """
     path = folder / FILE_NAME
     if not path.is_file():
-        raise InputError(f"{shown(folder)}: found no {FILE_NAME}, expected a set by `python -m data_pipelines.prepare`")
+        raise InputError(f"{shown(folder)}: found no {FILE_NAME}, expected a set by `python -m experiments.prepare`")
     content = read_json(path)
     found = content.get("format") if isinstance(content, dict) else None
     if found != FORMAT:
@@ -74,7 +74,7 @@ def find_set(path: Path) -> Path:
     found = [info.parent for depth in ("*", "*/*", "*/*/*") for info in sorted(path.glob(f"{depth}/dataset_info.json"))]
     found = [folder for folder in found if ".unfinished" not in str(folder)]
     if not found:
-        raise InputError(f"{path}: found no prepared set, expected one by `python -m data_pipelines.prepare`")
+        raise InputError(f"{path}: found no prepared set, expected one by `python -m experiments.prepare`")
     if len(found) > 1:
         names = ", ".join(str(folder.relative_to(path)) for folder in found[:6])
         raise InputError(f"{path}: several prepared sets ({names}), expected one of them")

@@ -1,14 +1,14 @@
 """Magnitudes that are the same to the bit wherever they are computed.
 
 In float64 on the host, one transform at a time, rounded at the end: they depend neither on the number of cores nor on
-the device, as those of XLA do in the last bits. They equal `madsep_jax.spectrogram.mono_magnitudes` to float32's
+the device, as those of XLA do in the last bits. They equal `madsep_jax.signal.stft.mono_magnitudes` to float32's
 rounding.
 """
 
 import numpy as np
 
-from madsep_jax.config import SignalConfig
-from madsep_jax.stft import EDGE_HOPS, analysis_window, frame_count, full_frame_count
+from madsep_jax.config.signal import SignalConfig
+from madsep_jax.signal.stft import EDGE_HOPS, analysis_window, frame_count, full_frame_count
 
 _BLOCK_FRAMES = 512
 

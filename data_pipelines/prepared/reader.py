@@ -1,26 +1,25 @@
 """The training songs of a prepared set, read record by record in any order."""
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from data_pipelines.prepared.check import read_record
-from data_pipelines.prepared.decoder import example_decoder
 from data_pipelines.prepared.index import read_index
 from data_pipelines.prepared.records import Example
-from data_pipelines.prepared.shard import open_shard
+from data_pipelines.prepared.settings import FeatureSettings
+from data_pipelines.prepared.shard import open_shard, read_record
 from madsep_jax.errors import InputError
-from madsep_jax.train import Batch
-from madsep_jax.waveforms import WaveformBatch
+from madsep_jax.train.batch import Batch, WaveformBatch
 
 #: Shards held open at a time, below the system's usual limit of 1024 open files.
 _OPEN_SHARDS = 512
 
 
 class PreparedSongs:
-    """One split of a prepared set; a `data_pipelines.sources.Source`."""
+    """One split of a prepared set; a `data_pipelines.batches.sources.Source`."""
 
     def __init__(self, folder: Path, split: str = "train") -> None:
         """Open a set. Raises InputError where it is none, or has no such split."""
@@ -64,3 +63,24 @@ class PreparedSongs:
         example = self.example(song, number)
         for array, name in zip(batch, ("mixture", "voice", "frames"), strict=False):
             array[row] = example[name]
+
+
+def example_decoder(settings: FeatureSettings) -> Callable[[bytes], Example]:
+    """Return what reads a record, the inverse of `features.example_encoder`.
+
+    The arrays are views of the record's bytes, not to be written to.
+    """
+    from data_pipelines.tensorflow_cpu import tf
+
+    shapes = {"mixture": settings.mix_shape, "voice": settings.voice_shape}
+
+    def decode(record: bytes) -> Example:
+        fields = tf.train.Example.FromString(record).features.feature
+        arrays = {
+            name: np.frombuffer(fields[name].bytes_list.value[0], settings.dtype).reshape(shape)
+            for name, shape in shapes.items()
+        }
+        track, offset = fields["track"].bytes_list.value[0].decode(), fields["offset"].int64_list.value[0]
+        return {"track": track, "offset": offset, "frames": tuple(fields["frames"].int64_list.value), **arrays}
+
+    return decode

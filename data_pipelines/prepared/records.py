@@ -8,16 +8,16 @@ import numpy as np
 
 from data_pipelines.prepared.magnitudes import mono_magnitudes_of_pcm
 from data_pipelines.prepared.settings import FeatureSettings
-from data_pipelines.tracks import Track, TrackAudio
-from madsep_jax.audio import resample
-from madsep_jax.framing import cut_sequence, first_frame
-from madsep_jax.stft import frame_count
-from madsep_jax.waveforms import song_frames, window_start
+from data_pipelines.songs.tracks import Track, TrackAudio
+from madsep_jax.audio.rate import resample
+from madsep_jax.signal.framing import cut_sequence, first_frame, song_frames, window_start
+from madsep_jax.signal.stft import frame_count
 
 #: What a record holds, as a TFDS example: track, offset and frames, mixture and voice.
 Example = dict[str, Any]
 
 _FULL_SCALE = 2**15
+
 _SILENCE_DB = -60.0
 
 

@@ -5,18 +5,20 @@ from typing import Literal
 
 import numpy as np
 
-from madsep_jax.config import SequenceConfig, SignalConfig
-from madsep_jax.config_io import differences
-from madsep_jax.framing import sequence_count
-from madsep_jax.require import require
-from madsep_jax.stft import frame_count
-from madsep_jax.waveforms import window_samples
+from madsep_jax.config.io import differences
+from madsep_jax.config.signal import SequenceConfig, SignalConfig
+from madsep_jax.errors import require
+from madsep_jax.signal.framing import sequence_count, window_samples
+from madsep_jax.signal.stft import frame_count
 
 Features = Literal["spectrogram", "waveform"]
 
 _LARGEST_RECORD = 64 * 2**20
+
 _TEXT_BYTES = 300
+
 """About what a record takes beside its arrays: names of fields, the track's name, the offset."""
+
 _CHANNELS = 2
 
 _SHORT_NAMES = {

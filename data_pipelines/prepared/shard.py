@@ -1,23 +1,25 @@
-"""One shard of a prepared set: the records of one track in an ArrayRecord file."""
+"""One shard of a prepared set: the records of one track in an ArrayRecord file. Whether all shards are whole."""
 
 import contextlib
 import dataclasses
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from data_pipelines.prepared.index import SetIndex
 from data_pipelines.prepared.records import TrackFacts, read_samples
 from data_pipelines.prepared.settings import FeatureSettings
-from data_pipelines.tracks import Track
-from madsep_jax.audio import shown
-from madsep_jax.errors import InputError
-from madsep_jax.files import read_json, write_json
+from data_pipelines.songs.tracks import Track
+from madsep_jax.errors import InputError, shown
+from madsep_jax.host.files import read_json, write_json
 
 #: Records are found one by one, and are not compressed: noise-like bytes hardly shrink, and reading stays fast.
 _WRITER_OPTIONS = "group_size:1,uncompressed"
+
 _READER_OPTIONS = "readahead_buffer_size:0"
+
 _READER_BUFFER = 2**15
 
 
@@ -90,7 +92,7 @@ def open_shard(path: Path) -> Any:
 
 
 #: What helps where a shard is missing or damaged.
-ANEW = "`python -m data_pipelines.prepare`, run again, writes it anew"
+ANEW = "`python -m experiments.prepare`, run again, writes it anew"
 
 
 def _write_records(path: Path, records: Iterable[bytes], count: int) -> None:
@@ -127,3 +129,34 @@ def _of_disk(path: Path, action: Any) -> Any:
 
 def _not_written(path: Path, reason: str) -> str:
     return f"{shown(path)}: cannot be written ({reason}); what is finished stays, the same command continues"
+
+
+def check_set(
+    folder: Path, index: SetIndex, split: str, every_record: bool, on_track: Callable[[TrackFacts], object]
+) -> None:
+    """Check the shards of a split: that each is there and has its records, and, if asked to, that each can be read.
+
+    Raises:
+        InputError: naming the first shard that is missing, cut short or damaged.
+    """
+    for path, facts in zip(index.shard_paths(folder, split), index.split(split), strict=True):
+        check_shard(path, facts, every_record)
+        on_track(facts)
+
+
+def check_shard(path: Path, facts: TrackFacts, every_record: bool) -> None:
+    """Check one shard. Raises InputError where it is not as it was written."""
+    reader = open_shard(path)
+    found = reader.num_records()
+    if found != facts.records:
+        raise InputError(f"{shown(path)}: {found} records, expected {facts.records} of {shown(facts.name)}; {ANEW}")
+    for number in range(found if every_record else 0):
+        read_record(reader, path, number)
+
+
+def read_record(reader: object, path: Path, number: int) -> bytes:
+    """Return a record; ArrayRecord compares its checksum. Raises InputError where it is damaged."""
+    try:
+        return reader.read([number])[0]  # type: ignore[attr-defined]
+    except (RuntimeError, ValueError, IndexError):
+        raise InputError(f"{shown(path)}: record {number} is damaged, expected it as it was written; {ANEW}") from None

@@ -2,13 +2,12 @@
 
 from pathlib import Path
 
-from data_pipelines.names import safe_name
-from data_pipelines.tracks import Track
+from data_pipelines.songs.tracks import Track, safe_name
 from experiments.evaluation.options import EvaluateOptions
 from experiments.scoring import song_scores
 from experiments.scoring.song_scores import SongScores
 from madsep_jax.errors import InputError
-from madsep_jax.files import read_json, write_json
+from madsep_jax.host.files import read_json, write_json
 
 _IDENTITY = "evaluation.json"
 

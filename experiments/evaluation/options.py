@@ -6,12 +6,11 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from experiments.option_types import ManyOrNone, Whole
+from experiments.cli.options import ManyOrNone, Whole
 from experiments.scoring.protocols import EngineName, ProtocolName, protocol_of
-from madsep_jax.environment import cpu_cores
+from experiments.scoring.score_song import TargetSet
 from madsep_jax.errors import InputError
-
-TargetSet = Literal["voice", "stems"]
+from madsep_jax.host.environment import cpu_cores
 
 
 @Parameter(name="*")

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from experiments.cli.tables import markdown_table
 from experiments.scoring.aggregate import TargetAggregate, aggregate, song_score
 from experiments.scoring.comparison import Comparison
-from experiments.scoring.protocols import PROTOCOLS
+from experiments.scoring.protocols import METRICS, PROTOCOLS
 from experiments.scoring.song_scores import SongScores
-from experiments.scoring.window_scores import METRICS
-from experiments.text_table import markdown_table
-from madsep_jax.environment import describe_machine, environment
-from madsep_jax.files import write_json, write_text
+from madsep_jax.host.environment import describe_machine, environment
+from madsep_jax.host.files import write_json, write_text
 
 Cells = list[list[str]]
+
 #: The columns that are not numbers.
 WORDS = ("system", "target", "metric")
 

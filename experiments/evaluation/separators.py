@@ -1,4 +1,4 @@
-"""What gives the estimates of a song: files, or a trained separator."""
+"""What gives the estimates of a song: files as separators of all kinds leave them, or a trained separator."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -7,13 +7,13 @@ from typing import Protocol
 
 import numpy as np
 
-from data_pipelines.tracks import STEMS, Track, TrackAudio
-from experiments.evaluation.estimate_files import EstimateFolder
-from experiments.evaluation.options import EvaluateOptions, TargetSet
-from experiments.score_row import checkpoint_estimator
+from data_pipelines.songs.tracks import STEMS, Track, TrackAudio, safe_name
+from experiments.evaluation.options import EvaluateOptions
+from experiments.scoring.estimators import checkpoint_estimator
 from experiments.scoring.song_scores import TARGETS
-from experiments.separate_command import find_checkpoint
-from madsep_jax.errors import InputError
+from madsep_jax.audio.files import probe_audio, read_audio
+from madsep_jax.checkpoint.folder import find_checkpoint
+from madsep_jax.errors import InputError, shown
 
 
 class Separator(Protocol):
@@ -56,14 +56,6 @@ class CheckpointSeparator:
         return dict(zip(TARGETS, self._estimate(audio), strict=True))
 
 
-def references_of(audio: TrackAudio, targets: TargetSet) -> dict[str, np.ndarray]:
-    """Return the true sources of a song (N, C), in float64, by target."""
-    if targets == "stems":
-        return {stem: audio.stems_NC[stem].astype(np.float64) for stem in STEMS}
-    voice_NC = audio.voice_NC.astype(np.float64)
-    return {"vocals": voice_NC, "accompaniment": audio.mixture_NC - voice_NC}
-
-
 def find_separators(options: EvaluateOptions, say: Callable[[str], None]) -> dict[str, Separator]:
     """Return the systems by their names.
 
@@ -96,3 +88,117 @@ def _add(found: dict[str, Separator], name: str, separator: Separator) -> None:
     if name in found:
         raise InputError(f"system {name!r}: found twice, expected names that differ (NAME=FOLDER)")
     found[name] = separator
+
+
+_SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".m4a")
+
+#: Folders within the given one that may hold the songs.
+_INNER = (".", "test", "Test", "train", "Dev")
+
+_ACCOMPANIMENT = ("accompaniment", "no_vocals")
+
+_REST = ("drums", "bass", "other")
+
+Say = Callable[[str], None]
+
+
+class EstimateFolder:
+    """The files of one system."""
+
+    def __init__(self, folder: Path, targets: Sequence[str], on_length: Say = lambda line: None) -> None:
+        """Look at nothing yet but whether the folder is there; `on_length` is told of files of another length."""
+        if not folder.is_dir():
+            raise InputError(f"{shown(folder)}: no such folder, expected one of separated songs")
+        self.folder, self.targets, self._on_length = folder, tuple(targets), on_length
+
+    def files(self, track: Track) -> dict[str, list[Path]]:
+        """Return the files whose sum is each target; none for what is mixture - vocals.
+
+        Raises:
+            InputError: the song, or a target of it, is not there.
+        """
+        folder = self._song_folder(track)
+        found: dict[str, list[Path]] = {}
+        for target in self.targets:
+            path = _sound_file(folder, target)
+            if path:
+                found[target] = [path]
+            elif target == "accompaniment":
+                found[target] = _accompaniment(folder)
+            else:
+                inside = ", ".join(sorted(path.name for path in folder.iterdir())[:6]) or "nothing"
+                raise InputError(
+                    f"{shown(folder)}: found {inside}, expected {target}{_SUFFIXES[0]} (or {', '.join(_SUFFIXES[1:])})"
+                )
+        return found
+
+    def check(self, track: Track) -> None:
+        """Look at the headers of a song's files.
+
+        Raises:
+            InputError: a file is missing, is no audio, or is of another rate than the song.
+        """
+        for paths in self.files(track).values():
+            for path in paths:
+                _require_rate(path, probe_audio(path).sample_rate, track.sample_rate)
+
+    def fingerprint(self, track: Track) -> str:
+        """Return a text that changes when a file of the song does."""
+        digest = hashlib.sha256()
+        for target, paths in self.files(track).items():
+            for path in paths:
+                found = path.stat()
+                digest.update(f"{target}\0{path}\0{found.st_size}\0{found.st_mtime_ns}\0".encode())
+        return digest.hexdigest()[:16]
+
+    def read(self, track: Track, audio: TrackAudio) -> dict[str, np.ndarray]:
+        """Return the estimates (N, C) by target.
+
+        Files that are shorter than the song end in silence, longer ones are cut, as museval does.
+
+        Raises:
+            InputError: a file cannot be read, or is of another rate or number of channels than the song.
+        """
+        found = {target: [self._read(path, audio) for path in paths] for target, paths in self.files(track).items()}
+        estimates = {target: np.sum(parts, axis=0) for target, parts in found.items() if parts}
+        if "accompaniment" in found and "accompaniment" not in estimates:
+            estimates["accompaniment"] = np.float64(audio.mixture_NC) - estimates["vocals"]
+        return {target: estimates[target] for target in self.targets}
+
+    def _song_folder(self, track: Track) -> Path:
+        names = dict.fromkeys((track.name, safe_name(track.name)))
+        for path in (self.folder / inner / name for inner in _INNER for name in names):
+            if path.is_dir():
+                return path
+        raise InputError(f"{shown(self.folder / track.name)}: no such folder, expected the separated song")
+
+    def _read(self, path: Path, audio: TrackAudio) -> np.ndarray:
+        found = read_audio(path)
+        samples, channels = audio.mixture_NC.shape
+        _require_rate(path, found.sample_rate, audio.sample_rate)
+        if found.samples_NC.shape[1] != channels:
+            raise InputError(
+                f"{shown(path)}: found {found.samples_NC.shape[1]} channels, expected {channels}, the song's"
+            )
+        more = len(found.samples_NC) - samples
+        if more:
+            what = "longer than the song: cut" if more > 0 else "shorter than the song: silence added"
+            self._on_length(f"{shown(path)}: {abs(more)} samples {what}")
+        return np.pad(found.samples_NC[:samples].astype(np.float64), ((0, max(-more, 0)), (0, 0)))
+
+
+def _require_rate(path: Path, found: int, expected: int) -> None:
+    if found != expected:
+        raise InputError(f"{shown(path)}: found {found} Hz, expected {expected} Hz, the song's")
+
+
+def _accompaniment(folder: Path) -> list[Path]:
+    for name in _ACCOMPANIMENT:
+        if path := _sound_file(folder, name):
+            return [path]
+    rest = [path for name in _REST if (path := _sound_file(folder, name))]
+    return rest if len(rest) == len(_REST) else []
+
+
+def _sound_file(folder: Path, name: str) -> Path | None:
+    return next((path for suffix in _SUFFIXES if (path := folder / f"{name}{suffix}").exists()), None)

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from experiments.scoring.aggregate import song_score
-from experiments.scoring.bootstrap import interval_of
+from experiments.scoring.aggregate import interval_of, song_score
 from experiments.scoring.song_scores import SongScores
 
 

@@ -3,12 +3,12 @@
 import jax
 import numpy as np
 
-from experiments.scoring.protocols import Protocol
-from experiments.scoring.window_scores import WindowScores
+from experiments.scoring.protocols import Protocol, WindowScores
 from madsep_jax import bss_eval
-from madsep_jax.float64 import double_precision
+from madsep_jax.ops.precision import double_precision
 
 _FILTER_TAPS = 512
+
 _WHOLE_SONG = {"usdr": jax.jit(bss_eval.sdr), "si-sdr": jax.jit(bss_eval.si_sdr)}
 
 

@@ -5,14 +5,13 @@ need NumPy and SciPy alone, so their module is loaded by its file and the packag
 """
 
 import functools
-import importlib.metadata
 import importlib.util
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 
-from experiments.scoring.window_scores import METRICS, WindowScores
+from experiments.scoring.protocols import METRICS, WindowScores
 from madsep_jax.errors import InputError
 
 _FILTER_TAPS = 512

@@ -1,11 +1,14 @@
-"""The protocols by which scores are read: what is computed, and how it becomes one number."""
+"""The protocols by which scores are read: what is computed of each window, and how it becomes one number."""
 
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from madsep_jax.errors import InputError
 
 ProtocolName = Literal["sisec18", "paper", "usdr", "si-sdr"]
+
 EngineName = Literal["jax", "museval"]
 
 #: How windows become one number: median over a song's windows, then over songs; median over all windows of all songs;
@@ -60,6 +63,7 @@ _ALL = (
         ("jax",),
     ),
 )
+
 PROTOCOLS: dict[str, Protocol] = {protocol.name: protocol for protocol in _ALL}
 
 
@@ -71,3 +75,22 @@ def protocol_of(name: str, engine: str) -> Protocol:
     if engine not in protocol.engines:
         raise InputError(f"engine {engine!r}: found with protocol {name}, expected {' or '.join(protocol.engines)}")
     return protocol
+
+
+#: The metrics of BSSEval v4, in the order in which museval returns them.
+METRICS = ("SDR", "ISR", "SIR", "SAR")
+
+
+@dataclass(frozen=True, eq=False)
+class WindowScores:
+    """Scores in dB of S sources in W windows: float64 (S, W). NaN: no score. +inf: nothing was wrong."""
+
+    sdr_SW: np.ndarray
+    isr_SW: np.ndarray
+    sir_SW: np.ndarray
+    sar_SW: np.ndarray
+
+    def of_source(self, source: int) -> dict[str, np.ndarray]:
+        """Return one source's scores in dB by the name of the metric, each (W,)."""
+        scores = (self.sdr_SW, self.isr_SW, self.sir_SW, self.sar_SW)
+        return {metric: score_SW[source] for metric, score_SW in zip(METRICS, scores, strict=True)}

@@ -1,14 +1,15 @@
 """Score the separated sources of one song."""
 
 from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 
+from data_pipelines.songs.tracks import STEMS, TrackAudio
 from experiments.scoring import jax_engine
 from experiments.scoring.museval_engine import bss_eval_v4, museval_version
-from experiments.scoring.protocols import EngineName, Protocol, ProtocolName, protocol_of
+from experiments.scoring.protocols import EngineName, Protocol, ProtocolName, WindowScores, protocol_of
 from experiments.scoring.song_scores import SongScores
-from experiments.scoring.window_scores import WindowScores
 
 
 def score_song(
@@ -140,3 +141,14 @@ def _like(mixture_NC: np.ndarray, name: str, array_NC: np.ndarray) -> np.ndarray
             "(samples, channels)"
         )
     return array_NC
+
+
+TargetSet = Literal["voice", "stems"]
+
+
+def references_of(audio: TrackAudio, targets: TargetSet) -> dict[str, np.ndarray]:
+    """Return the true sources of a song (N, C), in float64, by target."""
+    if targets == "stems":
+        return {stem: audio.stems_NC[stem].astype(np.float64) for stem in STEMS}
+    voice_NC = audio.voice_NC.astype(np.float64)
+    return {"vocals": voice_NC, "accompaniment": audio.mixture_NC - voice_NC}

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from experiments.scoring.protocols import PROTOCOLS
-from experiments.scoring.window_scores import METRICS
+from experiments.scoring.protocols import METRICS, PROTOCOLS
 from madsep_jax.errors import InputError
-from madsep_jax.files import read_json, write_text
+from madsep_jax.host.files import read_json, write_text
 
 #: The two sources of a singing-voice separation, named as in MUSDB18 and museval.
 TARGETS = ("vocals", "accompaniment")
+
 #: The sources that may be scored together.
 TARGET_SETS = (TARGETS, ("vocals", "drums", "bass", "other"))
 

@@ -6,12 +6,12 @@ from collections.abc import Callable
 import numpy as np
 
 from madsep_jax.bss_eval.ratios import Ratios
-from madsep_jax.bss_eval.segments import score_segments
 from madsep_jax.bss_eval.song import Song
-from madsep_jax.bss_eval.v4 import score_windows
+from madsep_jax.bss_eval.v4 import score_segments, score_windows
 from madsep_jax.bss_eval.windows import Windows
 
 Scores = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+
 ScoresAndOrder = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 

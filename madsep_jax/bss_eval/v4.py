@@ -1,4 +1,4 @@
-"""BSSEval v4: one set of distortion filters for a song, energies window by window."""
+"""BSSEval v4 (one set of distortion filters for a song) and v3 (images; filters of each segment's own)."""
 
 import functools
 from collections.abc import Sequence
@@ -8,14 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from madsep_jax.bss_eval.correlations import correlate
-from madsep_jax.bss_eval.energies import Energies, window_energies
+from madsep_jax.bss_eval.energies import Energies, fft_length, window_energies
 from madsep_jax.bss_eval.filters import Filters, solve_filters
 from madsep_jax.bss_eval.ratios import Ratios, ratios_of
 from madsep_jax.bss_eval.song import Song, cut
 from madsep_jax.bss_eval.song_energies import song_energies
-from madsep_jax.bss_eval.spectra import fft_length
 from madsep_jax.bss_eval.windows import Windows
-from madsep_jax.float64 import double_precision
+from madsep_jax.ops.precision import double_precision
 
 #: Windows that are cut, and handed over, at a time; fewer where the songs have fewer.
 _WINDOWS = 4
@@ -114,3 +113,27 @@ def _energies(x_BWAN: jax.Array, onto_all_BESKCF: jax.Array, onto_own_BESCCF: ja
 
     energies = jax.vmap(of_song)(x_BWAN, onto_all_BESKCF, onto_own_BESCCF)
     return Energies(*(jnp.moveaxis(energy_BWES, 1, -1) for energy_BWES in energies))
+
+
+def score_segments(song: Song, windows: Windows, taps: int) -> Ratios:
+    """Score the estimates of a song by BSSEval images, each segment as if it were a song, without permutation.
+
+    Args:
+        song: its references and estimates.
+        windows: the segments.
+        taps: of the distortion filters.
+
+    Returns:
+        SDR, ISR, SIR and SAR in dB, (E, S, W). A segment in which a reference, or a source of an estimate, is silent is
+        NaN for all sources of that estimate.
+
+    Source: E. Vincent, S. Araki, P. Bofill, The 2008 Signal Separation Evaluation Campaign, ICA 2009 (BSS Eval 3.0).
+    """
+    segments = []
+    for start in windows.starts():
+        span = slice(start, start + windows.length)
+        part = Song(song.reference_SNC[:, span], song.estimate_ESNC[:, :, span])
+        # a whole song may have any length, segments all have the same
+        length = windows.length if windows.count > 1 else np.inf
+        segments.append(score_windows([part], window=length, hop=length, taps=taps)[0])
+    return jax.tree.map(lambda *ratio_ESW: np.concatenate(ratio_ESW, axis=-1), *segments)

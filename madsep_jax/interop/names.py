@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from madsep_jax.config import DwsMaskerConfig, GruMaskerConfig, ModelConfig
+from madsep_jax.config.maskers import DwsMaskerConfig, GruMaskerConfig
+from madsep_jax.config.run import ModelConfig
 from madsep_jax.errors import InputError
 
 

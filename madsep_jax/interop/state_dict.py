@@ -7,15 +7,20 @@ from typing import Any
 import numpy as np
 from flax import traverse_util
 
-from madsep_jax.config import DwsMaskerConfig, GruMaskerConfig, MaskerConfig, ModelConfig
+from madsep_jax.config.maskers import DwsMaskerConfig, GruMaskerConfig, MaskerConfig
+from madsep_jax.config.run import ModelConfig
 from madsep_jax.errors import InputError
 from madsep_jax.interop.names import Parameter, parameters
 
 _GRU_KERNEL = "masker.rnn_enc.gru_enc.weight_ih_l0"
+
 _DWS_KERNEL = "masker.cnn_enc.layer_1.0.depth_wise_conv.weight"
+
 _MASK_LAYER = "masker.fnn.linear_layer.weight"
+
 #: In front of the names of a TwinNet's MaD part.
 _TWINNET = "mad."
+
 _COUNTER = "num_batches_tracked"
 
 
@@ -132,7 +137,7 @@ def _check_axes(arrays: Mapping[str, tuple[np.ndarray | None, int]]) -> None:
 
 def _published_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     """Shape of every published array, from the shapes that the model itself initialises."""
-    from madsep_jax.models.shapes import variable_shapes
+    from madsep_jax.models.variables import variable_shapes
 
     flat = traverse_util.flatten_dict(variable_shapes(config))
     shapes = {}

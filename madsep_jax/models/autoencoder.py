@@ -7,10 +7,10 @@ Separation, 2020 (arXiv:1904.06157).
 import jax
 from flax import linen as nn
 
-from madsep_jax.config import AutoencoderConfig
-from madsep_jax.framing import middle_frames
+from madsep_jax.config.maskers import AutoencoderConfig
 from madsep_jax.models.denoiser import dense
 from madsep_jax.models.mad import Separation
+from madsep_jax.signal.framing import middle_frames
 
 
 class Autoencoder(nn.Module):

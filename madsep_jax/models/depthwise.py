@@ -1,6 +1,6 @@
 """The depthwise-separable block (eq. 12 to 15 of the DWS paper), and several equal ones in a row.
 
-Arrays are (batch, time, frequency, channels). `madsep_jax.ops.dws_block` says what a block computes.
+Arrays are (batch, time, frequency, channels). `madsep_jax.ops.dws.block` says what a block computes.
 """
 
 import math
@@ -10,11 +10,10 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from madsep_jax.config import ComputeConfig
-from madsep_jax.ops.dws_block import BlockMoments, BlockParameters
-from madsep_jax.ops.dws_form import evaluate_block, evaluate_blocks, train_block, train_blocks
-from madsep_jax.ops.lazy_array import LazyArray
-from madsep_jax.ops.normalised import Normalised
+from madsep_jax.config.run import ComputeConfig
+from madsep_jax.ops.dws.block import BlockMoments, BlockParameters
+from madsep_jax.ops.dws.form import evaluate_block, evaluate_blocks, train_block, train_blocks
+from madsep_jax.ops.dws.lazy import LazyArray, Normalised
 from madsep_jax.ops.shared_batch import own_part, shares
 
 #: How far BatchNorm's running statistics move towards those of a batch.

@@ -14,11 +14,12 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from madsep_jax.config import DilatedConfig
+from madsep_jax.config.maskers import DilatedConfig
+from madsep_jax.config.run import Operations
 from madsep_jax.models.dilated_gru import DilatedGru
-from madsep_jax.ops.choice import Operations
 
 LEAKY_SLOPE = 1e-2
+
 #: Length of a kernel that keeps the mean square of its input through a LeakyReLU (He et al. 2015).
 _RELU_GAIN = math.sqrt(2 / (1 + LEAKY_SLOPE**2))
 

@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from madsep_jax.config.run import Operations
 from madsep_jax.models.gru import Gru
-from madsep_jax.ops.choice import Operations
 
 
 class DilatedGru(nn.Module):

@@ -7,7 +7,7 @@ with the other systems is one of the networks alone:
   1 (as a softmax would): magnitudes do not add up where phases differ, and a voice may exceed the mixture.
 - The network reads magnitudes as they are, context frames included, as the other maskers do.
 - What is separated is the voice; the accompaniment is the rest of the mixture, so that both add up. The estimate of
-  the accompaniment serves the training (`madsep_jax.losses`).
+  the accompaniment serves the training (`madsep_jax.train.losses`).
 
 [1] Liu, Yang: Dilated Convolution with Dilated GRU for Music Source Separation, 2019 (abstract).
 """
@@ -16,12 +16,12 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from madsep_jax.config import DilatedConfig
-from madsep_jax.framing import middle_frames
+from madsep_jax.config.maskers import DilatedConfig
+from madsep_jax.config.run import Operations
 from madsep_jax.models.denoiser import dense
 from madsep_jax.models.dilated_block import DilatedStack
 from madsep_jax.models.mad import Separation
-from madsep_jax.ops.choice import Operations
+from madsep_jax.signal.framing import middle_frames
 
 
 class DilatedMasker(nn.Module):

@@ -6,15 +6,15 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from madsep_jax.config import ComputeConfig, DwsMaskerConfig
-from madsep_jax.framing import middle_frames
+from madsep_jax.config.maskers import DwsMaskerConfig
+from madsep_jax.config.run import ComputeConfig
 from madsep_jax.models.denoiser import dense
 from madsep_jax.models.depthwise import DwsBlock, DwsBlocks, torch_dense, uniform_by_fan_in
-from madsep_jax.ops.lazy_array import as_array
-from madsep_jax.ops.normalised import Normalised
-from madsep_jax.ops.upsampling import Upsampled
+from madsep_jax.ops.dws.lazy import Normalised, Upsampled, as_array
+from madsep_jax.signal.framing import middle_frames
 
 _POOL = 5
+
 _REDUCED_CHANNELS = 8
 
 

@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from madsep_jax.ops.choice import Operations, runs_fast
-from madsep_jax.ops.fast_gru import fast_gru_scan
+from madsep_jax.config.run import Operations
+from madsep_jax.ops.choice import runs_fast
+from madsep_jax.ops.fast_gru import KERNEL_BY_ROWS, fast_gru_scan, row_gru_scan
 from madsep_jax.ops.gru import gru_scan
-from madsep_jax.ops.row_gru import KERNEL_BY_ROWS, row_gru_scan
 
 
 class Gru(nn.Module):

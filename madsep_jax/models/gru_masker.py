@@ -6,12 +6,12 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from madsep_jax.config import GruMaskerConfig
-from madsep_jax.framing import middle_frames
+from madsep_jax.config.maskers import GruMaskerConfig
+from madsep_jax.config.run import Operations
 from madsep_jax.models.denoiser import dense
 from madsep_jax.models.gru import Gru
 from madsep_jax.models.recurrent_inference import Refined, refine
-from madsep_jax.ops.choice import Operations
+from madsep_jax.signal.framing import middle_frames
 
 
 class GruMask(NamedTuple):

@@ -5,10 +5,10 @@ from typing import NamedTuple
 import jax
 from flax import linen as nn
 
-from madsep_jax.framing import middle_frames
 from madsep_jax.models.denoiser import dense
 from madsep_jax.models.gru_masker import GruMasker
 from madsep_jax.models.twin import Twin
+from madsep_jax.signal.framing import middle_frames
 
 
 class TwinOutput(NamedTuple):

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from madsep_jax.ops.precision import widened
 from madsep_jax.ops.shared_batch import average
-from madsep_jax.precision import widened
 
 
 class Refined(NamedTuple):

@@ -3,19 +3,15 @@
 Source: ref. 5 of the DWS paper, as released.
 """
 
-from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from madsep_jax.config.run import Operations
 from madsep_jax.models.denoiser import dense
 from madsep_jax.models.gru import Gru
-from madsep_jax.ops.choice import Operations
-
-#: Modules of a separator that only training uses.
-TRAINING_PARTS = ("twin", "affine")
 
 
 class TwinMask(NamedTuple):
@@ -41,11 +37,3 @@ class Twin(nn.Module):
         gru = Gru(encoded_BTH.shape[-1], reverse=True, **layer, name="decoder")
         state_BTH = jnp.flip(gru(jnp.flip(encoded_BTH, axes)), axes)
         return TwinMask(nn.relu(dense(bins, "mask_layer")(state_BTH)), state_BTH)
-
-
-def without_training_parts(variables: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a model's variables without those of the twin: all that evaluation needs."""
-    return {
-        collection: {part: tree for part, tree in parts.items() if part not in TRAINING_PARTS}
-        for collection, parts in variables.items()
-    }

@@ -4,7 +4,8 @@ from typing import Literal
 
 import jax
 
-Operations = Literal["auto", "plain", "fast"]
+from madsep_jax.config.run import Operations
+
 Operation = Literal["gru", "dws_block", "optimizer"]
 
 #: Operations that run in their fast form, by backend, because they beat the plain one there: train steps of MaD, MaD

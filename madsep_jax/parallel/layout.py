@@ -6,13 +6,14 @@ from typing import Any, Protocol
 import jax
 import numpy as np
 
-from madsep_jax.compiler_options import compiler_options
-from madsep_jax.config import ParallelConfig, RunConfig
+from madsep_jax.config.parallel import ParallelConfig
+from madsep_jax.config.run import RunConfig
+from madsep_jax.host.compiler import compiler_options
 from madsep_jax.parallel.devices import sharing_devices
 from madsep_jax.parallel.on_mesh import MeshLayout
 from madsep_jax.parallel.pmapped import PmapLayout
 from madsep_jax.parallel.program import Program
-from madsep_jax.train_state import TrainState
+from madsep_jax.train.state import TrainState
 
 
 class Layout(Protocol):

@@ -10,12 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from madsep_jax.config import RunConfig
+from madsep_jax.config.run import RunConfig
 from madsep_jax.ops.shared_batch import DATA_AXIS
-from madsep_jax.parallel.placing import place_local
+from madsep_jax.parallel.devices import place_local
 from madsep_jax.parallel.program import Program
-from madsep_jax.train import make_train_step
-from madsep_jax.train_state import TrainState
+from madsep_jax.train.state import TrainState
+from madsep_jax.train.step import make_train_step
 
 
 class PmapLayout:

@@ -1,0 +1,77 @@
+"""What a data set is here: a list of tracks, each a mixture and its stems, in a split."""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+#: "train" for the songs to learn from, "test" for those to score; a folder of stems may have others.
+Split = str
+
+#: The stems that every track has, in the order of DSD100 and MUSDB18.
+STEMS = ("vocals", "drums", "bass", "other")
+
+
+@dataclass(frozen=True)
+class TrackAudio:
+    """The samples of one track: float32 arrays (samples N, channels C) in ±1, all of one shape."""
+
+    sample_rate: int
+    mixture_NC: np.ndarray
+    stems_NC: dict[str, np.ndarray]
+
+    @property
+    def voice_NC(self) -> np.ndarray:
+        """The target of the separation."""
+        return self.stems_NC["vocals"]
+
+
+class Track(Protocol):
+    """One song. Cheap to hold: its audio is read or made by `read`."""
+
+    @property
+    def name(self) -> str:
+        """Unique within the data set."""
+
+    @property
+    def split(self) -> Split:
+        """Which songs train, which are scored."""
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz."""
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds, known without reading the samples."""
+
+    def fingerprint(self) -> str:
+        """A short text that changes whenever the audio does; part of cache keys."""
+
+    def read(self) -> TrackAudio:
+        """Return the samples. Raises InputError where a file cannot be used."""
+
+
+_MAX_BYTES = 150
+
+_HASH_DIGITS = 10
+
+_ENDS_LIKE_A_HASH = re.compile(rf"-[0-9a-f]{{{_HASH_DIGITS}}}\Z")
+
+
+def safe_name(name: str) -> str:
+    """Return a file name for a track's name: no separators, no leading dots, not empty, at most 150 bytes.
+
+    A name that is fit already stays as it is. Any other one has its unfit characters replaced and ends in a
+    short hash of the whole name, so that two names share a file name only where their hashes collide. (Names
+    that end like such a hash count as unfit too, so apply this once.)
+    """
+    fit = "".join("_" if c in '/\\:*?"<>|' or not c.isprintable() else c for c in name)
+    fit = fit.lstrip(". ").rstrip(". ")
+    fit = fit.encode()[:_MAX_BYTES].decode(errors="ignore")
+    if fit == name and fit and not _ENDS_LIKE_A_HASH.search(fit):
+        return fit
+    mark = "-" + hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:_HASH_DIGITS]
+    return fit.encode()[: _MAX_BYTES - len(mark)].decode(errors="ignore").rstrip(". ") + mark

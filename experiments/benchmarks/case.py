@@ -1,0 +1,141 @@
+"""One piece of work to be timed: a system, in training or not, at one size and precision."""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from madsep_jax.config.io import override
+from madsep_jax.config.presets import preset_config
+from madsep_jax.config.run import RunConfig
+from madsep_jax.config.systems import fields_of
+from madsep_jax.models.cost import flops, forward_gflop_per_second
+from madsep_jax.models.variables import parameter_counts
+from madsep_jax.train.batch import Batch, zero_batch
+from madsep_jax.train.step import init_state, make_train_step
+
+Mode = Literal["forward", "train"]
+
+Precision = Literal["float32", "tf32", "float64"]
+
+Form = Literal["auto", "plain", "fast"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One piece of work, which every form of it and every peer does in turn."""
+
+    system: str
+    mode: Mode
+    precision: Precision
+    config: RunConfig
+
+    @classmethod
+    def of(
+        cls,
+        system: str,
+        mode: Mode,
+        batch: int,
+        frames: int,
+        preset: str,
+        *,
+        precision: Precision = "float32",
+        seed: int = 0,
+    ) -> "Case":
+        """Return the case of a preset's system for `batch` sequences of `frames` frames, context included.
+
+        Raises:
+            InputError: on an unknown system or preset, or a size that cannot be.
+        """
+        size = {"training.batch_size": batch, "sequences.frames": frames, "training.seed": seed}
+        base = override(preset_config(preset), size)
+        return cls(system=system, mode=mode, precision=precision, config=override(base, fields_of(system, base)))
+
+    @property
+    def batch(self) -> int:
+        """Sequences at once."""
+        return self.config.training.batch_size
+
+    @property
+    def frames(self) -> int:
+        """S, of each sequence."""
+        return self.config.sequences.frames
+
+    @property
+    def audio_s(self) -> float:
+        """Seconds of audio that one step goes forward by: the T target frames of each sequence."""
+        return self.batch * self.config.sequences.target_frames / self.config.signal.frames_per_second
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of the arrays in memory."""
+        return np.dtype(np.float64 if self.precision == "float64" else np.float32)
+
+    @property
+    def title(self) -> str:
+        """For a person to read."""
+        return f"{self.system} {self.mode}, batch {self.batch}, {self.frames} frames, {self.precision}"
+
+    def with_form(self, form: Form) -> RunConfig:
+        """Return the config with the operations in one form."""
+        return override(self.config, {"compute.operations": form})
+
+    @functools.cached_property
+    def parameters(self) -> int:
+        """Parameters in use; in training those of MaD TwinNet's twin too."""
+        return sum(parameter_counts(self.config.model, train=self.mode == "train").values())
+
+    @functools.cached_property
+    def flops(self) -> float:
+        """Floating-point operations of one step in the plain form.
+
+        That is the work that the definition takes: what a fast form computes a second time to save memory is no work
+        done. A recurrent inference counts with all its iterations.
+        """
+        plain = self.with_form("plain")
+        if self.mode == "forward":
+            return forward_gflop_per_second(plain) * 1e9 * self.audio_s
+        import jax
+
+        state, batch = jax.eval_shape(lambda: (init_state(plain), zero_batch(plain)))
+        return flops(make_train_step(plain), state, batch)
+
+
+@functools.lru_cache(maxsize=1)
+def make_batch(config: RunConfig, dtype: np.dtype) -> Batch:
+    """Return seeded magnitudes with the spectral slope of music, and a voice that is a random part of them.
+
+    None is so small that a processor would handle it as a special case (a denormal number).
+    """
+    random = np.random.default_rng(config.training.seed)
+    sequences, bins = config.sequences, config.signal.bins
+    slope_F = 1 / (1 + 20 * np.arange(bins) / bins)
+    noise_BSF = random.gamma(0.5, 1.0, (config.training.batch_size, sequences.frames, bins))
+    mix_BSF = np.maximum(noise_BSF * slope_F, 1e-6)
+    middle_BTF = mix_BSF[:, sequences.context : sequences.frames - sequences.context]
+    voice_BTF = middle_BTF * random.uniform(0.01, 1.0, middle_BTF.shape)
+    return Batch(mix_BSF.astype(dtype), voice_BTF.astype(dtype))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """One way of doing a case's work, compiled and loaded, its data on the device."""
+
+    run: Callable[[], object]
+    """Do one step; returns when it is done."""
+    forward_output: Callable[[], np.ndarray] | None = None
+    """Return voice_BTF of the case's batch; in forward mode alone."""
+    compile_s: float | None = None
+    """From the function to the executable."""
+    memory: dict[str, int] = field(default_factory=dict)
+    """Bytes, by what they are for; `peak` is all that is in use at once."""
+    program_text: Callable[[], str] = str
+    """Return XLA's compiled program."""
+    accessed_bytes: float | None = None
+    """Memory traffic by XLA's count, in which the body of a loop counts once."""
+
+
+class UnequalOutputsError(Exception):
+    """Two sides of a comparison compute different things."""

@@ -1,0 +1,1 @@
+"""One report of a device: correctness, speed, compile times, profile."""

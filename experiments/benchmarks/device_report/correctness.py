@@ -1,0 +1,107 @@
+"""Whether a device computes what the CPU computes in double precision."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from experiments.benchmarks.case import Case, Form, make_batch
+from experiments.benchmarks.throughput.equality import largest_difference, small_case
+from experiments.benchmarks.throughput.ours import computing_in, initial_state
+from experiments.benchmarks.throughput.rounds import reason
+from madsep_jax.models import build_model
+from madsep_jax.train.step import make_train_step
+
+TOLERANCE = 1e-3
+
+#: Added to the biases of the layers whose ReLU ends in a mask or an estimate.
+_RAISED_BIAS = 5.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agreement:
+    """One system in one form. Differences are shares of the reference's largest value."""
+
+    system: str
+    form: str
+    voice: float | None = None
+    """Of the estimate, in inference."""
+    loss: float | None = None
+    """Of the first training step."""
+    gradient_norm: float | None = None
+    failure: str | None = None
+
+    @property
+    def agrees(self) -> bool:
+        """Whether all of it is within the tolerance."""
+        found = (self.voice, self.loss, self.gradient_norm)
+        return self.failure is None and all(value is not None and value <= TOLERANCE for value in found)
+
+    def row(self) -> dict[str, Any]:
+        """Return all of it as JSON values."""
+        return {**asdict(self), "agrees": self.agrees}
+
+
+@dataclass(frozen=True)
+class _Numbers:
+    voice_BTF: np.ndarray
+    loss: float
+    gradient_norm: float
+
+
+def check_system(case: Case, forms: Sequence[Form]) -> list[Agreement]:
+    """Compute the case's system on a small batch, without dropout: on the default device in float32, in each form, and
+    in float64 on the CPU in the plain form.
+
+    Where an estimate is near 0 the gradient of the Kullback-Leibler divergence multiplies rounding errors. The biases
+    of the last layers are therefore raised, so that what is compared is the arithmetic.
+    """
+    exact = Case(system=case.system, mode="train", precision="float64", config=small_case(case).config)
+    single = Case(system=case.system, mode="train", precision="float32", config=exact.config)
+    try:
+        reference = _numbers(exact, "plain", jax.local_devices(backend="cpu")[0])
+    except (RuntimeError, MemoryError) as error:
+        why = f"reference: {reason(error)}"
+        return [Agreement(system=case.system, form=form, failure=why) for form in forms]
+    return [_compare(single, form, reference) for form in forms]
+
+
+def check_systems(cases: Sequence[Case], forms: Sequence[Form], workers: int) -> list[Agreement]:
+    """Check several systems; their programs are compiled side by side."""
+    with ThreadPoolExecutor(workers) as pool:
+        return [row for rows in pool.map(lambda case: check_system(case, forms), cases) for row in rows]
+
+
+def _compare(case: Case, form: Form, reference: _Numbers) -> Agreement:
+    try:
+        found = _numbers(case, form, jax.devices()[0])
+    except (RuntimeError, MemoryError) as error:
+        return Agreement(system=case.system, form=form, failure=reason(error))
+    return Agreement(
+        system=case.system,
+        form=form,
+        voice=largest_difference(found.voice_BTF, reference.voice_BTF),
+        loss=largest_difference(found.loss, reference.loss),
+        gradient_norm=largest_difference(found.gradient_norm, reference.gradient_norm),
+    )
+
+
+def _numbers(case: Case, form: Form, device: jax.Device) -> _Numbers:
+    config = case.with_form(form)
+    with computing_in(case.precision):
+        state = initial_state(config, case.dtype)
+        state = state.replace(params=jax.tree_util.tree_map_with_path(_raise_bias, state.params))  # type: ignore[attr-defined]
+        state, batch = jax.device_put((state, make_batch(config, case.dtype)), device)
+        apply = jax.jit(build_model(config.model).apply, static_argnames="train")
+        voice_BTF = apply(state.variables, batch.mix_BSF, train=False).voice_BTF
+        _, metrics = jax.jit(make_train_step(config))(state, batch)
+        return _Numbers(np.asarray(voice_BTF), float(metrics["loss"]), float(metrics["gradient_norm"]))
+
+
+def _raise_bias(path: Sequence[Any], leaf: jax.Array) -> jax.Array:
+    *modules, name = (key.key for key in path)
+    last_layer = modules[-1] in ("mask_layer", "output") or modules[-2:] == ["denoiser", "decoder"]
+    return leaf + _RAISED_BIAS if name == "bias" and last_layer else leaf

@@ -1,0 +1,57 @@
+"""The options of `experiments.dispatch`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from experiments.benchmarks.case import Case
+from experiments.cli.options import Many, Whole
+from madsep_jax.config.presets import preset_config
+from madsep_jax.config.systems import expand
+from madsep_jax.errors import InputError
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class DispatchOptions:
+    """What to measure, and where to keep the results."""
+
+    systems: Annotated[tuple[str, ...], Many] = ("mad", "dws-3-16", "dae")
+    """Systems to train, by the names of `experiments.ablation`."""
+
+    preset: str = "quick"
+    """Size of the signal and recipe: quick (a quarter of the size), or paper."""
+
+    batch: Annotated[int, Whole] = 4
+    """Sequences in a batch of each seed."""
+
+    steps_per_call: Annotated[int, Whole] = 16
+    """Steps in one call, compared with 1."""
+
+    seeds: Annotated[int, Whole] = 5
+    """Seeds trained together, compared with 1."""
+
+    steps: Annotated[int, Whole] = 16
+    """Timed steps of each seed, way and round, in whole calls."""
+
+    rounds: Annotated[int, Whole] = 5
+    """How often each way is measured, in turns."""
+
+    out: Annotated[Path, Parameter(alias="-o")] = Path("runs") / "dispatch"
+    """Folder of dispatch.json and table.md."""
+
+    def __post_init__(self) -> None:
+        for name, least in {"batch": 1, "steps_per_call": 2, "seeds": 2, "steps": 1, "rounds": 1}.items():
+            if getattr(self, name) < least:
+                option = f"--{name.replace('_', '-')}"
+                raise InputError(f"{option}: found {getattr(self, name)}, expected at least {least}")
+        if not self.systems:
+            raise InputError("--systems: found nothing, expected at least one")
+
+    def cases(self) -> list[Case]:
+        """Return the systems at their size. Raises InputError on an unknown system or preset."""
+        frames = preset_config(self.preset).sequences.frames
+        systems = expand(self.systems, (), (), self.preset)
+        return [Case.of(system, "train", self.batch, frames, self.preset) for system in systems]

@@ -1,0 +1,77 @@
+"""What is scored (songs of a folder, and a made-up one of four minutes), by one engine or two."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from data_pipelines.songs.layouts import find_tracks
+from data_pipelines.songs.tracks import Track
+from experiments.scoring.protocols import EngineName, ProtocolName, WindowScores, protocol_of
+from experiments.scoring.score_song import references_of, score_arrays
+
+SAMPLE_RATE = 44100
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredSong:
+    """True voice and accompaniment, and estimates of them: float32 (2, N, C), as files hold them."""
+
+    name: str
+    reference_SNC: np.ndarray
+    estimate_SNC: np.ndarray
+    sample_rate: int
+
+    @property
+    def seconds(self) -> float:
+        """Length."""
+        return self.reference_SNC.shape[1] / self.sample_rate
+
+
+def made_up_song(seconds: float, seed: int = 0) -> ScoredSong:
+    """Return a stereo song of coloured noises, which are never silent, and estimates that leak into each other."""
+    random = np.random.default_rng(seed)
+    white_SNC = random.standard_normal((2, round(seconds * SAMPLE_RATE) + 1, 2), np.float32)
+    reference_SNC = 0.05 * (white_SNC[:, 1:] + 0.8 * white_SNC[:, :-1])
+    reference_SNC[..., 1] += 0.5 * reference_SNC[..., 0]
+    return _with_estimates(f"{seconds:g} s of noises", reference_SNC, SAMPLE_RATE, random)
+
+
+def song_of(track: Track, seed: int = 0) -> ScoredSong:
+    """Return a song of a data set, with estimates that leak into each other: speed does not depend on what they are."""
+    audio = track.read()
+    reference_SNC = np.stack(list(references_of(audio, "voice").values()))
+    return _with_estimates(track.name, reference_SNC, audio.sample_rate, np.random.default_rng(seed))
+
+
+def songs_of(folder: Path) -> list[ScoredSong]:
+    """Return all songs of a folder; none where the folder is not there."""
+    return [song_of(track) for track in find_tracks(folder)] if folder.is_dir() else []
+
+
+def _with_estimates(name: str, reference_SNC: np.ndarray, sample_rate: int, random: np.random.Generator) -> ScoredSong:
+    reference_SNC = reference_SNC.astype(np.float32)
+    estimate_SNC = 0.9 * reference_SNC + 0.1 * reference_SNC[::-1]
+    estimate_SNC += 0.003 * random.standard_normal(reference_SNC.shape, np.float32)
+    return ScoredSong(name, reference_SNC, estimate_SNC, sample_rate)
+
+
+def score(song: ScoredSong, engine: EngineName, protocol: ProtocolName) -> WindowScores:
+    """Score a song, whose samples each engine converts to double precision itself."""
+    how = protocol_of(protocol, engine)
+    return score_arrays(how, engine, song.reference_SNC, song.estimate_SNC, song.sample_rate)
+
+
+def largest_difference_db(a: WindowScores, b: WindowScores) -> float:
+    """Return the largest difference of any score, in dB. Raises RuntimeError where the NaN patterns differ."""
+    differences = [0.0]
+    for a_W, b_W in zip(_values(a), _values(b), strict=True):
+        if (np.isnan(a_W) != np.isnan(b_W)).any():
+            raise RuntimeError("the engines do not agree on which windows have scores")
+        finite_W = np.isfinite(a_W) & np.isfinite(b_W)
+        differences.append(float(np.abs(a_W[finite_W] - b_W[finite_W]).max(initial=0.0)))
+    return max(differences)
+
+
+def _values(scores: WindowScores) -> list[np.ndarray]:
+    return [values_W for source in range(len(scores.sdr_SW)) for values_W in scores.of_source(source).values()]

@@ -1,0 +1,142 @@
+"""PyTorch's side: eager, on the same device, in the same arithmetic."""
+
+import gc
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import nn
+
+from experiments.benchmarks.case import Case, Precision, Prepared, make_batch
+from experiments.benchmarks.peer.systems import build_peer
+from experiments.benchmarks.peer.training import loss_of, make_train_step
+from madsep_jax.errors import InputError
+from madsep_jax.host.memory import require_memory
+from madsep_jax.interop import to_torch
+
+#: `torch` is written as the layers are documented. `torch tuned` stores images with their channels last, lets
+#: activations overwrite their input, and has Adam fused: the same result, on most machines sooner.
+PeerForm = Literal["torch", "torch tuned"]
+
+
+def peer_device(backend: str) -> torch.device:
+    """Return PyTorch's name for the device that JAX uses.
+
+    Raises:
+        InputError: where this PyTorch cannot use it.
+    """
+    if backend == "gpu" and torch.cuda.is_available():
+        return torch.device("cuda")
+    if backend == "cpu":
+        return torch.device("cpu")
+    raise InputError(f"--peer torch: found PyTorch {torch.__version__} without {backend}, expected one that can use it")
+
+
+def load_peer(case: Case, variables: Any, form: PeerForm, device: torch.device) -> nn.Module:
+    """Return the case's system in PyTorch, with these weights.
+
+    Raises:
+        InputError: for a system that is not written in PyTorch, or has no published names.
+    """
+    model: Any = build_peer(case.config.model)
+    state_dict = to_torch(case.config.model, variables)
+    model.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in state_dict.items()})
+    model = model.to(device, torch.float64 if case.precision == "float64" else torch.float32)
+    if form == "torch tuned":
+        model = model.to(memory_format=torch.channels_last)
+        for module in model.modules():
+            if isinstance(module, nn.ReLU | nn.LeakyReLU):
+                module.inplace = True
+    return model
+
+
+def prepare(case: Case, variables: Any, form: PeerForm, device: torch.device) -> Prepared:
+    """Load a case with these weights, and run it once."""
+    _use_precision(case.precision)
+    model = load_peer(case, variables, form, device)
+    mix_BSF, voice_BTF = (
+        torch.from_numpy(np.asarray(array)).to(device) for array in make_batch(case.config, case.dtype)
+    )
+    on_gpu = device.type == "cuda"
+    if on_gpu:
+        torch.cuda.reset_peak_memory_stats()
+
+    memory: dict[str, int] = {}
+    if case.mode == "train":
+        model.train()
+        if not on_gpu:
+            memory["kept_for_gradient"] = case.batch * kept_for_gradient(model, mix_BSF[:1])
+            require_memory(memory["kept_for_gradient"])
+        train_step = make_train_step(model, case.config.loss, case.config.training, fused=form == "torch tuned")
+
+        def step() -> torch.Tensor:
+            loss = train_step(mix_BSF, voice_BTF)
+            if on_gpu:
+                torch.cuda.synchronize()
+            return loss
+    else:
+        model.eval()
+
+        @torch.inference_mode()
+        def step() -> torch.Tensor:
+            voice_BTF = model(mix_BSF).voice_BTF
+            if on_gpu:
+                torch.cuda.synchronize()
+            return voice_BTF
+
+    first = step()
+    output_BTF = first.cpu().numpy() if case.mode == "forward" else None
+    return Prepared(
+        run=step,
+        forward_output=None if output_BTF is None else lambda: output_BTF,
+        memory=memory | ({"peak": torch.cuda.max_memory_allocated()} if on_gpu else {}),
+    )
+
+
+def kept_for_gradient(model: nn.Module, mag_BSF: torch.Tensor) -> int:
+    """Return the bytes that PyTorch keeps from the forward pass for the backward pass: most of what a step needs."""
+    kept: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        _ = model(mag_BSF)
+    return sum(kept.values())
+
+
+def training_loss(case: Case, variables: Any, device: torch.device) -> float:
+    """Return the loss of the case's batch in training, before any step."""
+    _use_precision(case.precision)
+    model = load_peer(case, variables, "torch", device).train()
+    mix_BSF, voice_BTF = (
+        torch.from_numpy(np.asarray(array)).to(device) for array in make_batch(case.config, case.dtype)
+    )
+    with torch.no_grad():
+        return float(loss_of(model, model(mix_BSF), voice_BTF, case.config.loss))
+
+
+def free_memory() -> None:
+    """Give back what PyTorch keeps of finished work."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def torch_settings() -> dict[str, Any]:
+    """Return what PyTorch's speed depends on, for saving beside a result."""
+    settings: dict[str, Any] = {"version": torch.__version__, "threads": torch.get_num_threads()}
+    if torch.cuda.is_available():
+        settings |= {
+            "cuda": torch.version.cuda,
+            "cudnn": torch.backends.cudnn.version(),
+            "cudnn_benchmark": torch.backends.cudnn.benchmark,
+        }
+    return settings
+
+
+def _use_precision(precision: Precision) -> None:
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    torch.backends.cudnn.benchmark = True  # choose by trial, as XLA does

@@ -1,0 +1,1 @@
+"""How training scales with devices and processes that share a batch."""

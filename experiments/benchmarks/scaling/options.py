@@ -1,0 +1,86 @@
+"""The options of `experiments.scaling`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from experiments.benchmarks.scaling.cases import Case, Platform, Style
+from experiments.cli.options import Many, Whole
+from madsep_jax.config.systems import expand
+from madsep_jax.errors import InputError
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class ScalingOptions:
+    """What to measure, and where to keep the results."""
+
+    system: str = "mad"
+    """System to train, by the names of `experiments.ablation`."""
+
+    preset: str = "quick"
+    """Size of the signal and recipe: paper, or quick (a quarter of the size)."""
+
+    devices: Annotated[tuple[int, ...], Many] = (1, 2, 4, 8)
+    """Devices, those of all processes together."""
+
+    processes: Annotated[tuple[int, ...], Many] = (1, 2)
+    """Processes that share the devices."""
+
+    styles: Annotated[tuple[Style, ...], Many] = ("jit", "pmap")
+    """How devices share a batch."""
+
+    batch: Annotated[int, Whole] = 8
+    """Sequences in a batch, of all devices together."""
+
+    batch_per_device: Annotated[bool, Parameter(negative=(), show_default=False)] = False
+    """The batch size is that of each device."""
+
+    steps: Annotated[int, Whole] = 20
+    """Timed steps of each case, style and round."""
+
+    rounds: Annotated[int, Whole] = 3
+    """How often each case is measured, in turns."""
+
+    on: Platform = "cpu"
+    """Make the devices of the processor (cpu), or take the accelerators of this computer."""
+
+    out: Annotated[Path, Parameter(alias="-o")] = Path("runs") / "scaling"
+    """Folder of scaling.json, table.md and the plot."""
+
+    def __post_init__(self) -> None:
+        for name in ("devices", "processes"):
+            values = getattr(self, name)
+            if not values or min(values) < 1:
+                raise InputError(f"--{name}: found {list(values)}, expected numbers of at least 1")
+        for name in ("batch", "steps", "rounds"):
+            if getattr(self, name) < 1:
+                raise InputError(f"--{name}: found {getattr(self, name)}, expected at least 1")
+        if not self.styles:
+            raise InputError("--styles: found nothing, expected jit, pmap or both")
+        for count in self.devices:
+            if self.batch % count and not self.batch_per_device:
+                raise InputError(f"--batch: found {self.batch}, expected a multiple of the {count} devices")
+        if len(expand((self.system,), (), (), self.preset)) != 1:
+            raise InputError(f"--system: found {self.system!r}, expected one system")
+        if not self.cases():
+            raise InputError(f"--devices: found {list(self.devices)}, expected multiples of the processes")
+
+    def cases(self) -> list[Case]:
+        """Return what is measured. Devices that the processes cannot share equally are left out."""
+        return [
+            Case(
+                system=self.system,
+                preset=self.preset,
+                batch=self.batch * devices if self.batch_per_device else self.batch,
+                processes=processes,
+                devices=devices,
+                styles=self.styles,
+                steps=self.steps,
+            )
+            for processes in self.processes
+            for devices in self.devices
+            if devices % processes == 0
+        ]

@@ -1,0 +1,94 @@
+"""That both sides compute the same, before either is timed."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.benchmarks.case import Case, Form, Precision, Prepared, UnequalOutputsError, make_batch
+from madsep_jax.config.io import override
+from madsep_jax.config.maskers import DwsMaskerConfig
+from madsep_jax.models import build_model
+from madsep_jax.train.losses import loss_parts
+
+#: Largest difference, as a share of the largest value.
+TOLERANCE: dict[Precision, float] = {"float32": 1e-4, "tf32": 1e-2, "float64": 1e-10}
+
+#: Size of the batch that the training losses are compared on.
+_SEQUENCES = 2
+
+_TARGET_FRAMES = 4
+
+
+def largest_difference(found: Any, expected: Any) -> float:
+    """Return the largest difference of two arrays as a share of the second one's largest value."""
+    found, expected = np.asarray(found), np.asarray(expected)
+    if found.shape != expected.shape:
+        return float("inf")
+    difference, scale = np.abs(found - expected).max(initial=0), np.abs(expected).max(initial=0)
+    return float(difference / scale) if scale else float(difference)
+
+
+def check_outputs(case: Case, prepared: Mapping[str, Prepared]) -> float:
+    """Compare what all ways of inference return for the case's batch; return the largest difference.
+
+    Raises:
+        UnequalOutputsError: where it is larger than the precision allows.
+    """
+    outputs = {name: one.forward_output() for name, one in prepared.items() if one.forward_output}
+    if len(outputs) < 2:
+        return 0.0
+    (first, expected), *others = outputs.items()
+    worst = 0.0
+    for name, found in others:
+        difference = largest_difference(found, expected)
+        if not difference <= TOLERANCE[case.precision]:
+            raise UnequalOutputsError(_message(case, "outputs", name, first, difference))
+        worst = max(worst, difference)
+    return worst
+
+
+def small_case(case: Case) -> Case:
+    """Return the same system in training, for a small batch and without dropout."""
+    context = case.config.sequences.context
+    changes: dict[str, Any] = {"training.batch_size": _SEQUENCES, "sequences.frames": 2 * context + _TARGET_FRAMES}
+    if isinstance(case.config.masker, DwsMaskerConfig):
+        changes["masker.dropout"] = 0.0
+    return Case(system=case.system, mode="train", precision=case.precision, config=override(case.config, changes))
+
+
+def training_loss(case: Case, form: Form, variables: Any) -> float:
+    """Return our loss of the case's batch in training, before any step."""
+    model = build_model(case.with_form(form).model)
+
+    def loss(variables: Any, mix_BSF: jax.Array, voice_BTF: jax.Array) -> jax.Array:
+        separation, _ = model.apply(variables, mix_BSF, train=True, mutable=["batch_stats"])
+        parts = loss_parts(separation, voice_BTF, variables["params"], case.config.loss, mix_BSF)
+        return sum(parts.values(), jnp.zeros(()))
+
+    return float(jax.jit(loss)(variables, *make_batch(case.config, case.dtype)))
+
+
+def check_losses(case: Case, losses: Mapping[str, float]) -> float:
+    """Compare the training losses by all ways; return the largest difference.
+
+    Raises:
+        UnequalOutputsError: where it is larger than the precision allows.
+    """
+    (first, expected), *others = losses.items()
+    worst = 0.0
+    for name, found in others:
+        difference = largest_difference(found, expected)
+        if not difference <= TOLERANCE[case.precision]:
+            raise UnequalOutputsError(_message(case, "training losses", name, first, difference))
+        worst = max(worst, difference)
+    return worst
+
+
+def _message(case: Case, what: str, name: str, first: str, difference: float) -> str:
+    return (
+        f"{case.title}: {what} of {name!r} and {first!r} differ by {difference:.2g} of the largest value, "
+        f"expected at most {TOLERANCE[case.precision]:g}"
+    )

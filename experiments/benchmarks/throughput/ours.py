@@ -1,0 +1,179 @@
+"""Our side: programs compiled ahead of time, in the same arithmetic as the other side's."""
+
+import contextlib
+import functools
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.benchmarks.case import Case, Form, Precision, Prepared, make_batch
+from madsep_jax.config.io import override
+from madsep_jax.config.run import RunConfig
+from madsep_jax.errors import InputError
+from madsep_jax.host.compiler import compiler_options
+from madsep_jax.host.memory import require_memory
+from madsep_jax.models import build_model
+from madsep_jax.models.variables import inference_variables
+from madsep_jax.train.batch import zero_batch
+from madsep_jax.train.state import TrainState
+from madsep_jax.train.step import init_state, jit_train_step, make_train_step
+
+
+class Forward(NamedTuple):
+    """Inference as a pure function of its variables and mag_BSF, to voice_BTF."""
+
+    function: Callable[[Any, jax.Array], jax.Array]
+    variables: Any
+
+
+def forward_of(config: RunConfig, variables: Any) -> Forward:
+    """Return inference as it is timed."""
+    model = build_model(config.model)
+    return Forward(
+        lambda variables, mag_BSF: model.apply(variables, mag_BSF, train=False).voice_BTF,  # type: ignore[union-attr]
+        inference_variables(config, variables),
+    )
+
+
+def initial_state(config: RunConfig, dtype: np.dtype) -> TrainState:
+    """Return a state before training, a copy of its own; the same weights for every batch size, length and form."""
+    return jax.tree.map(lambda leaf: jnp.array(leaf, _dtype(leaf, dtype), copy=True), _state(_of_least_size(config)))
+
+
+def _state_shapes(config: RunConfig, dtype: np.dtype) -> TrainState:
+    state = _state(_of_least_size(config))
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, _dtype(leaf, dtype)), state)
+
+
+def _dtype(leaf: jax.Array, dtype: np.dtype) -> Any:
+    return dtype if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf.dtype
+
+
+def _of_least_size(config: RunConfig) -> RunConfig:
+    return override(config, {"training.batch_size": 1, "sequences.frames": 2 * config.sequences.context + 1})
+
+
+@functools.lru_cache(maxsize=2)
+def _state(config: RunConfig) -> TrainState:
+    with enable_float64(False), jax.default_device(jax.devices()[0]):
+        return init_state(config)
+
+
+@dataclass(frozen=True)
+class Program:
+    """A case in one form, compiled, without data."""
+
+    compiled: Any
+    compile_s: float | None
+    """To trace, lower and compile."""
+
+
+def compile_program(case: Case, form: Form) -> Program:
+    """Compile a case in one form, a train step so that it gives its state's buffers up. In the case's precision."""
+    config = case.with_form(form)
+    state = _state_shapes(config, case.dtype)
+    batch = jax.eval_shape(lambda: zero_batch(config))
+    start = time.perf_counter()
+    if case.mode == "train":
+        lowered = jit_train_step(make_train_step(config)).lower(state, batch)
+    else:
+        function = forward_of(config, {}).function
+        variables = jax.eval_shape(lambda variables: forward_of(config, variables).variables, state.variables)
+        lowered = jax.jit(function, compiler_options=compiler_options()).lower(variables, batch.mix_BSF)
+    return Program(lowered.compile(), time.perf_counter() - start)
+
+
+def prepare(case: Case, form: Form, program: Program | Exception | None = None) -> Prepared:
+    """Compile a case in one form where it is not yet, and run it once.
+
+    This, and each run of the result, is to be done in the case's precision.
+
+    Raises:
+        Exception: the one given as a program.
+    """
+    if isinstance(program, Exception):
+        raise program
+    program = program or compile_program(case, form)
+    compiled = program.compiled
+    memory = _memory(compiled)
+    if jax.default_backend() == "cpu":
+        require_memory(memory.get("peak", 0))
+    config = case.with_form(form)
+    state = initial_state(config, case.dtype)
+    batch = jax.tree.map(jnp.asarray, make_batch(case.config, case.dtype))
+    output_BTF: np.ndarray | None = None
+    if case.mode == "train":
+
+        def step() -> None:
+            nonlocal state
+            state, metrics = compiled(state, batch)
+            jax.block_until_ready((state, metrics))
+
+        step()
+    else:
+        variables = forward_of(config, state.variables).variables
+
+        def step() -> None:
+            jax.block_until_ready(compiled(variables, batch.mix_BSF))
+
+        output_BTF = np.asarray(compiled(variables, batch.mix_BSF))
+    return Prepared(
+        run=step,
+        forward_output=None if output_BTF is None else lambda: output_BTF,
+        compile_s=program.compile_s,
+        memory=memory,
+        program_text=compiled.as_text,
+        accessed_bytes=_accessed_bytes(compiled),
+    )
+
+
+def _memory(compiled: Any) -> dict[str, int]:
+    """Return what XLA says that a call needs; a donated argument's buffer is the output's as well."""
+    found = compiled.memory_analysis()
+    if found is None:  # not every backend tells
+        return {}
+    temporary, argument = found.temp_size_in_bytes, found.argument_size_in_bytes
+    output = found.output_size_in_bytes - found.alias_size_in_bytes
+    return {"temporary": temporary, "argument": argument, "output": output, "peak": temporary + argument + output}
+
+
+def _accessed_bytes(compiled: Any) -> float | None:
+    analysis = compiled.cost_analysis()
+    return analysis.get("bytes accessed") if isinstance(analysis, dict) else None
+
+
+@contextlib.contextmanager
+def computing_in(precision: Precision) -> Iterator[None]:
+    """Let JAX trace and compile in a precision.
+
+    float32 is that in matrix products and convolutions too, where JAX's default on a GPU is tf32.
+
+    Raises:
+        InputError: where the backend has no such arithmetic.
+    """
+    backend = jax.default_backend()
+    if precision == "tf32" and backend == "cpu":
+        raise InputError("--precisions: found 'tf32', which a CPU does not have; expected 'float32' or 'float64'")
+    if precision == "float64" and backend == "tpu":
+        raise InputError("--precisions: found 'float64', which a TPU does not have; expected 'float32'")
+    with contextlib.ExitStack() as stack:
+        if precision == "float64":
+            stack.enter_context(enable_float64(True))
+        elif backend != "cpu":
+            stack.enter_context(jax.default_matmul_precision("highest" if precision == "float32" else "tensorfloat32"))
+        yield
+
+
+def enable_float64(enabled: bool) -> AbstractContextManager[None]:
+    """Allow double precision inside a `with`, or not, by whichever name this JAX has for it."""
+    if hasattr(jax, "enable_x64"):
+        return jax.enable_x64(enabled)
+    from jax import experimental
+
+    return experimental.enable_x64(enabled)  # type: ignore[attr-defined]

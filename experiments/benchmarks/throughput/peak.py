@@ -1,0 +1,91 @@
+"""What the machine can do at most, as measured: operations a second, and bytes a second."""
+
+import time
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+
+from experiments.benchmarks.case import Precision
+from experiments.benchmarks.throughput.ours import computing_in
+
+_CPU_SIZES = (1024, 2048, 3072)
+
+_ACCELERATOR_SIZES = (2048, 4096, 8192)
+
+_CPU_COPY = 2**27
+
+_ACCELERATOR_COPY = 2**29
+
+
+@dataclass(frozen=True)
+class Peak:
+    """Of one precision."""
+
+    gflop_per_s: float
+    """Of the fastest of some large matrix products."""
+    matrix_size: int
+    """Of that product."""
+    copy_gb_per_s: float
+    """Bytes read and written in passing over a large array, 1e9 a second."""
+
+
+def measure_peak(precision: Precision, seconds: float = 1.0) -> Peak:
+    """Measure matrix products of several sizes, and a copy, for about so many seconds each."""
+    with computing_in(precision):
+        speeds = {MatrixProduct(precision, size).gflop_per_s(seconds): size for size in _sizes()}
+        best = max(speeds)
+        x = jnp.ones(_CPU_COPY if _on_cpu() else _ACCELERATOR_COPY, _dtype(precision))
+        copy_s = _fastest_copy(x, seconds)
+        return Peak(best, speeds[best], 2 * x.nbytes / copy_s / 1e9)
+
+
+class MatrixProduct:
+    """A product of two large matrices, compiled once: what the machine can do now.
+
+    On a machine that others use as well that is less at times, and not equally so for every program.
+    """
+
+    def __init__(self, precision: Precision, size: int | None = None) -> None:
+        """Compile it; `computing_in(precision)` has to be entered. By default of the middle size."""
+        size = size or _sizes()[len(_sizes()) // 2]
+        self._factor = jax.random.uniform(jax.random.key(0), (size, size), _dtype(precision))
+        self._product = jax.jit(jnp.matmul).lower(self._factor, self._factor).compile()
+        self._gflop = 2 * size**3 / 1e9
+        self._run()
+
+    def gflop_per_s(self, seconds: float) -> float:
+        """Return the speed of the fastest product within so many seconds."""
+        shortest, end = float("inf"), time.perf_counter() + seconds
+        while time.perf_counter() < end:
+            start = time.perf_counter()
+            self._run()
+            shortest = min(shortest, time.perf_counter() - start)
+        return self._gflop / shortest
+
+    def _run(self) -> None:
+        self._product(self._factor, self._factor).block_until_ready()
+
+
+def _on_cpu() -> bool:
+    return jax.default_backend() == "cpu"
+
+
+def _sizes() -> tuple[int, ...]:
+    return _CPU_SIZES if _on_cpu() else _ACCELERATOR_SIZES
+
+
+def _dtype(precision: Precision) -> type:
+    return jnp.float64 if precision == "float64" else jnp.float32
+
+
+def _fastest_copy(x: jax.Array, seconds: float) -> float:
+    """Return the shortest time of writing x + 1 over x, so that no memory has to be found for the result first."""
+    add_one = jax.jit(lambda x: x + 1, donate_argnums=0).lower(x).compile()
+    x = jax.block_until_ready(add_one(x))
+    shortest, end = float("inf"), time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        start = time.perf_counter()
+        x = jax.block_until_ready(add_one(x))
+        shortest = min(shortest, time.perf_counter() - start)
+    return shortest

@@ -1,0 +1,124 @@
+"""From a case to the results of all its variants."""
+
+import gc
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+
+from experiments.benchmarks.case import Case, Form, Prepared
+from experiments.benchmarks.throughput import ours
+from experiments.benchmarks.throughput.equality import check_losses, check_outputs, small_case, training_loss
+from experiments.benchmarks.throughput.ours import computing_in
+from experiments.benchmarks.throughput.peak import MatrixProduct
+from experiments.benchmarks.throughput.result import VariantResult
+from experiments.benchmarks.throughput.rounds import Times, interleave, reason
+from madsep_jax.errors import InputError
+from madsep_jax.host.compiler import without_compilation_cache
+
+#: Both ways of PyTorch that are timed where it is the peer.
+PEER_FORMS = ("torch", "torch tuned")
+
+#: Seconds for which a matrix product is timed before each round.
+_PEAK_S = 0.3
+
+
+def run_case(
+    case: Case,
+    forms: Sequence[Form],
+    steps: int,
+    seconds: float,
+    turns: int,
+    with_torch: bool = False,
+    on_stage: Callable[[str], object] = lambda stage: None,
+    programs: Mapping[Form, ours.Program | Exception] | None = None,
+) -> list[VariantResult]:
+    """Compile, compare and time all variants of a case; those that fail say why, and the others go on.
+
+    Args:
+        case: what is to be done.
+        forms: of our operations.
+        steps: timed steps of each variant.
+        seconds: of timed steps after which a slow variant has done enough.
+        turns: over which the steps of each variant are spread.
+        with_torch: time PyTorch as well.
+        on_stage: called with what is being done.
+        programs: our forms, compiled already, or why they are not.
+
+    Raises:
+        UnequalOutputsError: where two variants do not return the same.
+        CompiledWhileTimedError: where JAX compiled anything in a timed step.
+    """
+    prepared: dict[str, Prepared] = {}
+    failures: dict[str, str] = {}
+
+    def attempt(name: str, prepare: Callable[[], Prepared]) -> None:
+        on_stage(f"preparing {name}")
+        try:
+            prepared[name] = prepare()
+        except (RuntimeError, MemoryError, InputError) as error:
+            failures[name] = reason(error)
+
+    with computing_in(case.precision):
+        with without_compilation_cache():
+            for form in forms:
+                attempt(f"jax {form}", lambda form=form: ours.prepare(case, form, (programs or {}).get(form)))  # type: ignore[misc]
+        if with_torch:
+            _attempt_torch(case, attempt)
+        check_outputs(case, prepared)
+
+        product = MatrixProduct(case.precision)
+        peaks: list[float] = []
+
+        def on_round(number: int) -> None:
+            on_stage(f"round {number}")
+            peaks.append(product.gflop_per_s(_PEAK_S))
+
+        times = interleave({name: one.run for name, one in prepared.items()}, steps, seconds, turns, on_round)
+    times |= {name: Times(failure=failure) for name, failure in failures.items()}
+    names = [f"jax {form}" for form in forms] + list(PEER_FORMS if with_torch else ())
+    results = [VariantResult.of(case, name, prepared.get(name), times[name], peaks) for name in names]
+    prepared.clear()
+    free_memory(with_torch)
+    return results
+
+
+def compare_training_losses(case: Case, forms: Sequence[Form]) -> float | None:
+    """Compare our training loss, by all forms, with PyTorch's, on a small batch of the case's system.
+
+    Returns:
+        The largest difference, as a share; None where PyTorch does not have the system.
+
+    Raises:
+        UnequalOutputsError: where it is larger than the precision allows.
+    """
+    from experiments.benchmarks.peer import run as peer
+
+    small = small_case(case)
+    with computing_in(case.precision):
+        variables = ours.initial_state(small.config, small.dtype).variables
+        device = peer.peer_device(jax.default_backend())
+        try:
+            losses = {"torch": peer.training_loss(small, variables, device)}
+        except InputError:
+            return None
+        return check_losses(small, losses | {form: training_loss(small, form, variables) for form in forms})
+
+
+def _attempt_torch(case: Case, attempt: Callable[[str, Callable[[], Prepared]], None]) -> None:
+    from experiments.benchmarks.peer import run as peer
+
+    device = peer.peer_device(jax.default_backend())
+    variables: Any = ours.initial_state(case.config, case.dtype).variables
+    for form in PEER_FORMS:
+        attempt(form, lambda form=form: peer.prepare(case, variables, form, device))  # type: ignore[misc]
+
+
+def free_memory(with_torch: bool) -> None:
+    """Leave nothing of this case to the next."""
+    jax.clear_caches()
+    gc.collect()
+    if with_torch:
+        from experiments.benchmarks.peer import run as peer
+
+        peer.free_memory()

@@ -1,0 +1,75 @@
+"""The options of `experiments.training_memory`."""
+
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from experiments.cli.options import Many, Whole
+from madsep_jax.config.io import override
+from madsep_jax.config.maskers import DwsMaskerConfig
+from madsep_jax.config.presets import preset_config
+from madsep_jax.config.run import Precision, RunConfig
+from madsep_jax.config.systems import expand, fields_of
+from madsep_jax.errors import InputError
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class MemoryOptions:
+    """What to compile, and where to keep the results."""
+
+    system: str = "dws-15-256"
+    """System to train, by the names of `experiments.ablation`."""
+
+    preset: str = "paper"
+    """Size of the signal and recipe: paper, or quick (a quarter of the size)."""
+
+    batch: Annotated[int, Whole] = 64
+    """Sequences in a batch."""
+
+    precisions: Annotated[tuple[Precision, ...], Many] = ("float32", "bfloat16")
+    """Arithmetic."""
+
+    accumulate: Annotated[tuple[int, ...], Many] = (1,)
+    """Parts of a batch that are taken one after the other."""
+
+    operations: Annotated[tuple[Literal["plain", "fast"], ...], Many] = ("plain", "fast")
+    """Forms of the operations. The fast one of the DWS blocks is for float32, and computes again what lies inside them
+    in any case."""
+
+    out: Annotated[Path, Parameter(alias="-o")] = Path("runs") / "training_memory"
+    """Folder of training_memory.json and table.md."""
+
+    def __post_init__(self) -> None:
+        if len(expand((self.system,), (), (), self.preset)) != 1:
+            raise InputError(f"--system: found {self.system!r}, expected one system")
+        for name in ("precisions", "accumulate", "operations"):
+            if not getattr(self, name):
+                raise InputError(f"--{name}: found nothing, expected at least one")
+
+    def configs(self) -> list[RunConfig]:
+        """Return the variants, each with and without remat. Raises InputError where one cannot be.
+
+        The fast form of the DWS blocks has neither, nor bfloat16.
+        """
+        base = override(preset_config(self.preset), {"training.batch_size": self.batch})
+        config = override(base, fields_of(self.system, base))
+        is_dws = isinstance(config.masker, DwsMaskerConfig)
+        return [
+            override(
+                config,
+                {
+                    "compute.operations": form,
+                    "compute.precision": precision,
+                    "compute.remat": remat,
+                    "training.accumulation": parts,
+                },
+            )
+            for form, precision, parts, remat in itertools.product(
+                self.operations, self.precisions, self.accumulate, (False, True)
+            )
+            if not (is_dws and form == "fast" and (remat or precision == "bfloat16"))
+        ]

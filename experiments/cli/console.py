@@ -1,0 +1,106 @@
+"""What a command says while it works: the device first, then progress, as bars in a terminal or lines elsewhere."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from madsep_jax.errors import InputError
+from madsep_jax.host.environment import describe_device, environment
+
+_LINE_EVERY_S = 30.0
+
+
+def make_console(quiet: bool = False) -> Console:
+    """Return the console of a command; where the output is no terminal it is wide enough for the table."""
+    console = Console(highlight=False, quiet=quiet)
+    return console if console.is_terminal else Console(highlight=False, width=170, quiet=quiet)
+
+
+def say(console: Console, line: str) -> None:
+    """Print a line as it is, whatever brackets a path in it has."""
+    console.print(line, markup=False, soft_wrap=True)
+
+
+class Bar:
+    """One piece of work with a known number of parts."""
+
+    def __init__(self, console: Console, title: str, total: int, first: int = 0) -> None:
+        """Show nothing yet; `first` parts are done already."""
+        self._console, self._title, self._total = console, title, total
+        self._first, self._done = first, first
+        self._start = self._last_line = time.monotonic()
+        columns = (TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn(), TimeRemainingColumn())
+        self._progress = Progress(
+            *columns,
+            TextColumn("{task.fields[text]}"),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task = self._progress.add_task(title, total=total, completed=first, text="")
+
+    def advance_to(self, done: int, text: str = "") -> None:
+        """Say that so many parts are done."""
+        self._done = done
+        self._progress.update(self._task, completed=done, text=text)
+        now = time.monotonic()
+        if not self._console.is_terminal and now - self._last_line > _LINE_EVERY_S:
+            self._last_line = now
+            left = (now - self._start) / max(done - self._first, 1) * (self._total - done)
+            say(self._console, f"{self._title} {done}/{self._total} {text} {left:.0f} s left")
+
+    def advance(self, *_: object) -> None:
+        """Say that one more part is done."""
+        self.advance_to(self._done + 1)
+
+    def rate(self) -> float:
+        """Return the parts done a second, so far."""
+        return (self._done - self._first) / max(time.monotonic() - self._start, 1e-9)
+
+    def __enter__(self) -> "Bar":
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class DeviceOptions:
+    """What the device must be."""
+
+    require_accelerator: Annotated[bool, Parameter(negative=(), show_default=False)] = False
+    """End with exit code 2, before anything is done, where JAX finds no GPU or TPU."""
+
+
+#: For commands that nothing is asked of.
+ANY_DEVICE = DeviceOptions()
+
+
+def show_device(console: Console, options: DeviceOptions, found: Mapping[str, Any] | None = None) -> None:
+    """Print backend, kind and number of devices in one line.
+
+    To be called once the options are known to be right and, where processes train together, once they have joined:
+    it starts the backend.
+
+    Args:
+        console: of the command.
+        options: what is asked of the device.
+        found: what `madsep_jax.host.environment.environment` returned, where other processes than this one compute.
+
+    Raises:
+        InputError: where an accelerator is asked for and there is none.
+    """
+    found = found or environment()
+    say(console, describe_device(found))
+    if options.require_accelerator and found["backend"] == "cpu":
+        raise InputError("--require-accelerator: found the CPU alone, expected a GPU or TPU, and a JAX that can use it")

@@ -1,0 +1,1 @@
+"""What `experiments.couplings` does: the neural couplings of trained models, and their pictures."""

@@ -1,0 +1,61 @@
+"""The options of `experiments.couplings`."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from data_pipelines.songs.spectrograms import default_cache
+from experiments.data.songs import EMBEDDED
+from madsep_jax.couplings.fit import CouplingsConfig
+from madsep_jax.errors import InputError
+
+_DEFAULTS = CouplingsConfig()
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class CouplingsOptions:
+    """Which separator to look into, on which songs, and how."""
+
+    checkpoint: Path
+    """Folder of a trained separator: a checkpoint, or a row of the ablation (runs/…/rows/…)."""
+
+    out: Annotated[Path, Parameter(alias="-o")]
+    """Folder of the results: couplings.json, couplings.npz and two pictures. Those of an earlier run are replaced."""
+
+    data: str = EMBEDDED
+    """Songs: 'embedded' (made from a seed, nothing to download), or a folder in the layout of DSD100 or MUSDB18-HQ.
+    Its test songs are used."""
+
+    form: Literal["auto", "compositional", "student"] = "auto"
+    """The matrix's form: compositional (from the model's layers, for dae, dae-deep and skip-filtering), or student (for
+    every system). Default: compositional where it can be."""
+
+    songs: int | None = None
+    """Use so many test songs, the first ones. Default: all."""
+
+    frames: int = 1024
+    """Fit to so many frames, taken at even distances over the songs."""
+
+    steps: int = _DEFAULTS.steps
+    """Updates by Adam."""
+
+    learning_rate: float = _DEFAULTS.learning_rate
+    """Of Adam. Default: the published implementation's."""
+
+    initial: Literal["normal", "identity", "zeros"] = _DEFAULTS.initial
+    """Where the fit starts: normal (random, as published), identity, or zeros (student form only)."""
+
+    seed: int = _DEFAULTS.seed
+    """Of the random start."""
+
+    cache: Path = field(default_factory=default_cache)
+    """Folder of computed spectrograms, shared by all experiments."""
+
+    def __post_init__(self) -> None:
+        for name in ("songs", "frames"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InputError(f"--{name}: found {value}, expected a positive number")

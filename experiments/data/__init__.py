@@ -1,0 +1,1 @@
+"""The songs and prepared sets that a command is given."""

@@ -1,0 +1,81 @@
+"""The songs of an experiment: the embedded corpus, or a folder."""
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from data_pipelines.embedded.songs import corpus
+from data_pipelines.songs.layouts import find_tracks
+from data_pipelines.songs.tracks import Track
+from experiments.data.prepared import PreparedTraining
+from madsep_jax.errors import InputError
+
+EMBEDDED = "embedded"
+
+
+@dataclass(frozen=True)
+class Songs:
+    """Which songs train and which are scored."""
+
+    description: str
+    train: list[Track]
+    test: list[Track]
+    prepared: PreparedTraining | None = None
+    """Trained on in place of `train`."""
+    validation: list[Track] = field(default_factory=list)
+    """Scored during training, in place of being trained on."""
+
+    @property
+    def test_seconds(self) -> float:
+        """Length of all songs that are scored."""
+        return sum(track.duration_s for track in self.test)
+
+    def fingerprint(self) -> str:
+        """A text that changes when any song does."""
+        lines = [f"{track.split}/{track.name}/{track.fingerprint()}" for track in self.train + self.test]
+        lines += [f"validation/{track.name}/{track.fingerprint()}" for track in self.validation]
+        lines += [self.prepared.fingerprint()] if self.prepared else []
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+def load_songs(
+    data: str, sample_rate: int, trained_on: PreparedTraining | None = None, validation_songs: int = 0
+) -> Songs:
+    """Find the songs: `embedded`, made at the rate that the models need, or a folder in a known layout.
+
+    Args:
+        data: as above.
+        sample_rate: Hz, of the embedded songs.
+        trained_on: a prepared set, in place of the training songs: only songs to score are looked for then.
+        validation_songs: so many of the training songs, the last ones by name, are kept for validation.
+
+    Raises:
+        InputError: where the folder or the set cannot be used, or has no songs to train on or to score, or where a
+            song would be both trained on and scored.
+    """
+    if data == EMBEDDED:
+        tracks: list[Track] = list(corpus(sample_rate))
+        place = "the embedded corpus"
+    else:
+        tracks = find_tracks(Path(data))
+        place = Path(data).resolve().name
+    train = [track for track in tracks if track.split == "train"]
+    test = [track for track in tracks if track.split == "test"]
+    for split, found in (("training", train), ("test", test)):
+        if not found and not (trained_on and split == "training"):
+            raise InputError(f"{data}: found no {split} songs, expected at least one")
+    if validation_songs >= len(train) + bool(trained_on):
+        raise InputError(f"--validation-songs {validation_songs}: found {len(train)} training songs, expected more")
+    train, validation = train[: len(train) - validation_songs], train[len(train) - validation_songs :]
+    kept = f"; {len(validation)} validation songs" if validation else ""
+    if trained_on:
+        trained_on.require_others([track.name for track in test + validation])
+        minutes_of_test = sum(track.duration_s for track in test) / 60
+        scored = f"scored on {place} ({len(test)} test songs, {minutes_of_test:.1f} min{kept})"
+        return Songs(f"{trained_on.description}; {scored}", [], test, trained_on, validation)
+    minutes = [sum(track.duration_s for track in part) / 60 for part in (train, test)]
+    description = (
+        f"{place} ({len(train)} training songs, {minutes[0]:.1f} min{kept}; "
+        f"{len(test)} test songs, {minutes[1]:.1f} min)"
+    )
+    return Songs(description, train, test, validation=validation)

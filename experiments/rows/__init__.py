@@ -1,0 +1,1 @@
+"""What `experiments.ablation` does: a row a system and seed, from the plan to the table."""

@@ -1,0 +1,194 @@
+"""The folder of one experiment: its finished rows, and which rows each process that works in it takes."""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from experiments.cli.console import say
+from experiments.jobs.record import read_record
+from experiments.rows.row import Row, RowResult
+from madsep_jax.config.io import to_dict
+from madsep_jax.config.run import RunConfig
+from madsep_jax.errors import InputError
+from madsep_jax.host.environment import environment
+from madsep_jax.host.files import read_json, write_json, write_new_json
+from madsep_jax.host.locks import holder, try_lock
+
+_IDENTITY = "experiment.json"
+
+
+@dataclass(frozen=True)
+class ExperimentFolder:
+    """Rows of the same base and the same songs; rows can be added at any time."""
+
+    path: Path
+    identity: dict[str, Any]
+
+    @classmethod
+    def find(cls, path: Path, base: RunConfig, data: str) -> "ExperimentFolder":
+        """Check that a folder is, or can become, that of an experiment. Writes nothing.
+
+        Args:
+            path: the folder.
+            base: what all rows share; the masker and the seed, which make the rows differ, do not count.
+            data: fingerprint of the songs.
+
+        Raises:
+            InputError: where the folder holds something else, and what differs.
+        """
+        identity = {"data": data, **_flat(to_dict(base))}
+        for field in [name for name in identity if name.startswith("masker.") or name == "training.seed"]:
+            del identity[field]
+        if path.exists() and not path.is_dir():
+            raise InputError(f"--out {path}: found a file, expected a folder")
+        found = [entry.name for entry in path.iterdir()] if path.is_dir() else []
+        if (path / _IDENTITY).is_file():  # looked for last, as another process may be making it
+            _check_same(path, read_json(path / _IDENTITY), identity)
+        elif any(not name.startswith(f".{_IDENTITY}.") for name in found):
+            raise InputError(f"--out {path}: found other files, expected an empty folder or one of this experiment")
+        return cls(path, identity)
+
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing has been written yet."""
+        return not (self.path / _IDENTITY).is_file()
+
+    def create(self) -> None:
+        """Make the folder, where it is new, and write down what it is for.
+
+        Raises:
+            InputError: where it cannot be written, or another process has made it for something else.
+        """
+        try:
+            write_new_json(self.path / _IDENTITY, {"identity": self.identity, "environment": environment()})
+        except OSError as error:
+            raise InputError(f"--out {self.path}: cannot be written: {error.strerror}") from None
+        _check_same(self.path, read_json(self.path / _IDENTITY), self.identity)
+
+    def finished(self, row: Row) -> RowResult | None:
+        """Return the result of a row that is finished, a failed one included."""
+        path = row.folder(self.path) / "row.json"
+        if not path.is_file():
+            return None
+        result = _read_result(path)
+        if result.config != (to_dict(row.config) if row.config else None):
+            raise InputError(f"{path}: is of another configuration than this row's; choose another --out")
+        return result
+
+    def results(self, rows: Sequence[Row]) -> list[RowResult]:
+        """Return what is finished of these rows, in their order, and then of those of other commands."""
+        found = [result for row in rows if (result := self.finished(row))]
+        return found + self.others(rows)
+
+    def others(self, rows: Sequence[Row]) -> list[RowResult]:
+        """Return the finished rows that are not among those given: of earlier commands in the same folder."""
+        known = {row.folder_name for row in rows}
+        paths = sorted((self.path / "rows").glob("*/row.json"))
+        return [_read_result(path) for path in paths if path.parent.name not in known]
+
+    def finish(self, row: Row, result: RowResult) -> None:
+        """Keep the result of a row that this process has run."""
+        result = dataclasses.replace(result, environment=environment())
+        write_json(row.folder(self.path) / "row.json", dataclasses.asdict(result))
+
+
+def _read_result(path: Path) -> RowResult:
+    try:
+        return RowResult(**read_json(path))
+    except TypeError:
+        raise InputError(f"{path}: is damaged, expected what this command wrote; delete its folder") from None
+
+
+def _check_same(path: Path, content: Any, expected: dict[str, Any]) -> None:
+    found = content.get("identity") if isinstance(content, dict) else None
+    if not isinstance(found, dict):
+        raise InputError(f"{path / _IDENTITY}: is damaged, expected what this command wrote")
+    names = sorted(set(found) | set(expected))
+    different = [name for name in names if found.get(name) != expected.get(name)]
+    if different:
+        first = different[0]
+        shown = "other songs" if first == "data" else f"{first} {found.get(first)!r}, expected {expected.get(first)!r}"
+        more = f" (and {len(different) - 1} more differences)" if len(different) > 1 else ""
+        raise InputError(f"--out {path}: holds another experiment, with {shown}{more}; choose another folder")
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
+
+
+def row_groups(rows: Sequence[Row], seeds_together: bool) -> list[list[Row]]:
+    """Return the rows that are run one after the other by one process: each by itself, or the seeds of a system."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(row.system if seeds_together else row.folder_name, []).append(row)
+    return list(groups.values())
+
+
+@contextmanager
+def claimed(
+    rows: Sequence[Row], folder: ExperimentFolder, console: Console, *, in_job: bool = False
+) -> Iterator[list[Row]]:
+    """Keep other processes from running the rows that are left to do, and yield these.
+
+    A row that another process is running, or that a job waits to run, is left to it, with a line that says so.
+
+    Args:
+        rows: in the order wanted.
+        folder: of the experiment.
+        console: for these lines.
+        in_job: whether this process is itself the job that the rows have been given to.
+    """
+    with ExitStack() as held:
+        left = []
+        for row in rows:
+            if folder.finished(row):
+                continue
+            if not held.enter_context(try_lock(_path(row, folder.path))):
+                who = running_in(row, folder.path) or "another process"
+                say(console, f"{row.folder_name}: is being run by {who} and left to it")
+            elif not in_job and (job := _waiting_job(row, folder.path)):
+                say(console, f"{row.folder_name}: is given to job {job} and left to it")
+            elif not folder.finished(row):  # as it may be by now
+                left.append(row)
+        yield left
+
+
+@contextmanager
+def claimed_for_all(rows: Sequence[Row], experiment: Path) -> Iterator[None]:
+    """Keep others from running rows that several processes train together; to be called by the first of these.
+
+    Raises:
+        InputError: where another process is running one of them.
+    """
+    with ExitStack() as held:
+        for row in rows:
+            if not held.enter_context(try_lock(_path(row, experiment))):
+                who = running_in(row, experiment)
+                raise InputError(f"{row.folder(experiment)}: found in use by {who}, expected to be free")
+        yield
+
+
+def running_in(row: Row, experiment: Path) -> str | None:
+    """Return the process that is running a row, in words; None where none is."""
+    return holder(_path(row, experiment))
+
+
+def _waiting_job(row: Row, experiment: Path) -> str | None:
+    place = row.folder(experiment)
+    job = read_record(place)
+    return job.job_id if job and job.state(place) != "ended" else None
+
+
+def _path(row: Row, experiment: Path) -> Path:
+    return row.folder(experiment) / "lock"

@@ -1,0 +1,234 @@
+"""From options to what is to be done, and how long that will take, roughly."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from rich.table import Table
+from rich.text import Text
+
+from data_pipelines.batches.order import TrainingOrder
+from experiments.cli.options import parse_assignment
+from experiments.data.prepared import PreparedTraining
+from experiments.data.songs import Songs, load_songs
+from experiments.jobs.executor import import_submitit
+from experiments.rows.options import AblationOptions
+from experiments.rows.row import Row
+from experiments.scoring.estimators import REFERENCES
+from experiments.scoring.protocols import EngineName
+from experiments.training.loop import Watching
+from madsep_jax.config.io import override
+from madsep_jax.config.maskers import DwsMaskerConfig
+from madsep_jax.config.presets import preset_config
+from madsep_jax.config.run import RunConfig
+from madsep_jax.config.systems import expand
+from madsep_jax.errors import InputError, did_you_mean
+from madsep_jax.models.cost import forward_gflop_per_second
+from madsep_jax.models.variables import parameter_counts
+from madsep_jax.ops.precision import computing_in
+from madsep_jax.parallel.devices import sharing_devices, with_scaled_batch
+from madsep_jax.signal.stft import frame_count
+from madsep_jax.train.optimizer import learning_rate, with_schedule_steps
+
+#: What is compared where no systems are named.
+DEFAULT_SYSTEMS = {
+    "quick": ("mad", "dws-3-16", "dws-5-32"),
+    "paper": ("mad", "dws-5-64", "dws-7-256"),
+    "released_code": ("mad", "dws-5-64", "dws-7-256"),
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an experiment consists of."""
+
+    base: RunConfig
+    rows: list[Row]
+    songs: Songs
+    out: Path
+    watching: Watching = field(default_factory=Watching)
+
+    def steps_of(self, config: RunConfig) -> int:
+        """Return the training steps of a row, or of the base."""
+        if self.songs.prepared:
+            return self.songs.prepared.order(config).total_steps
+        frames = [_frames(track.duration_s, config) for track in self.songs.train]
+        return TrainingOrder.of_songs(frames, config.sequences, config.training, config.data).total_steps
+
+
+def make_plan(options: AblationOptions) -> Plan:
+    """Check the options and resolve them. Raises InputError where one cannot be used."""
+    _require_positive(options)
+    if options.launch.launcher:
+        _require_whole_jobs(options)
+    prepared = PreparedTraining.find(options.prepared) if options.prepared else None
+    base = _base(options, prepared)
+    songs = load_songs(options.data, base.signal.sample_rate, prepared, options.validation.songs)
+    systems = expand(options.systems or DEFAULT_SYSTEMS[options.preset], options.layers, options.channels, base.preset)
+    rows = [Row(name, None) for name in REFERENCES]
+    rows += [Row.of_system(system, seed, base) for system in systems for seed in range(options.seeds)]
+    if options.only_rows:
+        rows = _named(rows, options.only_rows)
+    out = options.out or Path("runs") / f"{options.preset}-{Path(options.data).name}"
+    validation = options.validation.validation(songs.validation, base.signal, options.cache)
+    plan = Plan(base, rows, songs, out, Watching(validation, options.profile))
+    for config in (base, *(row.config for row in rows if row.config)):
+        plan.steps_of(config)  # raises where there are too few songs
+        if not options.launch.launcher:  # else the devices are those of the jobs
+            sharing_devices(config, options.sharing.config())  # or too many devices
+    if not options.launch.launcher:
+        computing_in(base.compute.precision)  # or no such arithmetic
+    return dataclasses.replace(plan, rows=with_schedules(plan.rows, plan.steps_of))
+
+
+def plan_table(plan: Plan, processes: int, engine: EngineName) -> Table:
+    """Return the plan for the terminal: each row's size, and a rough estimate of its time."""
+    speed = device_gflop_per_s()
+    scoring = scoring_seconds(
+        len(plan.songs.test), plan.songs.test_seconds, plan.songs.test[0].sample_rate, processes, engine
+    )
+    table = Table(header_style="bold", caption=Text(plan.songs.description), caption_justify="left")
+    for title in ("row", "masker params", "total params", "GFLOP / s audio", "steps", "about"):
+        table.add_column(title, justify="left" if title == "row" else "right")
+    total = 0.0
+    for row in plan.rows:
+        if row.config is None:
+            total += scoring
+            table.add_row(row.system, "–", "–", "–", "–", _duration(scoring))
+            continue
+        steps = plan.steps_of(row.config)
+        seconds = scoring + training_seconds(row, steps, speed)
+        total += seconds
+        counts = parameter_counts(row.config.model)
+        masker = f"{counts['masker']:,}" if "masker" in counts else "–"
+        gflop = forward_gflop_per_second(row.config)
+        cells = (masker, f"{sum(counts.values()):,}", f"{gflop:.2f}", f"{steps:,}")
+        table.add_row(row.folder_name, *cells, _duration(seconds))
+    table.add_row("all rows", "", "", "", "", _duration(total), style="bold")
+    return table
+
+
+def _base(options: AblationOptions, prepared: PreparedTraining | None) -> RunConfig:
+    base = preset_config(options.preset)
+    changes: dict[str, Any] = {"data.features": prepared.index.settings.features} if prepared else {}
+    if options.epochs is not None and options.steps is not None:
+        raise InputError("--epochs and --steps: found both, expected one of them")
+    if options.epochs is not None:
+        changes |= {"training.epochs": options.epochs, "training.steps": None}
+    if options.steps is not None:
+        changes["training.steps"] = options.steps
+    if options.batch is not None:
+        changes["training.batch_size"] = options.batch
+    if options.accumulate is not None:
+        changes["training.accumulation"] = options.accumulate
+    if options.precision is not None:
+        changes["compute.precision"] = options.precision
+    if options.remat:
+        changes["compute.remat"] = True
+    changes |= {**options.schedule.changes(), **options.validation.changes()}
+    for assignment in options.set:
+        name, value = parse_assignment(assignment)
+        if name.startswith("masker") or name in ("training.seed", "preset", "data.features"):
+            raise InputError(f"--set {assignment}: is decided by --systems, --seeds, --preset and --prepared")
+        changes[name] = value
+    return with_scaled_batch(override(base, changes), options.sharing.config())
+
+
+def _require_positive(options: AblationOptions) -> None:
+    for name in ("seeds", "processes", "profile"):
+        found = getattr(options, name)
+        if found is not None and found < 1:
+            raise InputError(f"--{name.replace('_', '-')}: found {found}, expected at least 1")
+
+
+def _require_whole_jobs(options: AblationOptions) -> None:
+    import_submitit()
+    sharing = options.sharing
+    for name, given in (("distributed", sharing.distributed), ("coordinator", sharing.coordinator is not None)):
+        if given:
+            raise InputError(f"--{name} and --launcher: found both, expected one; a job is one process")
+    if sharing.batch_per_device:
+        raise InputError("--batch-per-device and --launcher: found both, expected --batch of all devices of a job")
+
+
+def _named(rows: list[Row], names: tuple[str, ...]) -> list[Row]:
+    """Return the rows of these names, in their own order."""
+    known = {row.folder_name: row for row in rows}
+    for name in names:
+        if name not in known:
+            raise InputError(f"--only-rows {name}: no such row, {did_you_mean(name, known)}")
+    return [row for row in rows if row.folder_name in names]
+
+
+def _frames(duration_s: float, base: RunConfig) -> int:
+    return frame_count(round(duration_s * base.signal.sample_rate), base.signal)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+#: A training step takes about three forward passes.
+_STEP_FORWARDS = 3
+
+#: Share of a matrix product's speed that a whole training step reaches on two CPU cores.
+_DWS_SHARE = 0.20
+
+_GRU_SHARE = 0.50
+
+#: Seconds of one core to score a second of stereo audio at 44.1 kHz (BSSEval v4, 512-tap filters), and a song apart
+#: from its length.
+_SCORE_S: dict[EngineName, float] = {"jax": 0.01, "museval": 0.2}
+
+_SONG_OVERHEAD_S: dict[EngineName, float] = {"jax": 0.1, "museval": 0.6}
+
+
+def device_gflop_per_s(size: int = 1024, seconds: float = 0.3) -> float:
+    """Measure the speed of a float32 matrix product on the device, GFLOP/s."""
+    product = jax.jit(jnp.matmul)
+    a = jnp.ones((size, size), jnp.float32)
+    product(a, a).block_until_ready()
+    runs, start = 0, time.perf_counter()
+    while time.perf_counter() - start < seconds:
+        product(a, a).block_until_ready()
+        runs += 1
+    return 2 * size**3 * runs / (time.perf_counter() - start) / 1e9
+
+
+def training_seconds(row: Row, steps: int, device_gflop: float) -> float:
+    """Estimate the time that a row's training steps take."""
+    if row.config is None:
+        return 0.0
+    sequences = row.config.sequences
+    audio_s = row.config.training.batch_size * sequences.target_frames / row.config.signal.frames_per_second
+    gflop = _STEP_FORWARDS * forward_gflop_per_second(row.config) * audio_s
+    share = _DWS_SHARE if isinstance(row.config.masker, DwsMaskerConfig) else _GRU_SHARE
+    return steps * gflop / (device_gflop * share)
+
+
+def scoring_seconds(songs: int, audio_s: float, sample_rate: int, processes: int, engine: EngineName) -> float:
+    """Estimate the time that scoring a row's test songs takes."""
+    per_second = _SCORE_S[engine] * sample_rate / 44100
+    return (songs * _SONG_OVERHEAD_S[engine] + audio_s * per_second) / min(processes, songs)
+
+
+def with_schedules(rows: Iterable[Row], steps_of: Callable[[RunConfig], int]) -> list[Row]:
+    """Write the length of each row's training into its schedule, where that depends on it.
+
+    Raises:
+        InputError: where the warm-up is longer than a training.
+    """
+    found = []
+    for row in rows:
+        config = row.config and with_schedule_steps(row.config, steps_of(row.config))
+        if config:
+            learning_rate(config.training)
+        found.append(replace(row, config=config))
+    return found

@@ -1,0 +1,80 @@
+"""One row of the comparison: a system and a seed, and what became of it."""
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from experiments.scoring.aggregate import Aggregate
+from madsep_jax.config.io import override
+from madsep_jax.config.run import RunConfig
+from madsep_jax.config.systems import fields_of
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is to be done. A row differs from the base in its system's fields and its seed, and in nothing else."""
+
+    system: str
+    config: RunConfig | None
+    """None for the rows that need no training."""
+
+    @classmethod
+    def of_system(cls, system: str, seed: int, base: RunConfig) -> "Row":
+        """Return the row of a system, fitted to the base's signal."""
+        return cls(system, override(base, {**fields_of(system, base), "training.seed": seed}))
+
+    @property
+    def seed(self) -> int | None:
+        """Of the training."""
+        return self.config.training.seed if self.config else None
+
+    @property
+    def folder_name(self) -> str:
+        """Where it is kept within the experiment's folder."""
+        name = self.system.replace(" ", "-")
+        return f"{name}-seed{self.seed}" if self.config else name
+
+    def folder(self, experiment: Path) -> Path:
+        """Return the folder of this row."""
+        return experiment / "rows" / self.folder_name
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowResult:
+    """A finished row. Times are seconds; what does not apply is None."""
+
+    system: str
+    seed: int | None
+    status: str = "done"
+    """`done`, or `failed: ` and why."""
+    scores: dict | None = None
+    """An `Aggregate` as a dictionary: medians in dB by target and metric, and counts of windows."""
+    masker_parameters: int | None = None
+    total_parameters: int | None = None
+    gflop_per_audio_second: float | None = None
+    train_step_s: float | None = None
+    compile_s: float | None = None
+    real_time_factor: float | None = None
+    steps: int | None = None
+    """Of the training: fewer than planned where it was stopped early."""
+    stopped_early: bool = False
+    train_s: float | None = None
+    score_s: float | None = None
+    validation: list[dict[str, float]] | None = None
+    """Loss and scores during training: the step, the loss and its parts, dB by metric, and the seconds that it took."""
+    config: dict | None = field(default=None, repr=False)
+    environment: dict | None = field(default=None, repr=False)
+    """Device and versions that it was run with (`madsep_jax.host.environment`)."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether there are no scores because something went wrong."""
+        return self.status != "done"
+
+    def median_db(self, metric: str, target: str = "vocals") -> float | None:
+        """Return the aggregate of one metric, None where there is none."""
+        return self.scores["targets"][target]["median_db"][metric] if self.scores else None
+
+    def with_scores(self, aggregate: Aggregate) -> "RowResult":
+        """Return this result with scores."""
+        return dataclasses.replace(self, scores=dataclasses.asdict(aggregate))

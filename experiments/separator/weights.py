@@ -1,0 +1,158 @@
+"""`madsep import` and `madsep export`: published parameters to a checkpoint, and back."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import jax
+import numpy as np
+from cyclopts import Parameter
+
+from experiments.cli.console import ANY_DEVICE, DeviceOptions, make_console, show_device
+from madsep_jax.checkpoint.folder import find_checkpoint, load_model, save_model
+from madsep_jax.config.io import from_dict, override, to_dict
+from madsep_jax.config.maskers import DwsMaskerConfig, GruMaskerConfig
+from madsep_jax.config.presets import masker_fields, preset_config
+from madsep_jax.config.run import ModelConfig, RunConfig
+from madsep_jax.errors import InputError, shown
+from madsep_jax.interop import from_torch, read_state_dict, to_torch, write_safetensors
+from madsep_jax.interop.files import parameter_files, read_metadata
+from madsep_jax.models.variables import parameter_counts
+
+IMPORT_USAGE = "Usage: madsep import FILE… --out FOLDER [OPTIONS]"
+
+EXPORT_USAGE = "Usage: madsep export FOLDER --out FILE.safetensors"
+
+#: Name, in a file's header, of the configuration that `madsep export` keeps there.
+_CONFIG = "madsep_jax.config"
+
+_DEFAULT_PRESET = "released_code"
+
+_DEFAULT_CONTEXT = 10
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class ImportOptions:
+    """What weights cannot tell, and where to keep the checkpoint."""
+
+    out: Annotated[Path, Parameter(alias="-o")]
+    """Folder of the checkpoint, for `madsep separate --checkpoint`; a new one, or an empty one."""
+
+    context_frames: int | None = None
+    """L, the context frames at each end of the sequences that the model was trained on. Default: what `madsep export`
+    wrote, otherwise 10."""
+
+    preset: Literal["paper", "released_code"] | None = None
+    """Recipe by which the model was trained: decides the residual, the CNN's frames and the range of the input.
+    Default: what `madsep export` wrote, otherwise released_code."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions:
+    """Where to write."""
+
+    out: Annotated[Path, Parameter(alias="-o")]
+    """The file, ending in .safetensors; one already there is replaced."""
+
+
+def import_model(
+    files: Annotated[tuple[Path, ...], Parameter(name="FILE")],
+    /,
+    *,
+    options: ImportOptions,
+    device: DeviceOptions = ANY_DEVICE,
+) -> None:
+    """Make a checkpoint from published parameters: MaD, MaD TwinNet or a DWS-CNN, with PyTorch's names.
+
+    Args:
+        files: One file (.pt, .pth, .safetensors), MaD's four parts (rnn_enc, rnn_dec, fnn, denoiser), or a folder that
+            holds either. Code in a pickle is refused.
+    """
+    console = make_console()
+    show_device(console, device)
+    files = tuple(parameter_files(*files))
+    state_dict = read_state_dict(*files)
+    exported = _exported_config(files)
+    default_context = exported.sequences.context if exported else _DEFAULT_CONTEXT
+    context_frames = default_context if options.context_frames is None else options.context_frames
+    model, variables = from_torch(state_dict, context_frames=context_frames)
+    if exported is not None and options.preset is None:
+        config = _with_context(exported, context_frames)
+    else:
+        config = run_config(model, options.preset or _DEFAULT_PRESET)
+    _check_architecture(config.model, model)
+    save_model(options.out, config, jax.tree.map(lambda array: np.asarray(array, np.float32), variables))
+    counts = parameter_counts(config.model)
+    parts = ", ".join(f"{name} {count:,}" for name, count in counts.items())
+    console.print(
+        f"{shown(options.out)}: {config.masker.kind} ({parts} parameters), preset {config.preset}",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def export_model(
+    checkpoint: Annotated[Path, Parameter(name="FOLDER")],
+    /,
+    *,
+    options: ExportOptions,
+    device: DeviceOptions = ANY_DEVICE,
+) -> None:
+    """Write a checkpoint's parameters with PyTorch's names, for the published implementations.
+
+    Args:
+        checkpoint: Folder of a trained separator: a checkpoint, or a row of the ablation (runs/…/rows/…).
+    """
+    console = make_console()
+    show_device(console, device)
+    if options.out.suffix != ".safetensors":
+        raise InputError(f"{shown(options.out)}: found the ending {options.out.suffix!r}, expected .safetensors")
+    config, variables = load_model(find_checkpoint(checkpoint))
+    state_dict = to_torch(config.model, variables)
+    write_safetensors(options.out, state_dict, metadata={_CONFIG: to_dict(config)})
+    console.print(f"{shown(options.out)}: {len(state_dict)} arrays", markup=False, soft_wrap=True)
+
+
+def run_config(model: ModelConfig, preset: str) -> RunConfig:
+    """Return the configuration for an imported model: the preset's, with the architecture that the weights tell.
+
+    Raises:
+        InputError: where the model's spectra are not of the preset's number of bins.
+    """
+    base = preset_config(preset)
+    if model.bins != base.signal.bins:
+        raise InputError(f"parameters: found spectra of {model.bins} bins, expected {base.signal.bins}, as of {preset}")
+    base = _with_context(base, model.context_frames)
+    masker = model.masker
+    # The fields of which weights tell nothing start from the defaults, which are the paper's.
+    if isinstance(masker, GruMaskerConfig):
+        masker = GruMaskerConfig(reduced_bins=masker.reduced_bins, twin=masker.twin)
+    elif isinstance(masker, DwsMaskerConfig):
+        masker = dataclasses.replace(masker, input_frames=DwsMaskerConfig.input_frames)
+    return override(base, masker_fields(base, masker))
+
+
+def _with_context(config: RunConfig, context_frames: int) -> RunConfig:
+    """Return the configuration with another context and as many target frames as before."""
+    frames = config.sequences.target_frames + 2 * context_frames
+    return override(config, {"sequences.context": context_frames, "sequences.frames": frames})
+
+
+def _exported_config(files: tuple[Path, ...]) -> RunConfig | None:
+    """Return the configuration that `madsep export` has written into a file; None for any other file."""
+    written = read_metadata(files[0]).get(_CONFIG) if len(files) == 1 else None
+    return from_dict(RunConfig, written, f"{files[0]}: configuration") if written is not None else None
+
+
+def _check_architecture(config: ModelConfig, found: ModelConfig) -> None:
+    """Raise InputError where a file's configuration is not that of its weights."""
+    told = ("kind", "reduced_bins", "twin", "layers", "channels", "kernel", "residual")
+    for name in told:
+        ours, theirs = getattr(config.masker, name, None), getattr(found.masker, name, None)
+        if ours != theirs:
+            raise InputError(f"configuration in the file: found {name} {ours!r}, expected {theirs!r} as of its arrays")
+    if config.bins != found.bins:
+        raise InputError(f"configuration in the file: found {config.bins} bins, expected {found.bins} as of its arrays")

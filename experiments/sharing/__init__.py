@@ -1,1 +1,0 @@
-"""What `experiments.scaling` and `experiments.dispatch` are made of."""

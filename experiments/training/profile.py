@@ -1,0 +1,62 @@
+"""A trace of some steps of a training, for a profile viewer."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+
+_FIRST_CALLS = 3
+
+"""Calls before the trace, in which memory is found and the pipeline fills."""
+
+
+class StepProfile:
+    """Traces so many steps by JAX's profiler, after the first few calls; of a short training, the last ones."""
+
+    def __init__(self, folder: Path, steps: int, steps_per_call: int, total_steps: int) -> None:
+        """Trace into a folder, of a training that still has so many steps to do. Nothing is written yet."""
+        self._folder, self._steps_per_call = folder, steps_per_call
+        self._calls = -(-steps // steps_per_call)
+        self._first = max(min(_FIRST_CALLS, -(-total_steps // steps_per_call) - self._calls), 0)
+        self._done = 0
+        self._tracing = False
+
+    def around(self, program: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+        """Return the program, traced while it is time."""
+
+        def call(state: Any, batch: Any) -> Any:
+            if self._done == self._first:
+                jax.block_until_ready(state)
+                jax.profiler.start_trace(str(self._folder))
+                self._tracing = True
+            if not self._tracing:
+                self._done += 1
+                return program(state, batch)
+            with jax.profiler.StepTraceAnnotation("call", step_num=self._done):
+                result = program(state, batch)
+            self._done += 1
+            if self._done == self._first + self._calls:
+                jax.block_until_ready(result)
+                self.stop()
+            return result
+
+        return call
+
+    def stop(self) -> None:
+        """End the trace, where one is under way, and write it."""
+        if self._tracing:
+            self._tracing = False
+            jax.profiler.stop_trace()
+
+    def description(self) -> str:
+        """Say where the trace is and how to open it."""
+        files = sorted(self._folder.rglob("*.trace.json.gz"))
+        if not files:
+            return f"{self._folder}: no trace, as no step was trained"
+        calls = min(self._calls, self._done - self._first)
+        of_steps = f" of {self._steps_per_call} steps" if self._steps_per_call > 1 else ""
+        return (
+            f"Trace of {calls} calls{of_steps}: open {files[-1]} at https://ui.perfetto.dev, or run "
+            f"`pip install xprof && xprof --logdir {self._folder}`"
+        )

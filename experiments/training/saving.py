@@ -1,0 +1,208 @@
+"""Where the training of a row starts, when it is saved, and when it ends early."""
+
+import dataclasses
+import statistics
+import sys
+import time
+from collections.abc import Container, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import jax
+from jax.experimental import multihost_utils
+
+from data_pipelines.batches.order import TrainingOrder, check_position, data_position
+from data_pipelines.batches.sources import Source
+from experiments.cli.signals import Stopped, StopSignals
+from experiments.training.options import SaveOptions
+from madsep_jax.checkpoint.folder import CheckpointWriter, checkpoint_folder, restore_training
+from madsep_jax.checkpoint.steps import Score
+from madsep_jax.config.run import RunConfig
+from madsep_jax.errors import InputError
+from madsep_jax.host.files import read_json
+from madsep_jax.parallel.processes import Agreement, Wishes, is_first_process, process_shard
+from madsep_jax.train.state import TrainState
+from madsep_jax.train.step import init_state
+
+
+@dataclass(frozen=True)
+class Start:
+    """The training of one config, where it is to go on."""
+
+    config: RunConfig
+    folder: Path
+    """Of the row."""
+    order: TrainingOrder
+    state: TrainState
+
+    @property
+    def step(self) -> int:
+        """Steps done before."""
+        return int(self.state.step)
+
+
+class Saver:
+    """Saves a training, or those of several seeds that are trained together, each into its own folder.
+
+    The first process writes. It asks for a save when its clock says so, and any process asks for the end when it has
+    been sent a signal; all of them then do it after the same step.
+    """
+
+    def __init__(self, starts: Sequence[Start], options: SaveOptions, signals: StopSignals) -> None:
+        """Take where the trainings start, and what tells them to stop."""
+        self._starts, self._options, self._signals = starts, options, signals
+        self._agreement = Agreement(starts[0].step)
+        self._writers: list[CheckpointWriter] = []
+        self._losses: list[list[float]] = [[] for _ in starts]
+        self._time = time.perf_counter()
+        self._failure: InputError | None = None
+        self._is_alone = process_shard()[1] == 1
+        self.last_step = starts[0].step
+        """The last one that has been saved, or from which the training has started."""
+        self.stopping = False
+        """Whether the training ends after the save that has been done, or is now due."""
+
+    def note(self, values: Sequence[dict[str, float]]) -> None:
+        """Take the metrics of a step, by seed."""
+        for losses, of_seed in zip(self._losses, values, strict=True):
+            losses.append(of_seed["loss"])
+
+    def due(self, steps: range) -> bool:
+        """Whether to save after these steps, which one call has done.
+
+        Raises:
+            InputError: where the last save has failed.
+        """
+        last, every = steps[-1], self._options.save_every_steps
+        clock = every is None and time.perf_counter() - self._time > self._options.save_every
+        wishes = Wishes(clock and is_first_process(), self._signals.received is not None, self._has_failed())
+        agreed = self._agreement.on(last, wishes)
+        if agreed.fail:
+            raise self._failure or InputError("the first process cannot save the training")
+        self.stopping = self.stopping or agreed.stop
+        counted = every is not None and any(step % every == 0 for step in steps)
+        return agreed.save or agreed.stop or counted or last == self._starts[0].order.total_steps
+
+    def save(
+        self,
+        states: Sequence[TrainState],
+        scores: Sequence[Score | None] | None = None,
+        left_out: Container[int] = (),
+    ) -> None:
+        """Begin to save the states of all seeds.
+
+        Args:
+            states: after the last step that was noted.
+            scores: of each; without them, the best is told by the mean training loss since the last save.
+            left_out: numbers of the seeds whose training has ended, and been saved, before.
+
+        Raises:
+            InputError: where one of them, or of the last ones, cannot be written; several processes learn of it at
+                their next meeting.
+        """
+        for number, writer in enumerate(self._writers):
+            if number in left_out:
+                continue
+            state, start = states[number], self._starts[number]
+            score = scores[number] if scores else self._training_score(number)
+            try:
+                writer.save(state, {"position": data_position(start.order, int(state.step))}, score)
+            except InputError as error:
+                self._failure = error
+        self.last_step = int(states[0].step)
+        self._losses = [[] for _ in self._starts]
+        self._time = time.perf_counter()
+        if self._is_alone and self._failure:
+            raise self._failure
+        if self._is_alone and self._signals.received:  # it has come since it was asked for
+            self.stopping = True
+
+    def stop_where_told(self) -> None:
+        """Raise Stopped where a signal has come."""
+        if self.stopping or self._signals.received:
+            done, total = self.last_step, self._starts[0].order.total_steps
+            line = f"stopped, step {done} of {total} is saved; start the same command again to continue"
+            raise Stopped(line if is_first_process() else "", self._signals.received)
+
+    def __enter__(self) -> "Saver":
+        with ExitStack() as stack:
+            if is_first_process():
+                for start in self._starts:
+                    writer = CheckpointWriter(checkpoint_folder(start.folder), start.config, self._options.keep())
+                    self._writers.append(stack.enter_context(writer))
+            self._open = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Wait for what is being written. Raises InputError where it cannot be."""
+        self._open.__exit__(kind, error, trace)
+
+    def _has_failed(self) -> bool:
+        try:
+            for writer in self._writers:
+                writer.check()
+        except InputError as error:
+            self._failure = error
+        return self._failure is not None
+
+    def _training_score(self, number: int) -> Score | None:
+        losses = self._losses[number]
+        return Score("training loss", statistics.fmean(losses)) if losses else None
+
+
+def find_start(config: RunConfig, source: Source, folder: Path) -> Start:
+    """Return where a row's training starts; the same in all processes, of which the first one reads the checkpoint.
+
+    Damaged checkpoints are reported on stderr, and the newest that is whole is taken.
+
+    Raises:
+        InputError: where all of them are damaged, or what they were trained on is not what there is now.
+    """
+    order = TrainingOrder.of_songs(source.song_frames, config.sequences, config.training, config.data, source.silent)
+    state = init_state(config)
+    if is_first_process():
+        checkpoints = checkpoint_folder(folder)
+        restored = restore_training(checkpoints, state, lambda line: print(line, file=sys.stderr, flush=True))
+        if restored:
+            state = restored.state
+            if "position" in restored.notes:
+                check_position(restored.notes["position"], order, str(checkpoints))
+    if jax.process_count() > 1:
+        state = _of_first_process(state)
+    return Start(config, folder, order, state)
+
+
+def _of_first_process(state: TrainState) -> TrainState:
+    key = state.dropout_key
+    plain = dataclasses.replace(state, dropout_key=jax.random.key_data(key), gradient=None)
+    same = multihost_utils.broadcast_one_to_all(plain)
+    key = jax.random.wrap_key_data(same.dropout_key, impl=jax.random.key_impl(key))
+    return dataclasses.replace(same, dropout_key=key, gradient=state.gradient)
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """How long a training took, in seconds; of several seeds that were trained together, each one's share."""
+
+    steps: int
+    compile_s: float
+    step_s: float | None
+    """Median over the steps of the last start, the first few left out; None where there were none."""
+    total_s: float
+    stopped_early: bool = False
+    """Whether the validation ended it (`--early-stopping-patience`)."""
+
+
+def finished_training(folder: Path) -> TrainResult | None:
+    """Return the result of a training that has come to its last step; None for any other."""
+    done = folder / "training.json"
+    if not done.is_file():
+        return None
+    try:
+        return TrainResult(**read_json(done))
+    except TypeError:
+        raise InputError(f"{done}: is damaged, expected what this command wrote; delete its folder") from None

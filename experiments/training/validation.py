@@ -1,0 +1,222 @@
+"""Loss and scores during training on songs that are kept out of it, and when they end it."""
+
+import functools
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import jax
+from cyclopts import Parameter
+
+from data_pipelines.batches.sources import SongSpectrograms, held_out_batches
+from data_pipelines.batches.to_device import prefetch_to_device
+from data_pipelines.songs.spectrograms import TrackFeatures, load_features
+from data_pipelines.songs.tracks import Track, TrackAudio
+from experiments.cli.options import Whole
+from experiments.cli.signals import Stopped, StopSignals
+from experiments.scoring.aggregate import aggregate
+from experiments.scoring.score_song import score_song
+from experiments.training.log import TrainLog, read_log
+from experiments.training.saving import Start
+from madsep_jax.checkpoint.steps import Score
+from madsep_jax.config.run import RunConfig
+from madsep_jax.config.signal import SignalConfig
+from madsep_jax.config.training import EarlyStoppingConfig
+from madsep_jax.errors import InputError
+from madsep_jax.separation import separate
+from madsep_jax.train.validation_loss import validation_loss
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Which songs, and what is found of them how often."""
+
+    tracks: list[Track]
+    every_epochs: int | None = None
+    """Score them after every so many epochs; None for never."""
+    cache: Path | None = None
+    """Compute the loss after every epoch, of spectrograms that are kept in this folder; None for never."""
+    signal: SignalConfig = field(default_factory=SignalConfig)
+    """Of those."""
+
+    def loss_due(self, step: int, steps_per_epoch: int) -> bool:
+        """Whether to compute the loss after a step, counted from 1."""
+        return self.cache is not None and step % steps_per_epoch == 0
+
+    def scores_due(self, step: int, steps_per_epoch: int) -> bool:
+        """Whether to score after a step."""
+        return self.every_epochs is not None and step % (self.every_epochs * steps_per_epoch) == 0
+
+    def due(self, step: int, steps_per_epoch: int) -> bool:
+        """Whether to do either."""
+        return self.loss_due(step, steps_per_epoch) or self.scores_due(step, steps_per_epoch)
+
+    def measure(
+        self, config: RunConfig, variables: Mapping[str, Any], step: int, steps_per_epoch: int
+    ) -> dict[str, float]:
+        """Return what is due after a step, and the seconds that it took."""
+        start = time.perf_counter()
+        found: dict[str, float] = {}
+        if self.loss_due(step, steps_per_epoch):
+            found |= self.loss(config, variables)
+        if self.scores_due(step, steps_per_epoch):
+            found |= self.score(config, variables)
+        return {**found, "seconds": time.perf_counter() - start}
+
+    def loss(self, config: RunConfig, variables: Mapping[str, Any]) -> dict[str, float]:
+        """Return the loss and its parts, averaged over all sequences of the songs."""
+        source = SongSpectrograms(self._spectrograms, config.sequences)
+        batches = held_out_batches(source, config.sequences, config.training.batch_size)
+        placed = prefetch_to_device(batches, lambda pair: (jax.device_put(pair[0]), pair[1]))
+        return validation_loss(config, variables, placed)
+
+    def score(self, config: RunConfig, variables: Mapping[str, Any]) -> dict[str, float]:
+        """Separate and score the songs; returns SDR, ISR, SIR and SAR of the voice (sisec18, dB)."""
+        scores = []
+        for name, audio in self._songs:
+            found = separate(config, variables, audio.mixture_NC, audio.sample_rate)
+            scores.append(score_song(name, audio.mixture_NC, audio.voice_NC, found.voice_NC, audio.sample_rate))
+        return dict(aggregate(scores).targets["vocals"].score_db)
+
+    @functools.cached_property
+    def _songs(self) -> list[tuple[str, TrackAudio]]:
+        return [(track.name, track.read()) for track in self.tracks]
+
+    @functools.cached_property
+    def _spectrograms(self) -> list[TrackFeatures]:
+        if self.cache is None:
+            raise ValueError("cache: found None, expected a folder for the spectrograms")
+        return load_features(self.tracks, self.signal, self.cache)
+
+
+def validation_scores(row_folder: Path) -> list[dict[str, float]] | None:
+    """Return what a row's training has logged, a dictionary for each time; None where there was no validation."""
+    return read_log(row_folder, "validation") or None
+
+
+#: Whether less is better.
+_FALLS = {"loss": True, "SDR": False}
+
+
+def should_stop(values: Sequence[float], config: EarlyStoppingConfig) -> bool:
+    """Whether a training ends after its last validation.
+
+    The best value is the one that was better than the best before it by more than `min_delta`; the training ends once
+    `patience` validations have come after it. What is not a number is no improvement.
+
+    Args:
+        values: the metric of all validations so far, in order.
+        config: the rule.
+    """
+    if config.patience is None:
+        return False
+    best, since = float("inf"), 0
+    for value in values:
+        falling = value if _FALLS[config.metric] else -value
+        if falling < best - config.min_delta:
+            best, since = falling, 0
+        else:
+            since += 1
+    return since >= config.patience
+
+
+def stops_after(validations: Sequence[Mapping[str, float]], config: EarlyStoppingConfig) -> bool:
+    """Whether a training ends after the last of these lines of its validation log."""
+    return should_stop([line[config.metric] for line in validations if config.metric in line], config)
+
+
+def validate(
+    validation: Validation, step: int, start: Start, variables: Mapping[str, Any], log: TrainLog, signals: StopSignals
+) -> Score | None:
+    """Validate a model and log what is found, once for a step.
+
+    Returns:
+        What tells the best checkpoint; None where a signal has come before it was found, or it is not due yet.
+    """
+    if any(line["step"] == step for line in read_log(start.folder, "validation")):
+        return None
+    try:
+        with signals.ending_at_once():
+            values = validation.measure(start.config, variables, step, start.order.steps_per_epoch)
+    except Stopped:
+        return None
+    log.write_validation(step, values)
+    metric = _metric(validation, start)
+    return Score(_NAMES[metric], values[metric], metric == "SDR", validated=True) if metric in values else None
+
+
+_NAMES = {"loss": "loss of the validation songs", "SDR": "SDR of the validation songs"}
+
+
+def _metric(validation: Validation, start: Start) -> Literal["loss", "SDR"]:
+    """What early stopping goes by; else the loss where there is one, which each validation has."""
+    rule = start.config.training.early_stopping
+    if rule.patience is not None:
+        return rule.metric
+    return "SDR" if validation.cache is None else "loss"
+
+
+@Parameter(name="*", group="Validation")
+@dataclass(frozen=True, kw_only=True)
+class ValidationOptions:
+    """Songs that are kept out of training, what is found of them, and early stopping."""
+
+    validate_every: Annotated[int | None, Whole] = None
+    """Score the voice after every so many epochs of training, on songs that are kept out of it. Default: never."""
+
+    validation_loss: Annotated[bool, Parameter(negative=(), show_default=False)] = False
+    """Compute the loss after every epoch, on songs that are kept out of training; takes a few seconds a song."""
+
+    validation_songs: Annotated[int, Whole] = 2
+    """How many songs those two keep out of training: the last ones by name."""
+
+    early_stopping_patience: Annotated[int | None, Whole] = None
+    """End a row's training once so many validations have brought no improvement. Default: never."""
+
+    early_stopping_min_delta: float = 0.0
+    """What an improvement has to be more than, in the metric's own unit."""
+
+    early_stopping_metric: Literal["loss", "SDR"] | None = None
+    """What has to improve: the loss, or the voice's SDR (dB). Default: the loss with --validation-loss, else SDR."""
+
+    def __post_init__(self) -> None:
+        for name in ("validate_every", "validation_songs", "early_stopping_patience"):
+            found = getattr(self, name)
+            if found is not None and found < 1:
+                raise InputError(f"--{name.replace('_', '-')}: found {found}, expected at least 1")
+
+    @property
+    def songs(self) -> int:
+        """How many songs are kept out of training."""
+        return self.validation_songs if self.validate_every or self.validation_loss else 0
+
+    def changes(self) -> dict[str, Any]:
+        """Return the fields of the configuration that were given, by their dotted names.
+
+        Raises:
+            InputError: where the training would stop by something that is not measured.
+        """
+        if self.early_stopping_patience is None:
+            return {}
+        needed = {"loss": ("--validation-loss", self.validation_loss), "SDR": ("--validate-every", self.validate_every)}
+        option, given = needed[self._metric]
+        if not given:
+            raise InputError(f"--early-stopping-patience: found no {option}, which finds the {self._metric} to stop by")
+        rule = {
+            "patience": self.early_stopping_patience,
+            "min_delta": self.early_stopping_min_delta,
+            "metric": self._metric,
+        }
+        return {f"training.early_stopping.{name}": value for name, value in rule.items()}
+
+    def validation(self, tracks: Sequence[Track], signal: SignalConfig, cache: Path) -> Validation | None:
+        """Return what is to be done with the songs that are kept out; None for nothing."""
+        if not self.songs:
+            return None
+        return Validation(list(tracks), self.validate_every, cache if self.validation_loss else None, signal)
+
+    @property
+    def _metric(self) -> Literal["loss", "SDR"]:
+        return self.early_stopping_metric or ("loss" if self.validation_loss or not self.validate_every else "SDR")

@@ -1,0 +1,214 @@
+"""Checkpoints: a folder with `config.json` and a folder for each step that is kept. Each of these holds weights that
+load by themselves, the rest of the training's state, and notes.
+"""
+
+import dataclasses
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+import jax
+
+from madsep_jax.checkpoint.checks import MisfitError
+from madsep_jax.checkpoint.steps import OrbaxSteps, Score
+from madsep_jax.config.io import from_dict, to_dict
+from madsep_jax.config.run import RunConfig
+from madsep_jax.config.saving import Keep
+from madsep_jax.errors import InputError
+from madsep_jax.host.environment import environment
+from madsep_jax.host.files import read_json, write_json
+from madsep_jax.models.variables import variable_shapes
+from madsep_jax.train.state import TrainState
+
+_CONFIG = "config.json"
+
+_WEIGHTS = "weights"
+
+_TRAINING = "training"
+
+_ITEMS = (_WEIGHTS, _TRAINING)
+
+_KEEP = Keep()
+
+
+class CheckpointWriter:
+    """Saves the states of a training into a folder, in the background."""
+
+    def __init__(self, folder: Path, config: RunConfig, keep: Keep = _KEEP) -> None:
+        """Open the folder, and make it where there is none. Raises InputError where it cannot be written."""
+        self._notes = {"config": to_dict(config), "environment": environment()}
+        try:
+            write_json(folder / _CONFIG, self._notes)
+            self._steps = OrbaxSteps(folder, _ITEMS, keep)
+        except OSError as error:
+            raise _not_writable(folder, error) from error
+
+    def save(self, state: TrainState, notes: Mapping[str, Any] | None = None, score: Score | None = None) -> None:
+        """Copy a state and begin to write it; its buffers may be given up at once.
+
+        The notes, a JSON object, come back with the state; the config and the versions of the environment are added.
+
+        Raises:
+            InputError: where this state, or the last one, cannot be written.
+        """
+        # On a CPU these are views of the state's own memory, which cannot be donated while there are any. Orbax copies
+        # them before it returns, and no view may be kept.
+        items = {_WEIGHTS: jax.device_get(state.variables), _TRAINING: jax.device_get(_training_items(state))}
+        self._steps.save(int(state.step), items, {**(notes or {}), **self._notes}, score)
+
+    def check(self) -> None:
+        """Raise InputError where the last save has failed meanwhile."""
+        self._steps.check()
+
+    def wait(self) -> None:
+        """Wait for what is being written. Raises InputError where it cannot be."""
+        self._steps.wait()
+
+    def __enter__(self) -> "CheckpointWriter":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._steps.__exit__(kind, error, trace)
+
+
+@dataclass(frozen=True)
+class Restored:
+    """A training's state, and the notes that were saved with it."""
+
+    state: TrainState
+    notes: dict[str, Any]
+
+
+def save_checkpoint(folder: Path, config: RunConfig, state: TrainState) -> None:
+    """Save one state, and wait for it; a checkpoint already there is replaced once the new one is whole."""
+    with CheckpointWriter(folder, config, Keep(last=1)) as writer:
+        writer.save(state)
+
+
+def save_model(folder: Path, config: RunConfig, variables: Any) -> None:
+    """Save a model without a training state: a checkpoint that `load_model` takes, from which no training goes on.
+
+    Raises:
+        InputError: where the folder holds anything, or cannot be written.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder}: is there already, expected a new or an empty folder")
+    notes = {"config": to_dict(config), "environment": environment()}
+    try:
+        write_json(folder / _CONFIG, notes)
+        with OrbaxSteps(folder, _ITEMS, Keep(last=1)) as steps:
+            steps.save(0, {_WEIGHTS: jax.device_get(variables)}, notes)
+    except OSError as error:
+        raise _not_writable(folder, error) from error
+
+
+def load_model(folder: Path, which: Literal["latest", "best"] = "latest") -> tuple[RunConfig, dict[str, Any]]:
+    """Return the config of a checkpoint and its variables, for `build_model(config.model).apply`.
+
+    Raises:
+        InputError: where the folder holds no checkpoint, or a damaged one.
+    """
+    config = load_config(folder)
+    with OrbaxSteps(folder, _ITEMS) as steps:
+        step = steps.best() if which == "best" else max(steps.all(), default=None)
+        if step is None:
+            raise InputError(f"{folder}: no weights, expected a folder that training has saved")
+        return config, steps.restore(step, _WEIGHTS, variable_shapes(config.model))
+
+
+def load_config(folder: Path) -> RunConfig:
+    """Return the config of a checkpoint. Raises InputError where the folder holds none."""
+    if not (folder / _CONFIG).is_file():
+        raise InputError(f"{folder}: not a checkpoint, expected a folder with {_CONFIG} and weights")
+    content = read_json(folder / _CONFIG)
+    if not isinstance(content, dict) or "config" not in content:
+        raise InputError(f"{folder / _CONFIG}: is damaged, expected the configuration of a training")
+    return from_dict(RunConfig, content["config"], str(folder / _CONFIG))
+
+
+def restore_state(folder: Path, template: TrainState) -> TrainState | None:
+    """Return the state of `restore_training` alone."""
+    restored = restore_training(folder, template)
+    return restored.state if restored else None
+
+
+def restore_training(
+    folder: Path, template: TrainState, warn: Callable[[str], None] = lambda line: None
+) -> Restored | None:
+    """Return the newest state that is whole, on one device, and its notes; None where nothing has been saved yet.
+
+    Newer ones, which are damaged, are moved aside and reported, a line each.
+
+    Raises:
+        InputError: where all of them are damaged, or are of another configuration.
+    """
+    if not folder.is_dir():
+        return None
+    damaged: dict[int, InputError] = {}
+    with OrbaxSteps(folder, _ITEMS) as steps:
+        for step in reversed(steps.all()):
+            try:
+                restored = Restored(_restore_state(steps, step, template), steps.notes(step))
+                break
+            except MisfitError:
+                raise
+            except InputError as error:
+                damaged[step] = error
+        else:
+            if not damaged:
+                return None
+            raise damaged[max(damaged)]
+    for newer, reason in damaged.items():
+        aside = folder / f"damaged-{newer}"
+        shutil.rmtree(aside, ignore_errors=True)
+        (folder / str(newer)).rename(aside)
+        warn(f"{reason}; moved to {aside.name}, going on from step {step}")
+    return restored
+
+
+def _restore_state(steps: OrbaxSteps, step: int, template: TrainState) -> TrainState:
+    variables = steps.restore(step, _WEIGHTS, template.variables)
+    training = steps.restore(step, _TRAINING, _training_items(template))
+    return dataclasses.replace(
+        template,
+        step=training["step"],
+        params=variables["params"],
+        batch_stats=variables.get("batch_stats", {}),
+        opt_state=training["opt_state"],
+        dropout_key=jax.random.wrap_key_data(training["dropout_key"]),
+    )
+
+
+def _training_items(state: TrainState) -> dict[str, Any]:
+    return {
+        "step": state.step,
+        "opt_state": state.opt_state,
+        "dropout_key": jax.random.key_data(state.dropout_key),
+    }
+
+
+def _not_writable(folder: Path, error: OSError) -> InputError:
+    return InputError(f"{folder}: cannot be written: {error.strerror or error}")
+
+
+def checkpoint_folder(row_folder: Path) -> Path:
+    """Where a row keeps the checkpoints that `madsep separate` takes."""
+    return row_folder / "checkpoint"
+
+
+def find_checkpoint(folder: Path) -> Path:
+    """Return the checkpoint in a folder: the folder itself, or that of an ablation's row.
+
+    Raises:
+        InputError: where there is none.
+    """
+    inner = checkpoint_folder(folder)
+    if inner.is_dir() and not (folder / "config.json").exists():
+        folder = inner
+    load_config(folder)
+    return folder

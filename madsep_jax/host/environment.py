@@ -1,0 +1,82 @@
+"""What a result was made with."""
+
+import importlib.metadata
+import os
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from madsep_jax.host.compiler import compiler_options
+
+_PACKAGES = (
+    "madsep-jax",
+    "jax",
+    "jaxlib",
+    "flax",
+    "optax",
+    "orbax-checkpoint",
+    "numpy",
+    "tensorflow",
+    "museval",
+)
+
+
+def environment() -> dict[str, Any]:
+    """Return backend, devices, processor, platform, compiler options and versions, for saving beside a result."""
+    devices = jax.devices()
+    return {
+        "backend": jax.default_backend(),
+        "device": devices[0].device_kind,
+        "device_count": len(devices),
+        "cpu_cores": cpu_cores(),
+        "processor": processor(),
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "compiler_options": compiler_options(),
+        "versions": {name: version for name in _PACKAGES if (version := _version(name))},
+    }
+
+
+def cpu_cores() -> int:
+    """Return the CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """Return the processor's name; with family and model where Linux tells, since names are often short.
+
+    Args:
+        cpuinfo: Linux's description of the processors.
+    """
+    try:
+        lines = cpuinfo.read_text(encoding="utf-8", errors="replace").split("\n\n")[0].splitlines()
+    except OSError:
+        lines = []
+    found = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    numbers = [f"{label} {found[key]}" for label, key in (("family", "cpu family"), ("model", "model")) if key in found]
+    name = found.get("model name") or platform.processor() or platform.machine()
+    return ", ".join([" ".join(name.split()), *numbers])
+
+
+def describe_device(found: Mapping[str, Any] | None = None) -> str:
+    """Return backend and devices in one line, for a command to print first: what `environment` finds, or has found."""
+    found = found or environment()
+    return f"{found['backend']}: {found['device_count']} × {found['device']}, {found['cpu_cores']} CPU cores"
+
+
+def describe_machine(found: Mapping[str, Any] | None = None) -> str:
+    """Return device, CPU cores and JAX of an `environment`, or of this process, for the caption of a result."""
+    found = found or environment()
+    name = f" ({found['processor']})" if found["device"] == "cpu" and "processor" in found else ""
+    return f"{found['device']}{name}, {found['cpu_cores']} CPU cores, jax {found['versions']['jax']}"
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,78 @@
+"""Floating-point operations of a program, by XLA's own count."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.extend import core as jex_core
+
+from madsep_jax.config.io import override
+from madsep_jax.config.maskers import GruMaskerConfig
+from madsep_jax.config.run import RunConfig
+from madsep_jax.models import build_model
+from madsep_jax.models.variables import variable_shapes
+
+
+def flops(function: Callable[..., Any], *args: Any) -> float:
+    """Return the floating-point operations of one call.
+
+    XLA's cost analysis counts the body of a loop once; here it counts as often as the loop runs.
+
+    Args:
+        function: traceable by JAX.
+        args: arrays, or `jax.ShapeDtypeStruct`s.
+    """
+    return _flops_of(jax.make_jaxpr(function)(*args))
+
+
+def forward_gflop_per_second(config: RunConfig) -> float:
+    """Return the GFLOP that the model's forward pass takes for one second of audio, the context frames included.
+
+    A recurrent inference is counted with all its iterations, the most that it takes.
+    """
+    forward = _forward_flops(config)
+    iterations = config.masker.recurrent_iterations if isinstance(config.masker, GruMaskerConfig) else 0
+    if iterations:
+        # `flops` counts a loop without a fixed end once, like one iteration.
+        without = _forward_flops(override(config, {"masker.recurrent_iterations": 0}))
+        forward = without + iterations * (forward - without)
+    seconds = config.sequences.target_frames / config.signal.frames_per_second
+    return forward / seconds / 1e9
+
+
+def _forward_flops(config: RunConfig) -> float:
+    shape = (1, config.sequences.frames, config.signal.bins)
+    return flops(
+        lambda variables, mag_BSF: build_model(config.model).apply(variables, mag_BSF, train=False),
+        variable_shapes(config.model),
+        jax.ShapeDtypeStruct(shape, jnp.float32),
+    )
+
+
+def _flops_of(program: jex_core.ClosedJaxpr) -> float:
+    return _counted_once(program) + sum(
+        runs * _flops_of(body) - _counted_once(body) for runs, body in _loops(program.jaxpr)
+    )
+
+
+def _counted_once(program: jex_core.ClosedJaxpr) -> float:
+    """XLA's own count, in which the body of a loop counts once, and so does that of a loop within it."""
+    arguments = [jax.ShapeDtypeStruct(variable.aval.shape, variable.aval.dtype) for variable in program.jaxpr.invars]
+    analysis = jax.jit(jex_core.jaxpr_as_fun(program)).lower(*arguments).cost_analysis()
+    return float((analysis or {}).get("flops", 0.0))
+
+
+def _loops(program: jex_core.Jaxpr) -> list[tuple[int, jex_core.ClosedJaxpr]]:
+    """List the outermost loops of a program: how often each runs, and its body."""
+    found: list[tuple[int, jex_core.ClosedJaxpr]] = []
+    for equation in program.eqns:
+        if equation.primitive.name == "scan":
+            found.append((equation.params["length"], equation.params["jaxpr"]))
+            continue
+        for value in equation.params.values():
+            if isinstance(value, jex_core.ClosedJaxpr):
+                found += _loops(value.jaxpr)
+            elif isinstance(value, jex_core.Jaxpr):
+                found += _loops(value)
+    return found

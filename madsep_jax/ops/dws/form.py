@@ -1,0 +1,134 @@
+"""Which form of the depthwise-separable blocks runs: in training, and in evaluation.
+
+The fast forms are for pointwise kernels of one element; others take the plain form. Blocks whose dilations differ go
+one by one, as do residual ones.
+"""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from madsep_jax.config.run import Operations
+from madsep_jax.ops.choice import runs_fast
+from madsep_jax.ops.dws.block import BlockMoments, BlockParameters, dws_block, dws_blocks, over_blocks
+from madsep_jax.ops.dws.fast_blocks import fast_dws_blocks
+from madsep_jax.ops.dws.fast_first import fast_first_block
+from madsep_jax.ops.dws.fast_pooled import fast_dws_block
+from madsep_jax.ops.dws.folded import folded_block, folded_blocks
+from madsep_jax.ops.dws.lazy import LazyArray, Normalised, Upsampled, as_array
+
+
+def train_block(
+    parameters: BlockParameters,
+    x_BTWC: LazyArray,
+    kept_BC: jax.Array | None,
+    operations: Operations,
+    *,
+    pool: int,
+    remat: bool = False,
+) -> tuple[jax.Array | Normalised, BlockMoments]:
+    """Apply one block in training; see `dws_block`, and `dws_blocks` for `remat`."""
+    if not _is_mixed(x_BTWC):
+        x_BTWC, parameters, kept_BC = _of_one_type(x_BTWC, parameters, kept_BC)
+    if _is_mixed(x_BTWC) or not _may_run_fast(parameters, operations):
+        run = functools.partial(_plain_block, pool=pool)
+        return (jax.checkpoint(run) if remat else run)(parameters, x_BTWC, kept_BC)
+    if isinstance(x_BTWC, jax.Array) and x_BTWC.shape[-1] == 1:
+        return fast_first_block(parameters, x_BTWC[..., 0], kept_BC, pool=pool)
+    return fast_dws_block(parameters, x_BTWC, kept_BC, pool=pool)
+
+
+def train_blocks(
+    parameters_L: BlockParameters,
+    x_BTWC: jax.Array | Normalised,
+    kept_LBC: jax.Array | None,
+    operations: Operations,
+    *,
+    dilations: tuple[int, ...],
+    residual: bool,
+    unrolled: bool,
+    remat: bool = False,
+) -> tuple[jax.Array | Normalised, BlockMoments]:
+    """Apply equal blocks in training; see `dws_blocks`."""
+    if not _is_mixed(x_BTWC):
+        x_BTWC, parameters_L, kept_LBC = _of_one_type(x_BTWC, parameters_L, kept_LBC)
+    if _is_mixed(x_BTWC) or not _may_run_fast(parameters_L, operations):
+        form: dict[str, Any] = {"dilations": dilations, "residual": residual, "unrolled": unrolled, "remat": remat}
+        return dws_blocks(parameters_L, as_array(x_BTWC), None, kept_LBC, **form)
+    if kept_LBC is None:
+        layers, channels = parameters_L.depthwise_bias_C.shape
+        kept_LBC = jnp.ones((layers, x_BTWC.shape[0], channels), x_BTWC.dtype)
+    if len(set(dilations)) == 1 and not residual:
+        return fast_dws_blocks(parameters_L, x_BTWC, kept_LBC, dilations[0], unrolled)
+    return _one_by_one(parameters_L, as_array(x_BTWC), kept_LBC, dilations, residual, unrolled)
+
+
+def evaluate_block(
+    parameters: BlockParameters,
+    x_BTWC: LazyArray,
+    moments: BlockMoments,
+    operations: Operations,
+    *,
+    pool: int,
+) -> jax.Array:
+    """Apply one block normalised by given moments, without dropout."""
+    x_BTWC, parameters, moments = _of_one_type(x_BTWC, parameters, moments)
+    if not _may_run_fast(parameters, operations):
+        return dws_block(parameters, as_array(x_BTWC), moments, pool=pool)[0]
+    source = x_BTWC if isinstance(x_BTWC, Upsampled) else as_array(x_BTWC)
+    return folded_block(parameters, source, moments, pool=pool)
+
+
+def evaluate_blocks(
+    parameters_L: BlockParameters,
+    x_BTWC: jax.Array | Normalised,
+    moments_L: BlockMoments,
+    operations: Operations,
+    **form: Any,
+) -> jax.Array:
+    """Apply equal blocks normalised by given moments, without dropout; `form` as in `dws_blocks`."""
+    source_BTWC, parameters_L, moments_L = _of_one_type(as_array(x_BTWC), parameters_L, moments_L)
+    if not _may_run_fast(parameters_L, operations):
+        return dws_blocks(parameters_L, source_BTWC, moments_L, **form)[0]
+    return folded_blocks(parameters_L, source_BTWC, moments_L, **form)
+
+
+def _plain_block(
+    parameters: BlockParameters, x_BTWC: LazyArray, kept_BC: jax.Array | None, pool: int
+) -> tuple[jax.Array, BlockMoments]:
+    return dws_block(parameters, as_array(x_BTWC), None, kept_BC, pool=pool)
+
+
+def _may_run_fast(parameters: BlockParameters, operations: Operations) -> bool:
+    stacked = parameters.depthwise_bias_C.ndim - 1
+    one_element = parameters.pointwise_kernel_CC.ndim == 2 + stacked
+    return one_element and runs_fast("dws_block", operations)
+
+
+def _is_mixed(x_BTWC: LazyArray) -> bool:
+    """Whether activations are of 16 bits and the statistics are not, for which the fast forms are not written."""
+    return x_BTWC.dtype.itemsize < 4
+
+
+def _of_one_type(*trees: Any) -> Any:
+    """Give all arrays the highest precision that is among them: convolutions and buffers mix none."""
+    dtype = jnp.result_type(*jax.tree.leaves(trees))
+    return jax.tree.map(lambda array: jnp.asarray(array, dtype), trees)
+
+
+def _one_by_one(
+    parameters_L: BlockParameters,
+    x_BTWC: jax.Array,
+    kept_LBC: jax.Array,
+    dilations: tuple[int, ...],
+    residual: bool,
+    unrolled: bool,
+) -> tuple[jax.Array, BlockMoments]:
+    def apply(x_BTWC: jax.Array, block: tuple, dilation: int) -> tuple[jax.Array, BlockMoments]:
+        parameters, kept_BC = block
+        y, moments = fast_dws_block(parameters, x_BTWC, kept_BC, dilation=dilation)
+        return x_BTWC + y.array() if residual else y.array(), moments
+
+    return over_blocks(apply, x_BTWC, (parameters_L, kept_LBC), dilations, unrolled)

@@ -1,0 +1,69 @@
+"""The arithmetic of a training, and double precision where it is needed.
+
+Parameters, the optimiser, BatchNorm's statistics and the loss are float32 in any case (or wider, where the parameters
+are). `bfloat16` is what is between them: kernels, activations and their gradients.
+"""
+
+import contextlib
+from contextlib import AbstractContextManager
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from madsep_jax.config.run import Precision
+from madsep_jax.errors import InputError
+
+_OF_PRODUCTS = {"float32": "highest", "tf32": "tensorfloat32", "bfloat16": "default"}
+
+
+def computing_in(precision: Precision) -> AbstractContextManager[None]:
+    """Let JAX trace matrix products and convolutions in a precision; on a GPU its own default for float32 is tf32.
+
+    A precision that JAX itself has been told (`jax_default_matmul_precision`) goes before.
+
+    Raises:
+        InputError: where the backend has no such arithmetic.
+    """
+    if jax.default_backend() == "cpu":
+        if precision == "tf32":
+            raise InputError("ComputeConfig.precision: found 'tf32', which a CPU does not have; expected 'float32'")
+        return contextlib.nullcontext()
+    if jax.config.jax_default_matmul_precision is not None:  # type: ignore[attr-defined]
+        return contextlib.nullcontext()
+    return jax.default_matmul_precision(_OF_PRODUCTS[precision])
+
+
+def as_computed(tree: Any, precision: Precision) -> Any:
+    """Return inputs or parameters as the model computes with them; BatchNorm's scales and biases stay as they are."""
+    if precision != "bfloat16":
+        return tree
+
+    def cast(path: tuple[Any, ...], leaf: jax.Array) -> jax.Array:
+        is_norm = any("norm" in str(getattr(key, "key", "")) for key in path)
+        return leaf if is_norm or not jnp.issubdtype(leaf.dtype, jnp.floating) else leaf.astype(jnp.bfloat16)
+
+    return jax.tree_util.tree_map_with_path(cast, tree)
+
+
+def widened(tree: Any) -> Any:
+    """Return arrays of 16 bits as float32, and others as they are."""
+
+    def widen(leaf: jax.Array) -> jax.Array:
+        floating = jnp.issubdtype(leaf.dtype, jnp.floating)
+        return leaf.astype(jnp.promote_types(leaf.dtype, jnp.float32)) if floating else leaf
+
+    return jax.tree.map(widen, tree)
+
+
+def double_precision() -> AbstractContextManager[None]:
+    """Let JAX compute in float64 inside a `with`, in this thread only, by whichever name this JAX has for it.
+
+    The setting of the rest of the process stays as it is. Arrays made inside keep their precision outside, so hand out
+    NumPy arrays, or ones that were cast.
+    """
+    if hasattr(jax, "enable_x64"):
+        return jax.enable_x64(True)
+    from jax import experimental
+
+    return experimental.enable_x64(True)  # type: ignore[attr-defined]

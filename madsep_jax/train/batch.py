@@ -1,0 +1,92 @@
+"""Batches of training sequences, and what a model reads and learns of them."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from madsep_jax.config.run import LossConfig, RunConfig
+from madsep_jax.config.signal import SequenceConfig, SignalConfig
+from madsep_jax.ops.precision import widened
+from madsep_jax.signal.framing import middle_frames
+from madsep_jax.signal.stft import analyse_frames, cut_frames
+
+
+class Batch(NamedTuple):
+    """Magnitudes of one batch of sequences; those of 16 bits are computed with in float32."""
+
+    mix_BSF: ArrayLike
+    voice_BTF: ArrayLike
+
+
+class WaveformBatch(NamedTuple):
+    """Samples of one batch of sequences, either int16 or floating point with ±1 as full scale."""
+
+    mix_BNC: ArrayLike
+    voice_BNC: ArrayLike
+    frames_B2: ArrayLike
+    """First frame of each sequence that is the song's, and the one after the last; int32, 0…S."""
+
+
+def magnitudes(batch: Batch | WaveformBatch, config: RunConfig) -> tuple[jax.Array, jax.Array]:
+    """Return the magnitudes of mixture (B, S, F) and voice (B, T, F), in float32 at least; waveforms are analysed."""
+    if isinstance(batch, WaveformBatch):
+        return magnitudes_of(batch, config.signal, config.sequences)
+    mix_BSF, voice_BTF = (widened(jnp.asarray(mag)) for mag in batch)
+    return mix_BSF, voice_BTF
+
+
+def input_and_target(mix_BSF: jax.Array, voice_BTF: jax.Array, config: LossConfig) -> tuple[jax.Array, jax.Array]:
+    """Return what the model reads and what it is to learn, from the magnitudes of mixture and voice.
+
+    `magnitude` takes both as they are. `ratio_mask` is the released code's choice: the mixture m is clipped to 0…1,
+    and the target is 2·m·v / (v + m), clipped as well.
+    """
+    if config.target == "magnitude":
+        return mix_BSF, voice_BTF
+    mix_BTF = _middle(mix_BSF, voice_BTF)
+    both_BTF = mix_BTF + voice_BTF
+    ratio_BTF = jnp.where(both_BTF > 0, voice_BTF / jnp.where(both_BTF > 0, both_BTF, 1), 0)
+    return clip_input(mix_BSF, config), jnp.clip(2 * mix_BTF * ratio_BTF, 0, 1)
+
+
+def _middle(mix_BSF: jax.Array, voice_BTF: jax.Array) -> jax.Array:
+    """Drop the context frames of the mixture: those that the voice does not have."""
+    return middle_frames(mix_BSF, (mix_BSF.shape[1] - voice_BTF.shape[1]) // 2)
+
+
+def clip_input(mag: jax.Array, config: LossConfig) -> jax.Array:
+    """Return the mixture's magnitudes as the model reads them."""
+    return mag if config.target == "magnitude" else jnp.clip(mag, 0, 1)
+
+
+def zero_batch(config: RunConfig) -> Batch:
+    """Return a batch of silence, of the shape that the config's training takes."""
+    size, sequences, bins = config.training.batch_size, config.sequences, config.signal.bins
+    return Batch(jnp.zeros((size, sequences.frames, bins)), jnp.zeros((size, sequences.target_frames, bins)))
+
+
+_FULL_SCALE = 2**15
+
+
+def magnitudes_of(batch: WaveformBatch, signal: SignalConfig, sequences: SequenceConfig) -> tuple[jax.Array, jax.Array]:
+    """Return the magnitudes of the channels' average: of the mixture (B, S, F), of the voice's middle frames (B, T, F).
+
+    To be jitted. Float32, or float64 of float64 samples.
+    """
+    frames_B2 = jnp.asarray(batch.frames_B2)
+    lead = sequences.context * signal.hop_length
+    voice_BNC = jnp.asarray(batch.voice_BNC)[:, lead : jnp.shape(batch.voice_BNC)[1] - lead]
+    mix_BSF = _magnitudes(jnp.asarray(batch.mix_BNC), frames_B2, sequences.frames, signal)
+    voice_BTF = _magnitudes(voice_BNC, frames_B2 - sequences.context, sequences.target_frames, signal)
+    return mix_BSF, voice_BTF
+
+
+def _magnitudes(samples_BNC: jax.Array, frames_B2: jax.Array, count: int, signal: SignalConfig) -> jax.Array:
+    if jnp.issubdtype(samples_BNC.dtype, jnp.integer):
+        samples_BNC = samples_BNC.astype(jnp.float32) / _FULL_SCALE
+    mag_BSF = jnp.abs(analyse_frames(cut_frames(samples_BNC.mean(axis=2), count, signal), signal))
+    number_S = jnp.arange(count)
+    inside_BS = (number_S >= frames_B2[:, :1]) & (number_S < frames_B2[:, 1:])
+    return jnp.where(inside_BS[..., None], mag_BSF, 0)
