@@ -1,6 +1,5 @@
 """One shard of a prepared set: the records of one track in an ArrayRecord file. Whether all shards are whole."""
 
-import contextlib
 import dataclasses
 import os
 from collections.abc import Callable, Iterable
@@ -13,7 +12,7 @@ from data_pipelines.prepared.records import TrackFacts, read_samples
 from data_pipelines.prepared.settings import FeatureSettings
 from data_pipelines.songs.tracks import Track
 from madsep_jax.errors import InputError, shown
-from madsep_jax.host.files import read_json, write_json
+from madsep_jax.host.files import read_json, write_json, written_aside
 
 #: Records are found one by one, and are not compressed: noise-like bytes hardly shrink, and reading stays fast.
 _WRITER_OPTIONS = "group_size:1,uncompressed"
@@ -99,24 +98,20 @@ def _write_records(path: Path, records: Iterable[bytes], count: int) -> None:
     """Write the file aside, check that all records are in it, then rename it into place."""
     from array_record.python import array_record_module
 
-    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # ArrayRecord's errors are RuntimeErrors; records are made in between, whose errors are not the disk's.
-        writer = _of_disk(path, lambda: array_record_module.ArrayRecordWriter(os.fspath(aside), _WRITER_OPTIONS))
-        for record in records:
-            _of_disk(path, lambda record=record: writer.write(record))
-        _of_disk(path, writer.close)
-        if open_shard(aside).num_records() != count:
-            raise InputError(_not_written(path, "not all of it was kept"))
-        with aside.open("rb") as file:
-            os.fsync(file.fileno())
-        aside.replace(path)
+        with written_aside(path) as aside:
+            # ArrayRecord's errors are RuntimeErrors; records are made in between, whose errors are not the disk's.
+            writer = _of_disk(path, lambda: array_record_module.ArrayRecordWriter(os.fspath(aside), _WRITER_OPTIONS))
+            for record in records:
+                _of_disk(path, lambda record=record: writer.write(record))
+            _of_disk(path, writer.close)
+            if open_shard(aside).num_records() != count:
+                raise InputError(_not_written(path, "not all of it was kept"))
+            with aside.open("rb") as file:
+                os.fsync(file.fileno())
     except OSError as error:
         raise InputError(_not_written(path, error.strerror or str(error))) from None
-    finally:
-        with contextlib.suppress(OSError):
-            aside.unlink()
 
 
 def _of_disk(path: Path, action: Any) -> Any:

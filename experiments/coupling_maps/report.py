@@ -1,7 +1,6 @@
 """What is said, drawn and written about a fitted mapping."""
 
 import dataclasses
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from experiments.coupling_maps.pairs import FramePairs
 from madsep_jax.config.signal import SignalConfig
 from madsep_jax.couplings.diagonal import bins_within, diagonal_share, uniform_share
 from madsep_jax.couplings.fit import CouplingsFit
+from madsep_jax.host.files import written_aside
 
 #: Distances from the diagonal, Hz. A window of 2049 samples at 44.1 kHz spreads a tone over ±43 Hz by itself.
 DISTANCES_HZ = (0.0, 50.0, 100.0, 200.0)
@@ -137,13 +137,8 @@ def write_arrays(path: Path, fit: CouplingsFit, pairs: FramePairs, signal: Signa
         "l1_output": np.sum(np.abs(pairs.output_NF), dtype=np.float64),
         **{name: np.asarray(text) for name, text in names.items()},
     }
-    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with aside.open("wb") as file:
-            np.savez(file, **arrays)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    with written_aside(path) as aside, aside.open("wb") as file:
+        np.savez(file, **arrays)
 
 
 def bin_width_hz(signal: SignalConfig) -> float:

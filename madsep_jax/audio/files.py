@@ -6,9 +6,8 @@ Needs the `audio` extra; this module imports without it, and says what to instal
 import importlib
 import io
 import os
-import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -18,6 +17,7 @@ import numpy as np
 
 from madsep_jax.audio import mp4
 from madsep_jax.errors import InputError, did_you_mean, shown
+from madsep_jax.host.files import written_aside
 
 #: The bits of the integer subtypes, which `write_audio` rounds and saturates itself.
 PCM_BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
@@ -201,16 +201,11 @@ def _quantised(samples_NC: np.ndarray, subtype: str) -> np.ndarray:
 
 
 def _replace(path: Path, content: io.BytesIO) -> None:
-    aside = path.parent / f".{uuid.uuid4().hex}.part"
     try:
-        with aside.open("xb") as f:
-            f.write(content.getbuffer())
-        aside.replace(path)
+        with written_aside(path) as aside:
+            aside.write_bytes(content.getbuffer())
     except OSError as e:
         raise InputError(f"{shown(path)}: cannot be written ({e.strerror}), expected room for it") from e
-    finally:
-        with suppress(OSError):
-            aside.unlink()
 
 
 def _check_samples(samples_NC: np.ndarray) -> np.ndarray:
