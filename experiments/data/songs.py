@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from data_pipelines.embedded.songs import corpus
+from data_pipelines.embedded.songs import EmbeddedConfig, corpus, embedded_tracks
 from data_pipelines.songs.layouts import find_tracks
 from data_pipelines.songs.tracks import Track
 from experiments.data.prepared import PreparedTraining
@@ -36,6 +36,22 @@ class Songs:
         lines += [f"validation/{track.name}/{track.fingerprint()}" for track in self.validation]
         lines += [self.prepared.fingerprint()] if self.prepared else []
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+#: Of the embedded songs that `songs_to_score` returns, Hz.
+_EMBEDDED_RATE = 44100
+
+
+def songs_to_score(data: str, split: str) -> list[Track]:
+    """Return the songs of one split, of what `load_songs` takes. Raises InputError where there are none."""
+    if data == EMBEDDED:
+        tracks: list[Track] = list(embedded_tracks(EmbeddedConfig(sample_rate=_EMBEDDED_RATE)))
+    else:
+        tracks = find_tracks(Path(data))
+    tracks = [track for track in tracks if track.split == split]
+    if not tracks:
+        raise InputError(f"--data {data}: found no {split} songs, expected at least one")
+    return tracks
 
 
 def load_songs(
