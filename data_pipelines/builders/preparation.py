@@ -1,6 +1,5 @@
 """Preparing a set: shards are written in a folder of unfinished work, which becomes the set when all are there."""
 
-import fcntl
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +14,7 @@ from data_pipelines.prepared.runners import Runner
 from data_pipelines.prepared.shard import ShardJob, check_shard, is_short, too_short
 from data_pipelines.songs.tracks import Track
 from madsep_jax.errors import InputError, shown
+from madsep_jax.host.locks import try_lock
 
 OnTrack = Callable[[TrackFacts], object]
 
@@ -137,12 +137,9 @@ def sketch(builder: SongBuilder, manual_dir: Path | None) -> Preparation:
 
 @contextmanager
 def _locked(work: Path) -> Iterator[None]:
-    """Hold the folder for this process; the system lets go of it however the process ends."""
-    with (work / "lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(f"{shown(work)}: another process prepares this set") from None
+    with try_lock(work / "lock") as taken:
+        if not taken:
+            raise InputError(f"{shown(work)}: another process prepares this set")
         yield
 
 

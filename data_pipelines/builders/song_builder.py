@@ -1,6 +1,5 @@
 """What all builders share: songs become the shards of a TFDS data set, a track a shard."""
 
-import abc
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Sequence
@@ -54,6 +53,8 @@ class SongBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type:
     HOMEPAGE: str | None = None
     CITATION: str | None = None
     LICENSE: str
+    find_in: Callable[[Path], list[Track]]
+    """Finds the songs in the folder that a person has made as the instructions say; where there is such a folder."""
 
     runner: Runner = staticmethod(run_here)
 
@@ -64,9 +65,10 @@ class SongBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type:
         config = name if name in cls.builder_configs else SongConfig.of(settings)
         return cls(data_dir=data_dir, config=config, file_format=ARRAY_RECORD)
 
-    @abc.abstractmethod
     def find_tracks(self, manual_dir: Path | None) -> list[Track]:
         """Return the songs. Raises InputError where the folder is not as the instructions say."""
+        assert manual_dir is not None
+        return self.find_in(manual_dir)
 
     @property
     def settings(self) -> FeatureSettings:

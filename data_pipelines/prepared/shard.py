@@ -2,12 +2,11 @@
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data_pipelines.prepared.index import SetIndex
 from data_pipelines.prepared.records import TrackFacts, read_samples
 from data_pipelines.prepared.settings import FeatureSettings
 from data_pipelines.songs.tracks import Track
@@ -126,21 +125,12 @@ def _not_written(path: Path, reason: str) -> str:
     return f"{shown(path)}: cannot be written ({reason}); what is finished stays, the same command continues"
 
 
-def check_set(
-    folder: Path, index: SetIndex, split: str, every_record: bool, on_track: Callable[[TrackFacts], object]
-) -> None:
-    """Check the shards of a split: that each is there and has its records, and, if asked to, that each can be read.
+def check_shard(path: Path, facts: TrackFacts, every_record: bool) -> None:
+    """Check that a shard is there and has its records and, if asked to, that each can be read.
 
     Raises:
-        InputError: naming the first shard that is missing, cut short or damaged.
+        InputError: it is missing, cut short or damaged.
     """
-    for path, facts in zip(index.shard_paths(folder, split), index.split(split), strict=True):
-        check_shard(path, facts, every_record)
-        on_track(facts)
-
-
-def check_shard(path: Path, facts: TrackFacts, every_record: bool) -> None:
-    """Check one shard. Raises InputError where it is not as it was written."""
     reader = open_shard(path)
     found = reader.num_records()
     if found != facts.records:

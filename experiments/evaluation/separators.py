@@ -9,7 +9,7 @@ import numpy as np
 
 from data_pipelines.songs.tracks import STEMS, Track, TrackAudio, safe_name
 from experiments.evaluation.options import EvaluateOptions
-from experiments.scoring.estimators import checkpoint_estimator
+from experiments.scoring.estimators import Estimator, checkpoint_estimator
 from experiments.scoring.song_scores import TARGETS
 from madsep_jax.audio.files import probe_audio, read_audio
 from madsep_jax.checkpoint.folder import find_checkpoint
@@ -35,7 +35,7 @@ class CheckpointSeparator:
     def __init__(self, checkpoint: Path) -> None:
         """Raise InputError where there is no checkpoint."""
         self._checkpoint = find_checkpoint(checkpoint)
-        self._estimate: Callable[[TrackAudio], tuple[np.ndarray, np.ndarray]] | None = None
+        self._estimate: Estimator | None = None
 
     def check(self, track: Track) -> None:
         """Do nothing: it separates any song."""
