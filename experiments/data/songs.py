@@ -86,12 +86,11 @@ def load_songs(
     kept = f"; {len(validation)} validation songs" if validation else ""
     if trained_on:
         trained_on.require_others([track.name for track in test + validation])
-        minutes_of_test = sum(track.duration_s for track in test) / 60
-        scored = f"scored on {place} ({len(test)} test songs, {minutes_of_test:.1f} min{kept})"
-        return Songs(f"{trained_on.description}; {scored}", [], test, trained_on, validation)
-    minutes = [sum(track.duration_s for track in part) / 60 for part in (train, test)]
-    description = (
-        f"{place} ({len(train)} training songs, {minutes[0]:.1f} min{kept}; "
-        f"{len(test)} test songs, {minutes[1]:.1f} min)"
-    )
+        description = f"{trained_on.description}; scored on {place} ({_words(test, 'test')}{kept})"
+        return Songs(description, [], test, trained_on, validation)
+    description = f"{place} ({_words(train, 'training')}{kept}; {_words(test, 'test')})"
     return Songs(description, train, test, validation=validation)
+
+
+def _words(tracks: list[Track], kind: str) -> str:
+    return f"{len(tracks)} {kind} songs, {sum(track.duration_s for track in tracks) / 60:.1f} min"

@@ -46,10 +46,9 @@ def _wait_for_coordinator(address: str, timeout_s: float) -> None:
     while True:
         try:
             socket.create_connection((host.strip("[]"), int(port)), timeout=max(until - time.monotonic(), 0.1)).close()
+            return
         except OSError as error:
             reason = error.strerror or str(error)
-        else:
-            return
         if time.monotonic() > until:
             raise InputError(
                 f"ProcessesConfig.coordinator: found nothing that listens at {address} within {timeout_s} s "
