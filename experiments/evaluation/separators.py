@@ -1,7 +1,7 @@
 """What gives the estimates of a song: files as separators of all kinds leave them, or a trained separator."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -73,13 +73,10 @@ def find_separators(options: EvaluateOptions, say: Callable[[str], None]) -> dic
     return found
 
 
-def _named(arguments: Sequence[str]) -> list[tuple[str, Path]]:
-    named = []
+def _named(arguments: Sequence[str]) -> Iterator[tuple[str, Path]]:
     for argument in arguments:
         name, equals, folder = argument.partition("=")
-        path = Path(folder) if equals else Path(argument)
-        named.append((name if equals else path.resolve().name, path))
-    return named
+        yield (name, Path(folder)) if equals else (Path(argument).resolve().name, Path(argument))
 
 
 def _add(found: dict[str, Separator], name: str, separator: Separator) -> None:
