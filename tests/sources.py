@@ -2,7 +2,8 @@
 
 import ast
 import functools
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -14,6 +15,10 @@ SOURCES = {
     for package in PACKAGES
     for path in sorted((ROOT / package).rglob("*.py"))
 }
+#: The files at the top of `experiments/`.
+COMMANDS = [
+    name for name, path in SOURCES.items() if re.fullmatch(r"experiments\.\w+", name) and path.stem != "__init__"
+]
 
 
 @functools.cache
@@ -47,6 +52,20 @@ def imported(nodes: Iterable[ast.AST]) -> set[str]:
 def imports(name: str) -> set[str]:
     """All that a file imports, within functions too."""
     return imported(ast.walk(tree(name)))
+
+
+@functools.cache
+def imports_at_once(name: str) -> set[str]:
+    """What a file imports when it is imported: all but what its functions do."""
+    return imported(run_at_once(tree(name).body))
+
+
+def run_at_once(nodes: Iterable[ast.AST]) -> Iterator[ast.AST]:
+    """The statements among these, and within them, but for those of functions."""
+    for node in nodes:
+        yield node
+        if isinstance(node, ast.stmt | ast.ExceptHandler) and not isinstance(node, ast.FunctionDef):
+            yield from run_at_once(ast.iter_child_nodes(node))
 
 
 def package_of(name: str) -> str:

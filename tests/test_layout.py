@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping
 
 import pytest
-from sources import PACKAGES, ROOT, SOURCES, imported, imports, lines, package_of, shown, tree
+from sources import COMMANDS, PACKAGES, ROOT, SOURCES, imports, imports_at_once, lines, package_of, shown, tree
 
 PAGES = [path for path in sorted(ROOT.rglob("*.md")) if not path.relative_to(ROOT).parts[0].startswith(".")]
 
@@ -95,12 +95,6 @@ def room_of(name: str) -> str:
     if SOURCES[name].name == "__init__.py" or name.count(".") == 1:
         return name.partition(".")[2]
     return name.partition(".")[2].rpartition(".")[0]
-
-
-COMMANDS = [
-    name for name in SOURCES if package_of(name) == "experiments" and SOURCES[name].parent.name == "experiments"
-]
-COMMANDS.remove("experiments")
 
 
 def circle(edges: Mapping[str, set[str]]) -> list[str]:
@@ -229,7 +223,7 @@ def test_a_process_starts_with_the_standard_library_alone(bare):
     above = [name for name in SOURCES if bare.startswith(f"{name}.")]
     wrong = []
     for name in [*above, bare]:
-        for other in sorted({package_of(other) for other in imported(tree(name).body)} - set(sys.stdlib_module_names)):
+        for other in sorted({package_of(other) for other in imports_at_once(name)} - set(sys.stdlib_module_names)):
             wrong.append(f"{shown(name)}: imports {other}, which each new process would load; import it elsewhere")
     assert not wrong, "\n".join(wrong)
 
