@@ -21,7 +21,8 @@ from logged import trained
 from tiny_songs import make_songs
 
 from experiments import ablation
-from experiments.rows import run_row as train_ahead
+from experiments.rows import run_row
+from experiments.training.loop import train
 from madsep_jax.checkpoint.folder import load_model
 
 REFERENCES = ["mixture", "ideal ratio mask"]
@@ -211,8 +212,15 @@ def test_diverged_rows_are_marked_and_the_next_one_runs(run, tmp_path, capsys):
 def test_seeds_are_trained_together(run, first, tmp_path, monkeypatch):
     """Two seeds in one program, two steps in a call: the first is the row of the same seed that was trained alone."""
     out = tmp_path / "out"
-    monkeypatch.setattr(train_ahead, "train_row", None)  # is not to be called
+    seeds_of_calls = []
+
+    def recorded(configs, *rest):
+        seeds_of_calls.append([config.training.seed for config in configs])
+        return train(configs, *rest)
+
+    monkeypatch.setattr(run_row, "train", recorded)
     assert run(out, "dws-1-4", more=["--seeds", "2", "--vectorize-seeds", "--steps-per-call", "2"]) == 0
+    assert seeds_of_calls == [[0, 1]]
     found = [row for row in json.loads((out / "results.json").read_text())["rows"] if row["system"] == "dws-1-4"]
     assert [row["seed"] for row in found] == [0, 1]
     assert found[0]["train_s"] == found[1]["train_s"] > 0
