@@ -42,7 +42,7 @@ def batch(seed, step, config):
 
 
 def train(config, program, runs):
-    """Train each of (states, batches of each) on one device, by one program; the states and each step's metrics of each seed."""
+    """Train each of (states, batches of each) on one device; the states, and each step's metrics of each seed."""
     layout = make_layout(config, ParallelConfig(devices=1, steps_per_call=program.steps), program)
     call, found = None, []
     for states, batches in runs:

@@ -93,11 +93,9 @@ def _train(starts: Sequence[Start], source: Source, on_step: OnStep, how: How) -
                 judge.validate(first, [start.state for start in starts])  # which a signal may have interrupted
             sizes = program.call_sizes(first, order.total_steps, order.steps_per_epoch if how.validation else None)
             songs = [training_batches(source, start.order, first, shard) for start in starts]
-            batches = (
-                () if judge.all_ended else prefetch_to_device(program.join_batches(songs, sizes), layout.place_batch)
-            )
+            batches = prefetch_to_device(program.join_batches(songs, sizes), layout.place_batch)
             run = Running(state, call, first, len(starts))
-            for batch in log.timed(batches):
+            for batch in log.timed(() if judge.all_ended else batches):
                 steps = run.advance(batch)
                 due = saver.due(steps) or judge.due(steps)  # in this order: the processes meet in the first
                 for reported, by_step in run.reports(keep=0 if due else 1):
