@@ -125,7 +125,7 @@ def test_added_system_is_run_alone(run, first, tmp_path, monkeypatch):
 
 def interrupted_after(step):
     """A step reporter that is interrupted, as by Ctrl-C, after a step."""
-    reporter = ablation.step_reporter
+    reporter = run_row.step_reporter
 
     def interrupted(bar, batch_size):
         report = reporter(bar, batch_size)
@@ -145,7 +145,7 @@ def test_interrupted_training_continues_to_the_same_result(run, first, tmp_path,
     out = shutil.copytree(first, tmp_path / "out")
     shutil.rmtree(out / "rows" / "dws-1-4-seed0")
     with monkeypatch.context() as patch:
-        patch.setattr(ablation, "step_reporter", interrupted_after(2))
+        patch.setattr(run_row, "step_reporter", interrupted_after(2))
         assert run(out, "dws-1-4", more=["--save-every", "0"]) == 130
     assert "ablation: interrupted; start the same command again to continue\n" in capsys.readouterr().err
     row = out / "rows" / "dws-1-4-seed0"
@@ -166,7 +166,7 @@ def test_sigterm_saves_the_training_and_scores_nothing(run, first, tmp_path, mon
     """Exit code 0, one line, no result of the row; started again it comes to the same scores."""
     out = shutil.copytree(first, tmp_path / "out")
     shutil.rmtree(out / "rows" / "dws-1-4-seed0")
-    reporter = ablation.step_reporter
+    reporter = run_row.step_reporter
 
     def terminated(bar, batch_size):
         report = reporter(bar, batch_size)
@@ -180,7 +180,7 @@ def test_sigterm_saves_the_training_and_scores_nothing(run, first, tmp_path, mon
 
     before = signal.getsignal(signal.SIGTERM)
     with monkeypatch.context() as patch:
-        patch.setattr(ablation, "step_reporter", terminated)
+        patch.setattr(run_row, "step_reporter", terminated)
         assert run(out, "dws-1-4", more=["--save-every-steps", "1"]) == 0
     assert signal.getsignal(signal.SIGTERM) == before
     row = out / "rows" / "dws-1-4-seed0"
