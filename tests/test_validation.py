@@ -20,8 +20,8 @@ from data_pipelines.batches.sources import SongSpectrograms, held_out_batches
 from data_pipelines.songs.layouts import find_tracks
 from data_pipelines.songs.spectrograms import load_features
 from experiments import ablation
-from experiments.rows import run_row
 from experiments.data.songs import load_songs
+from experiments.rows import run_row
 from experiments.scoring.estimators import checkpoint_estimator
 from experiments.scoring.score_song import score_song
 from madsep_jax.checkpoint.folder import load_config, load_model
