@@ -78,7 +78,7 @@ class Preparation:
             for number, found in runner(left) if left else ():
                 facts[number] = found
                 on_track(found)
-            self.builder.describe(jobs, [facts[number] for number in range(len(jobs))])
+            self.builder.describe(shards, [facts[number] for number in range(len(jobs))])
             self.builder.info.write_to_directory(shards)
             shards.rename(self.folder)
         shutil.rmtree(work)

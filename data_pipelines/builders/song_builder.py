@@ -89,20 +89,20 @@ class SongBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type:
                 jobs.append(ShardJob(track, self.settings, path, facts_folder / f"{split}-{number:05d}.json"))
         return jobs
 
-    def describe(self, jobs: Sequence[ShardJob], facts: Sequence[TrackFacts]) -> None:
-        """Set what the data set's info says, once all jobs are done."""
-        infos = []
-        for split, pairs in by_split(list(zip(jobs, facts, strict=True)), lambda pair: pair[1].split).items():
-            infos.append(
-                tfds.core.SplitInfo(
-                    name=split,
-                    shard_lengths=[fact.records for _, fact in pairs],
-                    num_bytes=sum(job.path.stat().st_size for job, _ in pairs),
-                    filename_template=self._get_filename_template(split),
-                )
+    def describe(self, folder: Path, tracks: Sequence[TrackFacts]) -> None:
+        """Set what the data set's info says, once all shards are in a folder."""
+        index = SetIndex(self.name, self.settings, tracks)
+        infos = [
+            tfds.core.SplitInfo(
+                name=split,
+                shard_lengths=[track.records for track in its_tracks],
+                num_bytes=sum(path.stat().st_size for path in index.shard_paths(folder, split)),
+                filename_template=self._get_filename_template(split),
             )
+            for split, its_tracks in by_split(tracks).items()
+        ]
         self.info.set_splits(tfds.core.SplitDict(infos))
-        self.info.metadata.update(SetIndex(self.name, self.settings, list(facts)).content())
+        self.info.metadata.update(index.content())
 
     def _info(self) -> tfds.core.DatasetInfo:
         return tfds.core.DatasetInfo(
@@ -123,7 +123,7 @@ class SongBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type:
         folder = Path(self.data_dir)  # TFDS's own folder of unfinished work
         jobs = self.jobs(self.tracks_in(self._manual_dir(dl_manager)), folder, folder / "facts")
         facts = dict(self.runner(list(enumerate(jobs))))
-        self.describe(jobs, [facts[number] for number in range(len(jobs))])
+        self.describe(folder, [facts[number] for number in range(len(jobs))])
         for job in jobs:
             job.facts_path.unlink()
         (folder / "facts").rmdir()
