@@ -8,7 +8,6 @@ pytest.importorskip("cyclopts")
 pytest.importorskip("tabulate")
 
 from experiments import dispatch
-from experiments.benchmarks.dispatch.report import speed_up
 from experiments.benchmarks.dispatch.ways import Way
 
 
@@ -19,7 +18,7 @@ def test_the_speed_up_is_over_one_seed_and_one_step_in_a_call():
         Way("dae", 1, 1, 1.0, [9.0]),
         Way("mad", 8, 5, 1.0, [0.05]),
     ]
-    assert [speed_up(way, ways) for way in ways] == pytest.approx([1, 2, 1, 4])
+    assert [way.speed_up(ways) for way in ways] == pytest.approx([1, 2, 1, 4])
 
 
 def test_each_way_is_timed_and_written(tmp_path, capsys):

@@ -5,7 +5,7 @@ import pytest
 pytest.importorskip("cyclopts")
 
 from experiments.benchmarks.throughput.peak import Peak
-from experiments.benchmarks.throughput.report import Report, summary_table
+from experiments.benchmarks.throughput.report import Timings
 from experiments.benchmarks.throughput.result import VariantResult
 
 
@@ -35,10 +35,10 @@ def test_speeds_and_ratios_of_a_result():
     assert (first.ratio_to("torch", results), first.ratio_to("torch tuned", results)) == (0.25, 0.5)
     assert results[4].ratio_to("torch", results) is None
     peak = Peak(gflop_per_s=20.0, matrix_size=64, copy_gb_per_s=1.0)
-    report = Report(results, {"float32": peak}, {})
+    report = Timings(results, {"float32": peak}, {})
     assert report.row(first)["peak_share"] == 0.5
     assert report.row(first)["ratio_to"] == {"torch": 0.25, "torch tuned": 0.5}
-    lines = report.markdown().splitlines()
+    lines = report.table().markdown().splitlines()
     cells = dict(zip(*([cell.strip() for cell in line.split("|")] for line in (lines[0], lines[2])), strict=True))
     expected = {
         "step (ms)": "500.0",
@@ -63,7 +63,7 @@ def test_a_machine_that_did_other_things_is_reported():
     expected = (
         "mad train, batch 8, 60 frames, float32: the machine did 500 GFLOP/s of 1,000; time it again when it is quiet"
     )
-    assert Report(results, {"float32": peak}, {}).disturbed() == [expected]
+    assert Timings(results, {"float32": peak}, {}).disturbed() == [expected]
 
 
 def test_the_summary_has_our_fastest_form_beside_pytorch():
@@ -74,7 +74,7 @@ def test_the_summary_has_our_fastest_form_beside_pytorch():
         result("jax fast", None, batch=8, status="failed: out of memory"),
         result("torch", 3.0, batch=8),
     ]
-    header, _, *rows = summary_table(results, "caption").split("\n\n")[0].splitlines()
+    header, _, *rows = Timings(results, {}, {}).summary().markdown().split("\n\n")[0].splitlines()
     assert len(rows) == 1
     cells = dict(zip(*([cell.strip() for cell in line.split("|")] for line in (header, rows[0])), strict=True))
     expected = {"batch": "4", "jax (ms)": "500.0", "torch (ms)": "2,000.0", "/ torch": "0.25", "audio s / s": "3.0"}

@@ -1,7 +1,7 @@
 """A process of its own that gets a program ready and runs it once, each stage timed.
 
-Run as a module, it reads a `Request` as JSON from its input and prints `Timings` as JSON. What it imports, it imports
-while the clock runs.
+Run as a module, it takes a `Request` and prints `Timings`, both in JSON. What it imports, it imports while the clock
+runs.
 """
 
 import json
@@ -14,10 +14,9 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What to get ready."""
+    """Which train step to get ready."""
 
     system: str
-    mode: str
     config: dict[str, Any]
     cache: str
     """Folder of the persistent compilation cache."""
@@ -67,7 +66,7 @@ def first_step(request: Request) -> Timings:
     import jax
     from jax import export
 
-    from experiments.benchmarks.compile_time.programs import Program
+    from experiments.benchmarks.case import Case
     from experiments.benchmarks.compile_time.stages import compile_in_stages
     from madsep_jax.config.io import from_dict
     from madsep_jax.config.run import RunConfig
@@ -85,11 +84,11 @@ def first_step(request: Request) -> Timings:
     jax.devices()  # starts the backend
     imported = time.perf_counter()
 
-    program = Program(request.system, request.mode, from_dict(RunConfig, request.config))  # type: ignore[arg-type]
-    arguments = jax.block_until_ready(program.arguments())
+    case = Case(system=request.system, mode="train", config=from_dict(RunConfig, request.config))
+    arguments = jax.block_until_ready(case.arguments())
     initialised = time.perf_counter()
 
-    function = program.jitted()
+    function = case.jitted()
     if request.exported is not None:
         exported = export.deserialize(bytearray(Path(request.exported).read_bytes()))
         function = jax.jit(train_step_of(exported), donate_argnums=0, compiler_options=compiler_options())
@@ -110,10 +109,5 @@ def first_step(request: Request) -> Timings:
     )
 
 
-def main() -> None:
-    """Answer the request."""
-    print(json.dumps(asdict(first_step(Request(**json.load(sys.stdin))))))
-
-
 if __name__ == "__main__":
-    main()
+    print(json.dumps(asdict(first_step(Request(**json.loads(sys.argv[1]))))))

@@ -1,42 +1,31 @@
 """Pictures of compile time: against depth, and against sequence length."""
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from experiments.cli.tables import save_figure
-
-Row = dict[str, Any]
+from experiments.cli.results import Row
 
 _MARKERS = ("o", "s", "^", "D", "v", "X")
 
 
-def plot_depth(rows: Sequence[Row], path: Path) -> None:
-    """Draw the seconds to compile against L_enc, blocks scanned and unrolled."""
-    series = {
-        f"blocks {blocks}": [row for row in rows if row["blocks"] == blocks]
-        for blocks in dict.fromkeys(row["blocks"] for row in rows)
-    }
-    _draw(series, "layers", "L_enc", "train step, DWS-CNN", path)
+def draw_depth(rows: Sequence[Row]) -> Any:
+    """Return the seconds to compile against L_enc, blocks scanned and unrolled, as a figure."""
+    return _draw(rows, lambda row: f"blocks {row['blocks']}", "layers", "L_enc", "train step, DWS-CNN")
 
 
-def plot_lengths(rows: Sequence[Row], path: Path) -> None:
-    """Draw the seconds to compile against the sequence length, a line for each system."""
-    series = {
-        system: [row for row in rows if row["system"] == system]
-        for system in dict.fromkeys(row["system"] for row in rows)
-    }
-    _draw(series, "frames", "frames of a sequence", "train step", path)
+def draw_lengths(rows: Sequence[Row]) -> Any:
+    """Return the seconds to compile against the sequence length, a line for each system, as a figure."""
+    return _draw(rows, lambda row: row["system"], "frames", "frames of a sequence", "train step")
 
 
-def _draw(series: dict[str, list[Row]], field: str, label: str, title: str, path: Path) -> None:
+def _draw(all_rows: Sequence[Row], line_of: Callable[[Row], str], field: str, label: str, title: str) -> Any:
     """Draw all stages together as lines with their quartiles, and below them, dotted, what is Python's part."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
     axes = figure.subplots()
-    for number, (name, rows) in enumerate(series.items()):
-        rows = sorted(rows, key=lambda row: row[field])
+    for number, name in enumerate(dict.fromkeys(map(line_of, all_rows))):
+        rows = sorted((row for row in all_rows if line_of(row) == name), key=lambda row: row[field])
         x = [row[field] for row in rows]
         colour, marker = f"C{number}", _MARKERS[number % len(_MARKERS)]
         total = [row["total_s"]["median"] for row in rows]
@@ -51,11 +40,11 @@ def _draw(series: dict[str, list[Row]], field: str, label: str, title: str, path
             linewidth=0,
         )
         axes.plot(x, python, color=colour, marker=marker, markersize=3, linestyle=":", label=f"{name}: trace and lower")
-    axes.set_xticks(sorted({row[field] for rows in series.values() for row in rows}))
+    axes.set_xticks(sorted({row[field] for row in all_rows}))
     axes.set_ylim(bottom=0)
     axes.set_xlabel(label)
     axes.set_ylabel("trace, lower and compile (s)")
     axes.set_title(title)
     axes.grid(alpha=0.3)
     axes.legend(frameon=False, fontsize=9)
-    save_figure(figure, path)
+    return figure

@@ -9,9 +9,9 @@ import jax
 import numpy as np
 
 from experiments.benchmarks.case import Case, Form, make_batch
-from experiments.benchmarks.throughput.equality import largest_difference, small_case
+from experiments.benchmarks.equality import largest_difference, small_case
+from experiments.benchmarks.rounds import reason
 from experiments.benchmarks.throughput.ours import computing_in, initial_state
-from experiments.benchmarks.throughput.rounds import reason
 from madsep_jax.models import build_model
 from madsep_jax.train.step import make_train_step
 

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -13,17 +13,15 @@ from experiments.benchmarks.case import Case, Form
 from experiments.benchmarks.device_report.correctness import TOLERANCE, Agreement, check_systems
 from experiments.benchmarks.device_report.options import TIMED_MODES, ReportOptions
 from experiments.benchmarks.device_report.profiling import Operation, slowest_operations
+from experiments.benchmarks.rounds import reason
 from experiments.benchmarks.throughput import ours
 from experiments.benchmarks.throughput.ours import computing_in
 from experiments.benchmarks.throughput.peak import Peak, measure_peak
-from experiments.benchmarks.throughput.report import Report
+from experiments.benchmarks.throughput.report import Timings
 from experiments.benchmarks.throughput.result import VariantResult
-from experiments.benchmarks.throughput.rounds import reason
 from experiments.benchmarks.throughput.run_case import compare_training_losses, free_memory, run_case
 from experiments.cli.console import say
-from madsep_jax.config.systems import expand
-from madsep_jax.host.environment import environment
-from madsep_jax.host.files import write_json, write_text
+from experiments.cli.results import Report, made_with
 
 
 @dataclass
@@ -32,43 +30,40 @@ class Progress:
 
     options: ReportOptions
     settings: dict[str, Any]
-    agreements: list[Agreement] = dataclasses.field(default_factory=list)
+    agreements: list[Agreement] = field(default_factory=list)
     peak: Peak | None = None
-    results: list[VariantResult] = dataclasses.field(default_factory=list)
-    slowest: list[dict[str, Any]] = dataclasses.field(default_factory=list)
-    left_out: list[str] = dataclasses.field(default_factory=list)
+    results: list[VariantResult] = field(default_factory=list)
+    slowest: list[dict[str, Any]] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
     """What there was no time for."""
 
     @property
-    def report(self) -> Report:
+    def timings(self) -> Timings:
         """Return the throughput."""
-        return Report(self.results, {"float32": self.peak} if self.peak else {}, self.settings)
+        return Timings(self.results, {"float32": self.peak} if self.peak else {}, self.settings)
 
     def write(self) -> None:
         """Write everything again."""
-        on_cpu = jax.default_backend() == "cpu"
+        about, throughput = made_with(self.settings), self.timings.report()
         content = {
-            "environment": environment(),
-            "settings": self.settings,
-            "accelerator": None if on_cpu else environment()["device"],
+            **about,
+            "accelerator": None if jax.default_backend() == "cpu" else about["environment"]["device"],
             "correctness": {
                 "compared": f"{jax.default_backend()} in float32 with the CPU in float64",
                 "tolerance": TOLERANCE,
                 "rows": [agreement.row() for agreement in self.agreements],
             },
-            "throughput": self.report.content(),
+            "throughput": throughput.content,
             "slowest_operations": self.slowest,
             "left_out": self.left_out,
         }
-        write_json(self.options.out / "device_report.json", content)
-        if self.results:
-            write_text(self.options.out / "table.md", self.report.markdown())
+        Report("device_report", content, throughput.tables if self.results else ()).write(self.options.out)
 
 
 def check(progress: Progress, console: Console, workers: int, left: Callable[[], float]) -> None:
     """Compare every system with the CPU, as many at a time as there are cores."""
     options = progress.options
-    cases = [options.case(system, "train") for system in expand(options.systems, (), (), options.preset)]
+    cases = [options.case(system, "train") for system in options.expand(options.systems)]
     while cases:
         if left() <= 0:
             progress.left_out += [f"correctness of {case.system}" for case in cases]
@@ -88,7 +83,7 @@ def measure(progress: Progress, console: Console, workers: int, with_torch: bool
     """Time all sizes of each system; its programs are compiled side by side first."""
     options = progress.options
     progress.peak = measure_peak("float32", 0.5)
-    for system in expand(options.timed, (), (), options.preset):
+    for system in options.expand(options.timed):
         cases = options.timed_cases(system)
         if left() <= 0:
             progress.left_out += [f"throughput of {case.title}" for case in cases]
@@ -114,7 +109,7 @@ def measure(progress: Progress, console: Console, workers: int, with_torch: bool
 def profile(progress: Progress, console: Console, workers: int, left: Callable[[], float]) -> None:
     """Name the slowest operations of each system's train step and inference, in each form."""
     options = progress.options
-    for system in expand(options.systems, (), (), options.preset):
+    for system in options.expand(options.systems):
         pairs = [(options.case(system, mode), form) for mode in reversed(TIMED_MODES) for form in options.forms]
         if left() <= 0:
             progress.left_out.append(f"profile of {system}")
@@ -129,7 +124,7 @@ def profile(progress: Progress, console: Console, workers: int, left: Callable[[
                 continue
             finally:
                 free_memory(with_torch=False)
-            progress.slowest.append({**row, "operations": [dataclasses.asdict(one) for one in operations]})
+            progress.slowest.append({**row, "operations": operations})
             for first in operations[:1]:
                 say(console, f"{case.title}, {form}: {first.share:.0%} {first.name} {first.kind} {first.source}")
         progress.write()
@@ -162,8 +157,9 @@ def compile_side_by_side(
         return dict(zip(pairs, pool.map(compile_one, pairs), strict=True))
 
 
-def _show(progress: Progress, console: Console, seconds: float) -> None:
-    console.print(progress.report.terminal_table())
+def show(progress: Progress, console: Console, seconds: float) -> None:
+    """Print what was found, and what there was no time for."""
+    console.print(progress.timings.terminal_table())
     wrong = [agreement for agreement in progress.agreements if not agreement.agrees]
     say(console, f"Correct within {TOLERANCE:g}: {len(progress.agreements) - len(wrong)} of {len(progress.agreements)}")
     for agreement in wrong:

@@ -1,29 +1,47 @@
 """A training with so many steps in a call and so many seeds together, timed from batches of the host on."""
 
 import itertools
-import statistics
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from statistics import median
 from typing import Any
 
 from data_pipelines.batches.to_device import prefetch_to_device
 from experiments.benchmarks.case import Case, make_batch
+from experiments.benchmarks.rounds import shown_range
+from experiments.cli.results import Column, Report, Table, made_with
 from madsep_jax.config.io import override
 from madsep_jax.config.parallel import ParallelConfig
 from madsep_jax.host.compiler import without_compilation_cache
+from madsep_jax.host.environment import describe_machine
 from madsep_jax.parallel.layout import compile_layout, make_layout
 from madsep_jax.parallel.program import Program, group_steps, stack_batches, stack_states
 from madsep_jax.train.batch import Batch
 from madsep_jax.train.running import fit_seeds
 from madsep_jax.train.step import init_state
 
+#: As many different ones are made; they come again and again.
 _BATCHES = 8
 
-"""As many different ones are made; they come again and again."""
+_CAPTION = (
+    "Step: time of a train step of one seed in the training loop, batches from the host and metrics fetched; median of "
+    "the rounds and their range, the ways of a system in turn. Speed-up: over one seed and one step in a call. "
+    "Compile: of the program, for all its seeds."
+)
+
+_COLUMNS = (
+    Column("system", "system", word=True),
+    Column("seeds", "seeds"),
+    Column("steps a call", "steps_per_call"),
+    Column("step (ms)", "median_step_s", ".2f", 1e3),
+    Column("range (ms)", lambda row: shown_range(row["step_s"], ".2f", 1e3)),
+    Column("speed-up", "speed_up", ".2f"),
+    Column("compile (s)", "compile_s", ".1f"),
+)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Way:
     """One way to train a system, and what it took."""
 
@@ -32,13 +50,25 @@ class Way:
     seeds: int
     """More than one are trained together."""
     compile_s: float
-    step_s: list[float] = field(default_factory=list)
+    step_s: list[float]
     """Of each round the time of a step of one seed."""
 
     @property
     def median_step_s(self) -> float:
         """Median of the rounds."""
-        return statistics.median(self.step_s)
+        return median(self.step_s)
+
+    def speed_up(self, measured: Sequence["Way"]) -> float:
+        """Return how many times faster than one seed and one step in a call it is."""
+        of_system = {(way.steps_per_call, way.seeds): way for way in measured if way.system == self.system}
+        return of_system[1, 1].median_step_s / self.median_step_s
+
+
+def make_report(measured: Sequence[Way], settings: Mapping[str, Any]) -> Report:
+    """Return dispatch.json and table.md: the ways that have been measured."""
+    rows = [{**asdict(way), "median_step_s": way.median_step_s, "speed_up": way.speed_up(measured)} for way in measured]
+    table = Table(_COLUMNS, rows, f"{describe_machine()}. {_CAPTION}")
+    return Report("dispatch", {**made_with(settings), "ways": rows}, [table])
 
 
 class TimedTraining:
@@ -54,16 +84,18 @@ class TimedTraining:
         self._made = [make_batch(override(config, {"training.seed": seed}), case.dtype) for seed in range(_BATCHES)]
         with without_compilation_cache():
             example = self._layout.place_batch(next(self._groups(steps_per_call)))
-            self._call, compile_s = compile_layout(self._layout, self._state, example)
-        self.way = Way(case.system, steps_per_call, seeds, compile_s)
+            self._call, self.compile_s = compile_layout(self._layout, self._state, example)
         self._train(steps_per_call)
 
-    def run(self, steps: int) -> None:
-        """Time so many steps of each seed, in whole calls; their metrics are fetched as in any training."""
+    def run(self, steps: int) -> float:
+        """Do so many steps of each seed, in whole calls, their metrics fetched as in any training; return their time.
+
+        It is in seconds, of one step of one seed.
+        """
         steps = -(-steps // self._program.steps) * self._program.steps
         start = time.perf_counter()
         self._train(steps)
-        self.way.step_s.append((time.perf_counter() - start) / (steps * self._seeds))
+        return (time.perf_counter() - start) / (steps * self._seeds)
 
     def _train(self, steps: int) -> None:
         groups = prefetch_to_device(self._groups(steps), self._layout.place_batch)

@@ -1,18 +1,14 @@
 """Scoring one song by JAX in a process of its own: `python -m experiments.benchmarks.evaluation_speed.new_process`."""
 
 import json
-import os
-import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from experiments.benchmarks.evaluation_speed.cases import ScoredSong, made_up_song, score
+from experiments.benchmarks.new_process import run_new_process
 from experiments.scoring.protocols import ProtocolName
 from madsep_jax.host.memory import process_memory
-
-_PROJECT = Path(__file__).parents[3]
 
 
 @dataclass(frozen=True)
@@ -27,19 +23,9 @@ class NewProcess:
     """Of scoring it once more."""
 
 
-def run_new_process(protocol: ProtocolName, seconds: float) -> NewProcess:
+def score_in_new_process(protocol: ProtocolName, seconds: float) -> NewProcess:
     """Score a made-up song of so many seconds in a new process, without a compilation cache."""
-    path = os.pathsep.join(filter(None, [str(_PROJECT), os.environ.get("PYTHONPATH")]))
-    done = subprocess.run(
-        [sys.executable, "-m", __name__, protocol, str(seconds)],
-        env={**os.environ, "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise RuntimeError(f"scoring failed in its process:\n{done.stderr}")
-    return NewProcess(**json.loads(done.stdout))
+    return NewProcess(**run_new_process(__name__, protocol, str(seconds)))
 
 
 def main(protocol: ProtocolName, seconds: str) -> None:

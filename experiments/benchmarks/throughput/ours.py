@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -25,20 +25,10 @@ from madsep_jax.train.state import TrainState
 from madsep_jax.train.step import init_state, jit_train_step, make_train_step
 
 
-class Forward(NamedTuple):
-    """Inference as a pure function of its variables and mag_BSF, to voice_BTF."""
-
-    function: Callable[[Any, jax.Array], jax.Array]
-    variables: Any
-
-
-def forward_of(config: RunConfig, variables: Any) -> Forward:
-    """Return inference as it is timed."""
+def forward_of(config: RunConfig) -> Callable[[Any, jax.Array], jax.Array]:
+    """Return inference as it is timed: of `inference_variables` and mag_BSF, to voice_BTF."""
     model = build_model(config.model)
-    return Forward(
-        lambda variables, mag_BSF: model.apply(variables, mag_BSF, train=False).voice_BTF,  # type: ignore[union-attr]
-        inference_variables(config, variables),
-    )
+    return lambda variables, mag_BSF: model.apply(variables, mag_BSF, train=False).voice_BTF  # type: ignore[union-attr]
 
 
 def initial_state(config: RunConfig, dtype: np.dtype) -> TrainState:
@@ -83,9 +73,8 @@ def compile_program(case: Case, form: Form) -> Program:
     if case.mode == "train":
         lowered = jit_train_step(make_train_step(config)).lower(state, batch)
     else:
-        function = forward_of(config, {}).function
-        variables = jax.eval_shape(lambda variables: forward_of(config, variables).variables, state.variables)
-        lowered = jax.jit(function, compiler_options=compiler_options()).lower(variables, batch.mix_BSF)
+        variables = jax.eval_shape(lambda variables: inference_variables(config, variables), state.variables)
+        lowered = jax.jit(forward_of(config), compiler_options=compiler_options()).lower(variables, batch.mix_BSF)
     return Program(lowered.compile(), time.perf_counter() - start)
 
 
@@ -117,7 +106,7 @@ def prepare(case: Case, form: Form, program: Program | Exception | None = None) 
 
         step()
     else:
-        variables = forward_of(config, state.variables).variables
+        variables = inference_variables(config, state.variables)
 
         def step() -> None:
             jax.block_until_ready(compiled(variables, batch.mix_BSF))

@@ -1,6 +1,7 @@
 """What the machine can do at most, as measured: operations a second, and bytes a second."""
 
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import jax
@@ -38,6 +39,13 @@ def measure_peak(precision: Precision, seconds: float = 1.0) -> Peak:
         x = jnp.ones(_CPU_COPY if _on_cpu() else _ACCELERATOR_COPY, _dtype(precision))
         copy_s = _fastest_copy(x, seconds)
         return Peak(best, speeds[best], 2 * x.nbytes / copy_s / 1e9)
+
+
+def best_peaks(precisions: Sequence[Precision], before: Mapping[str, Peak]) -> dict[str, Peak]:
+    """Measure the peak of each precision; return the faster of it and that of before: the machine's speed moves."""
+    now: dict[str, Peak] = {precision: measure_peak(precision) for precision in precisions}
+    both = {name: [peaks[name] for peaks in (now, before) if name in peaks] for name in {**now, **before}}
+    return {name: max(found, key=lambda peak: peak.gflop_per_s) for name, found in both.items()}
 
 
 class MatrixProduct:

@@ -1,11 +1,11 @@
 """Pictures of the timing: speed against size, and seconds against what is said to be their cause."""
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 from experiments.benchmarks.throughput.result import VariantResult
-from experiments.cli.tables import save_figure
 
 Value = Callable[[VariantResult], float | None]
 
@@ -31,7 +31,7 @@ class Picture:
     """What is the same along a line; None for single points."""
 
 
-PICTURES = (
+_PICTURES = (
     Picture(
         "throughput_against_batch.png",
         lambda r: r.batch,
@@ -67,15 +67,13 @@ PICTURES = (
 )
 
 
-def plot_all(results: Sequence[VariantResult], folder: Path) -> list[Path]:
-    """Draw every picture that has something to show; returns the files written."""
+def pictures(results: Sequence[VariantResult]) -> dict[str, Callable[[], Any]]:
+    """Return what draws each picture, by its file; a figure, or None where there is nothing to show."""
     measured = [result for result in results if result.median_s]
-    if not measured:
-        return []
-    return [path for picture in PICTURES if (path := _draw(picture, measured, folder)) is not None]
+    return {picture.file: functools.partial(_draw, picture, measured) for picture in _PICTURES}
 
 
-def _draw(picture: Picture, results: Sequence[VariantResult], folder: Path) -> Path | None:
+def _draw(picture: Picture, results: Sequence[VariantResult]) -> Any:
     from matplotlib import colormaps
     from matplotlib.figure import Figure
     from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
@@ -124,7 +122,7 @@ def _draw(picture: Picture, results: Sequence[VariantResult], folder: Path) -> P
         axes.grid(alpha=0.3, which="both")
     panels[0].set_ylabel(picture.y_label)
     panels[-1].legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=8)
-    return save_figure(figure, folder / picture.file)
+    return figure
 
 
 def _shown(value: float, _: object) -> str:
@@ -151,7 +149,7 @@ def _lines(picture: Picture, results: Sequence[VariantResult]) -> dict[str, list
 
 def _of_one_size(results: Sequence[VariantResult]) -> list[VariantResult]:
     """Return the results of the size that comes first; of two sizes, points of one system would not be comparable."""
-    return [result for result in results if (result.batch, result.frames) == (results[0].batch, results[0].frames)]
+    return [one for one in results if (one.batch, one.frames) == (results[0].batch, results[0].frames)]
 
 
 def _per_audio(result: VariantResult, value: float | None) -> float | None:

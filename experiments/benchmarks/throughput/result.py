@@ -9,14 +9,17 @@ from typing import Any
 import numpy as np
 
 from experiments.benchmarks.case import Case, Prepared
+from experiments.benchmarks.rounds import Spread, Times
 from experiments.benchmarks.throughput.peak import Peak
-from experiments.benchmarks.throughput.rounds import Times
+from experiments.cli.results import read_earlier
 from madsep_jax.config.io import to_dict
 from madsep_jax.errors import InputError
 from madsep_jax.host.environment import environment
-from madsep_jax.host.files import read_json
 
 MEASURED = "measured"
+
+#: What tells a case.
+_CASE = ("system", "mode", "precision", "batch", "frames")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,25 +60,13 @@ class VariantResult:
         """Return the result of a variant; `prepared` is None where it could not be. `peaks` are of each round."""
         measured: dict[str, Any] = {}
         if prepared is not None:
-            measured = {
-                "compile_s": prepared.compile_s,
-                "memory": prepared.memory,
-                "accessed_bytes": prepared.accessed_bytes,
-            }
+            measured = {name: getattr(prepared, name) for name in ("compile_s", "memory", "accessed_bytes")}
         if times.step_s:
-            first, median, third = np.quantile(times.step_s, [0.25, 0.5, 0.75]).tolist()
-            measured |= {"median_s": median, "first_quartile_s": first, "third_quartile_s": third}
+            measured |= {f"{name}_s": value for name, value in vars(Spread.of(times.step_s)).items()}
         return cls(
-            system=case.system,
-            mode=case.mode,
-            precision=case.precision,
-            batch=case.batch,
-            frames=case.frames,
+            **{name: getattr(case, name) for name in (*_CASE, "parameters", "flops", "audio_s")},
             variant=variant,
             status=f"failed: {times.failure}" if times.failure else MEASURED,
-            parameters=case.parameters,
-            flops=case.flops,
-            audio_s=case.audio_s,
             step_s=times.step_s,
             round_peaks=list(peaks),
             config=to_dict(case.config),
@@ -115,17 +106,20 @@ class VariantResult:
     def _per_second(self, amount: float) -> float | None:
         return amount / self.median_s if self.median_s else None
 
-    def same_work(self, other: "VariantResult") -> bool:
-        """Whether both did the same case."""
-        names = ("system", "mode", "precision", "batch", "frames")
-        return all(getattr(self, name) == getattr(other, name) for name in names)
+    def seconds_of(self, variants: Sequence[str], results: Sequence["VariantResult"]) -> dict[str, float | None]:
+        """Return the median steps of some variants in the same case."""
+        found = {other.variant: other.median_s for other in results if same_case(self, other)}
+        return {variant: found.get(variant) for variant in variants}
 
     def ratio_to(self, variant: str, results: Sequence["VariantResult"]) -> float | None:
         """Return this time over that of another variant in the same case; below 1 is faster."""
-        for other in results:
-            if other.variant == variant and self.same_work(other) and self.median_s and other.median_s:
-                return self.median_s / other.median_s
-        return None
+        other_s = self.seconds_of([variant], results)[variant]
+        return self.median_s / other_s if self.median_s and other_s else None
+
+
+def same_case(one: Case | VariantResult, other: Case | VariantResult) -> bool:
+    """Whether both are, or did, the same case."""
+    return all(getattr(one, name) == getattr(other, name) for name in _CASE)
 
 
 #: Options that say which cases are timed, and not how.
@@ -140,7 +134,7 @@ class Earlier:
     """The content of an earlier throughput.json that stays."""
 
     results: Sequence[VariantResult] = ()
-    peaks: Mapping[str, Peak] = dataclasses.field(default_factory=dict)
+    peaks: Mapping[str, Peak] = field(default_factory=dict)
     runs: Sequence[Mapping[str, Any]] = ()
     """The settings of each run."""
 
@@ -151,40 +145,29 @@ class Earlier:
         Raises:
             InputError: where it is damaged, or was measured in another way or on another machine.
         """
-        path = folder / "throughput.json"
-        if not path.is_file():
-            return cls()
-        content = read_json(path)
         names = [field.name for field in dataclasses.fields(VariantResult)]
-        try:
+
+        def read(content: Any) -> tuple[Earlier, Any]:
             results = [VariantResult(**{name: row[name] for name in names}) for row in content["results"]]
             peaks = {precision: Peak(**peak) for precision, peak in content["peaks"].items()}
+            kept = [result for result in results if not any(same_case(result, case) for case in cases)]
             runs = [*content["earlier_runs"], content["settings"]]
-            found = (_how(content["settings"]), _machine(content["environment"]))
-        except (KeyError, TypeError, AttributeError):
-            raise InputError(f"{path}: is damaged, or of another version; choose another folder") from None
-        if found != (_how(settings), _machine(environment())):
+            return cls(kept, peaks, runs), _how(content["settings"], content["environment"])
+
+        earlier, how = read_earlier(folder / "throughput.json", read) or (cls(), None)
+        if how not in (None, _how(settings, environment())):
             raise InputError(
                 f"--out {folder}: holds a measurement with other settings, versions or another device; choose another "
                 "folder"
             )
-        again = {_place(case) for case in cases}
-        return cls([result for result in results if _place(result) not in again], peaks, runs)
+        return earlier
 
 
-def _place(work: Case | VariantResult) -> tuple[str, str, str, int, int]:
-    return work.system, work.mode, work.precision, work.batch, work.frames
-
-
-def _how(settings: Mapping[str, Any]) -> dict[str, Any]:
+def _how(settings: Mapping[str, Any], found: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what has to agree. A switch that is off is left out, for files of before there was one."""
     options = {
         name: list(value) if isinstance(value, tuple) else value
         for name, value in settings["options"].items()
         if name not in _OF_CASES and value is not False
     }
-    return {**settings, "options": options}
-
-
-def _machine(found: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in found.items() if name not in _OF_NO_MATTER}
+    return {**settings, "options": options}, {name: found[name] for name in found if name not in _OF_NO_MATTER}

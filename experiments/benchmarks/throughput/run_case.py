@@ -7,12 +7,12 @@ from typing import Any
 import jax
 
 from experiments.benchmarks.case import Case, Form, Prepared
+from experiments.benchmarks.equality import check_equal, check_outputs, small_case, training_loss
+from experiments.benchmarks.rounds import Times, interleave, reason
 from experiments.benchmarks.throughput import ours
-from experiments.benchmarks.throughput.equality import check_losses, check_outputs, small_case, training_loss
 from experiments.benchmarks.throughput.ours import computing_in
 from experiments.benchmarks.throughput.peak import MatrixProduct
 from experiments.benchmarks.throughput.result import VariantResult
-from experiments.benchmarks.throughput.rounds import Times, interleave, reason
 from madsep_jax.errors import InputError
 from madsep_jax.host.compiler import without_compilation_cache
 
@@ -102,7 +102,8 @@ def compare_training_losses(case: Case, forms: Sequence[Form]) -> float | None:
             losses = {"torch": peer.training_loss(small, variables, device)}
         except InputError:
             return None
-        return check_losses(small, losses | {form: training_loss(small, form, variables) for form in forms})
+        losses |= {form: training_loss(small, form, variables) for form in forms}
+        return check_equal(small, "training losses", losses)
 
 
 def _attempt_torch(case: Case, attempt: Callable[[str, Callable[[], Prepared]], None]) -> None:
