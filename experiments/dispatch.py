@@ -5,12 +5,12 @@
 
 import sys
 from collections.abc import Sequence
-from functools import partial
+from typing import Any
 
 from cyclopts import App
 
 from experiments.benchmarks.dispatch.options import DispatchOptions
-from experiments.benchmarks.dispatch.ways import TimedTraining, Way, make_report
+from experiments.benchmarks.dispatch.ways import TimedTraining, make_report
 from experiments.benchmarks.options import settings_of
 from experiments.benchmarks.rounds import in_turn
 from experiments.cli.command import run
@@ -27,14 +27,15 @@ def dispatch(options: DispatchOptions = _DEFAULTS, device: DeviceOptions = ANY_D
     console, cases = make_console(), options.cases()
     show_device(console, device)
     counts = [(steps, seeds) for seeds in (1, options.seeds) for steps in (1, options.steps_per_call)]
-    measured: list[Way] = []
+    rows: list[dict[str, Any]] = []
     with Bar(console, "dispatch", len(cases) * options.rounds) as bar:
         for case in cases:
-            trainings = {count: TimedTraining(case, *count) for count in counts}
-            runs = {count: partial(training.run, options.steps) for count, training in trainings.items()}
-            step_s = in_turn(runs, options.rounds, moving=True, on_round=bar.advance)
-            measured += [Way(case.system, *count, trainings[count].compile_s, step_s[count]) for count in counts]
-            report = make_report(measured, settings_of(options))
+            trainings = [TimedTraining(case, steps, seeds) for steps, seeds in counts]
+            found = in_turn(
+                trainings, options.rounds, lambda one: one.run(options.steps), moving=True, on_round=bar.advance
+            )
+            rows += [training.row(step_s) for training, step_s in found.items()]
+            report = make_report(rows, settings_of(options))
             report.write(options.out)
     report.show(console, options.out)
 

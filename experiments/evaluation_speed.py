@@ -11,10 +11,9 @@ from typing import Any
 from cyclopts import App
 
 from experiments.benchmarks.evaluation_speed.cases import ScoredSong, made_up_song, songs_of
-from experiments.benchmarks.evaluation_speed.new_process import NewProcess, score_in_new_process
+from experiments.benchmarks.evaluation_speed.measure import make_report, measure
+from experiments.benchmarks.evaluation_speed.new_process import score_in_new_process
 from experiments.benchmarks.evaluation_speed.options import SpeedOptions
-from experiments.benchmarks.evaluation_speed.report import make_report
-from experiments.benchmarks.evaluation_speed.rounds import measure
 from experiments.benchmarks.options import settings_of
 from experiments.cli.command import run
 from experiments.cli.console import ANY_DEVICE, Bar, DeviceOptions, make_console, say, show_device
@@ -50,7 +49,7 @@ def evaluation_speed(options: SpeedOptions = _DEFAULTS, device: DeviceOptions = 
             row |= {"audio_s": sum(song.seconds for song in songs), "at_a_time": at_a_time}
             rows.append({**row, **measure(songs, protocol, at_a_time, options.repeats, options.enough)})
             bar.advance()
-    new_process: dict[ProtocolName, NewProcess] = {}
+    new_process: dict[ProtocolName, dict[str, float]] = {}
     with Bar(console, "memory, first call", len(options.protocols)) as bar:
         for protocol in options.protocols:
             new_process[protocol] = score_in_new_process(protocol, options.seconds)

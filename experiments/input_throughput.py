@@ -35,8 +35,7 @@ def input_throughput(options: InputOptions = _DEFAULTS, device: DeviceOptions = 
     sets = [PreparedTraining.find(folder) for folder in folders]
 
     from data_pipelines.prepared.reader import PreparedSongs
-    from experiments.benchmarks.input_throughput.measure import Source, measure_pipelines, measure_training
-    from experiments.benchmarks.input_throughput.report import make_report
+    from experiments.benchmarks.input_throughput.measure import Source, make_report, measure_pipelines, measure_training
 
     sources: list[Source] = []
     for one in sets:

@@ -6,7 +6,6 @@
 
 import sys
 from collections.abc import Sequence
-from functools import partial
 
 from cyclopts import App
 
@@ -28,9 +27,8 @@ def scaling(options: ScalingOptions = _DEFAULTS, device: DeviceOptions = ANY_DEV
     """Measure a train step on several devices and processes: its time, and what each device keeps of its speed."""
     console, cases = make_console(), options.cases()
     show_device(console, device, environment_of(options.on))
-    runs = {case: partial(run_case, case, options.on) for case in cases}
     with Bar(console, "scaling", options.rounds * len(cases)) as bar:
-        found = in_turn(runs, options.rounds, on_turn=bar.advance)
+        found = in_turn(cases, options.rounds, lambda case: run_case(case, options.on), on_turn=bar.advance)
     report = make_report(found, settings_of(options))
     report.write(options.out)
     report.show(console, options.out)

@@ -14,7 +14,6 @@ from experiments.benchmarks.peer.settings import start_torch
 from experiments.benchmarks.throughput.options import ThroughputOptions
 from experiments.benchmarks.throughput.peak import best_peaks
 from experiments.benchmarks.throughput.report import Timings
-from experiments.benchmarks.throughput.result import Earlier
 from experiments.benchmarks.throughput.run_case import compare_training_losses, run_case
 from experiments.cli.command import INTERRUPTED, run
 from experiments.cli.console import ANY_DEVICE, Bar, DeviceOptions, make_console, say, show_device
@@ -38,10 +37,9 @@ def throughput(options: ThroughputOptions = _DEFAULTS, device: DeviceOptions = A
     with_torch = options.peer == "torch"
     settings = {"options": settings_of(options, out=out), "torch": start_torch() if with_torch else None}
     show_device(console, device)
-    earlier = Earlier.find(out, settings, cases)
-    peaks = best_peaks(options.precisions, earlier.peaks)
-    results = list(earlier.results)
-    compared: set[tuple[str, str]] = set()
+    timings = Timings.find(out, settings, cases)
+    timings.peaks = best_peaks(options.precisions, timings.peaks)
+    compared, already = set(), len(timings.rows)
     try:
         with Bar(console, "throughput", len(cases)) as bar:
             for number, case in enumerate(cases):
@@ -53,16 +51,16 @@ def throughput(options: ThroughputOptions = _DEFAULTS, device: DeviceOptions = A
                     on_stage("comparing training losses")
                     compare_training_losses(case, options.forms)
                     compared.add((case.system, case.precision))
-                results += run_case(
+                timings.rows += run_case(
                     case, options.forms, options.steps, options.seconds, options.turns, with_torch, on_stage
                 )
-                Timings(results, peaks, settings, earlier.runs).report().write(out)
+                timings.report().write(out)
                 bar.advance_to(number + 1)
     except KeyboardInterrupt:
-        new = len(results) > len(earlier.results)
-        say(console, f"interrupted; what was measured until then: {out}/" if new else "interrupted")
+        something = len(timings.rows) > already
+        say(console, f"interrupted; what was measured until then: {out}/" if something else "interrupted")
         return INTERRUPTED
-    timings = Timings(results, best_peaks(options.precisions, peaks), settings, earlier.runs)
+    timings.peaks = best_peaks(options.precisions, timings.peaks)
     report = timings.report()
     report.write(out)
     console.print(timings.terminal_table())

@@ -18,8 +18,8 @@ from experiments.benchmarks.compile_time.compiler import choices
 from experiments.benchmarks.compile_time.op_by_op import measure_op_by_op, paid_after
 from experiments.benchmarks.compile_time.options import CompileOptions
 from experiments.benchmarks.compile_time.parts import make_parts
-from experiments.benchmarks.compile_time.plots import draw_depth
 from experiments.benchmarks.compile_time.processes import STARTS, measure_starts
+from experiments.benchmarks.compile_time.report import draw_depth
 from experiments.benchmarks.compile_time.stages import about, compile_in_stages, measure_stages, program_size
 from experiments.benchmarks.equality import largest_difference
 from experiments.benchmarks.rounds import PATIENCE_S, Spread, fits

@@ -2,17 +2,25 @@
 
 import functools
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import jax
 import jax.monitoring
 import numpy as np
 
-Name = TypeVar("Name")
+Thing = TypeVar("Thing")
 
 Found = TypeVar("Found")
+
+
+def timed(run: Callable[[], Found]) -> tuple[Found, float]:
+    """Return what a call returns, once it is there, and the seconds that this took."""
+    start = time.perf_counter()
+    found = jax.block_until_ready(run())
+    return found, time.perf_counter() - start
 
 
 @dataclass(frozen=True)
@@ -41,35 +49,37 @@ def shown_range(values: Sequence[float], form: str, factor: float = 1) -> str:
 
 
 def in_turn(
-    runs: Mapping[Name, Callable[[], Found]],
+    things: Iterable[Thing],
     rounds: int,
+    run: Callable[[Thing], Found],
     *,
     moving: bool = False,
     is_due: Callable[[Sequence[Found]], bool] = lambda found: True,
     on_round: Callable[[int], object] = lambda number: None,
     on_turn: Callable[[], object] = lambda: None,
-) -> dict[Name, list[Found]]:
-    """Let all of them take turns, and return what each has found, round by round.
+) -> dict[Thing, list[Found]]:
+    """Let several things take turns, and return what was found of each, round by round.
 
     On a machine whose speed moves, all of them see the same of it, from the first round to the last.
 
     Args:
-        runs: by name; a call is one turn.
+        things: each is there once.
         rounds: turns of each.
+        run: one turn.
         moving: each round starts with another one, so that none always follows the same.
-        is_due: whether one that has found so much takes a turn in the next round; there are no rounds without any.
+        is_due: whether one of which so much was found takes a turn in the next round; there are no rounds without any.
         on_round: called before each round with its number, from 1.
         on_turn: called after each turn.
     """
-    found: dict[Name, list[Found]] = {name: [] for name in runs}
+    found: dict[Thing, list[Found]] = {thing: [] for thing in things}
     for number in range(rounds):
-        active = [name for name in runs if is_due(found[name])]
+        active = [thing for thing in found if is_due(found[thing])]
         if not active:
             break
         on_round(number + 1)
         first = number % len(active) if moving else 0
-        for name in active[first:] + active[:first]:
-            found[name].append(runs[name]())
+        for thing in active[first:] + active[:first]:
+            found[thing].append(run(thing))
             on_turn()
     return found
 
@@ -116,27 +126,25 @@ def interleave(
     Raises:
         CompiledWhileTimedError: where JAX compiled anything in a step.
     """
-    turns = min(turns, steps)
+    turns, round_number = min(turns, steps), 0
 
-    def turns_of(name: str) -> Callable[[], Times]:
-        shares = iter([steps * (number + 1) // turns - steps * number // turns for number in range(turns)])
+    def begin_round(number: int) -> None:
+        nonlocal round_number
+        round_number = number
+        on_round(number)
 
-        def turn() -> Times:
-            try:
-                with no_compilation(name):
-                    return Times(_step_seconds(runs[name], next(shares), seconds / turns, clock))
-            except (RuntimeError, MemoryError) as error:
-                return Times(failure=reason(error))
+    def turn(name: str) -> Times:
+        share = steps * round_number // turns - steps * (round_number - 1) // turns
+        try:
+            with no_compilation(name):
+                return Times(_step_seconds(runs[name], share, seconds / turns, clock))
+        except (RuntimeError, MemoryError) as error:
+            return Times(failure=reason(error))
 
-        return turn
+    def is_due(done: Sequence[Times]) -> bool:
+        return not (done and done[-1].failure)
 
-    found = in_turn(
-        {name: turns_of(name) for name in runs},
-        turns,
-        moving=True,
-        is_due=lambda done: not (done and done[-1].failure),
-        on_round=on_round,
-    )
+    found = in_turn(runs, turns, turn, moving=True, is_due=is_due, on_round=begin_round)
     return {
         name: done[-1] if done[-1].failure else Times([step_s for turn in done for step_s in turn.step_s])
         for name, done in found.items()

@@ -1,7 +1,5 @@
 """What the options of XLA's compiler do: train steps compiled with its defaults, with each option, and with all."""
 
-import functools
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +8,7 @@ import jax
 from experiments.benchmarks.case import Case
 from experiments.benchmarks.compile_time.op_by_op import Runs
 from experiments.benchmarks.compile_time.stages import Rows, about
-from experiments.benchmarks.rounds import Spread, fits, in_turn
+from experiments.benchmarks.rounds import Spread, fits, in_turn, timed
 from madsep_jax.host.compiler import CHOSEN
 from madsep_jax.train.step import jit_train_step
 
@@ -38,17 +36,17 @@ def measure_options(case: Case, repeats: int, on_repeat: Callable[..., object] =
     """
     steps: dict[str, Any] = {}
 
-    def compile_afresh(name: str, options: dict[str, int]) -> float:
-        jax.clear_caches()
-        lowered = jit_train_step(case.function(), options).lower(*case.shapes())
-        start = time.perf_counter()
-        steps[name] = lowered.compile()
-        return time.perf_counter() - start
-
     compared = choices(CHOSEN.get(jax.default_backend(), {}))
-    runs = {name: functools.partial(compile_afresh, name, options) for name, options in compared.items()}
-    compile_s = in_turn(runs, repeats, is_due=fits, on_round=on_repeat)
-    step_s = in_turn({name: Runs(step, case).time for name, step in steps.items()}, 1 + _STEPS)
+
+    def compile_afresh(name: str) -> float:
+        jax.clear_caches()
+        lowered = jit_train_step(case.function(), compared[name]).lower(*case.shapes())
+        steps[name], seconds = timed(lowered.compile)
+        return seconds
+
+    compile_s = in_turn(compared, repeats, compile_afresh, is_due=fits, on_round=on_repeat)
+    runs = {name: Runs(step, case) for name, step in steps.items()}
+    step_s = in_turn(runs, 1 + _STEPS, lambda name: runs[name].time())
     spread = {name: Spread.of(seconds[1:]) for name, seconds in step_s.items()}
     default_s = spread[next(iter(compared))].median
     return [

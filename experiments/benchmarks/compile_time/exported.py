@@ -1,7 +1,6 @@
 """Ahead-of-time export: how long it takes to write a program, to read it, and to run what was read."""
 
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -10,7 +9,7 @@ from jax import export
 from experiments.benchmarks.case import Case
 from experiments.benchmarks.compile_time.stages import Rows, about, compile_in_stages
 from experiments.benchmarks.equality import largest_difference
-from experiments.benchmarks.rounds import fits, in_turn, spreads
+from experiments.benchmarks.rounds import fits, in_turn, spreads, timed
 from madsep_jax.export import export_forward, export_train_step, train_step_of
 from madsep_jax.host.compiler import compiler_options
 from madsep_jax.models import Separation
@@ -29,33 +28,21 @@ def measure_export(case: Case, repeats: int, on_repeat: Callable[..., object] = 
     weights = arguments[0].params if case.mode == "train" else arguments[0]["params"]
     content, result = bytearray(), None
 
-    def export_and_run() -> dict[str, float]:
+    def export_and_run(case: Case) -> dict[str, float]:
         nonlocal content, result
         jax.clear_caches()
-        start = time.perf_counter()
-        content = _export(case, arguments[0]).serialize()
-        export_s = time.perf_counter() - start
+        content, export_s = timed(lambda: _export(case, arguments[0]).serialize())
         jax.clear_caches()
-        start = time.perf_counter()
-        exported = export.deserialize(content)
-        read_s = time.perf_counter() - start
+        exported, read_s = timed(lambda: export.deserialize(content))
         _, compiled, stages = compile_in_stages(_callable(case, exported), arguments)
-        start = time.perf_counter()
-        result = jax.block_until_ready(compiled(*arguments))
-        first_call_s = time.perf_counter() - start
-        return {
-            "export_s": export_s,
-            "read_s": read_s,
-            "ready_s": read_s + stages.total_s,
-            "first_call_s": first_call_s,
-        }
+        result, first_call_s = timed(lambda: compiled(*arguments))
+        ready_s = read_s + stages.total_s
+        return {"export_s": export_s, "read_s": read_s, "ready_s": ready_s, "first_call_s": first_call_s}
 
-    found = in_turn(
-        {case.system: export_and_run},
-        repeats,
-        is_due=lambda done: fits([one["export_s"] + one["ready_s"] + one["first_call_s"] for one in done]),
-        on_turn=on_repeat,
-    )[case.system]
+    def is_due(done: Sequence[dict[str, float]]) -> bool:
+        return fits([one["export_s"] + one["ready_s"] + one["first_call_s"] for one in done])
+
+    (found,) = in_turn([case], repeats, export_and_run, is_due=is_due, on_turn=on_repeat).values()
     jax.clear_caches()
     _, direct, stages = compile_in_stages(jax.jit(case.function(), compiler_options=compiler_options()), arguments)
     return [

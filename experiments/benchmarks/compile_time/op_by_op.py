@@ -7,7 +7,6 @@ either case, and so are the operations: only the compiler never sees the whole.
 """
 
 import math
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +14,7 @@ import jax
 
 from experiments.benchmarks.case import Case
 from experiments.benchmarks.compile_time.stages import Rows, about, compile_in_stages
-from experiments.benchmarks.rounds import Spread, fits, in_turn
+from experiments.benchmarks.rounds import Spread, fits, in_turn, timed
 
 
 def paid_after(ready_s: float, step_s: float, op_by_op_s: float) -> int | None:
@@ -51,7 +50,7 @@ def measure_op_by_op(case: Case, repeats: int, on_repeat: Callable[..., object] 
         "op_by_op": Runs(case.function(), case, disable_jit=True),
     }
     first_s = {way: runs.time() for way, runs in ways.items()}
-    found = in_turn({way: runs.time for way, runs in ways.items()}, repeats, is_due=fits, on_round=on_repeat)
+    found = in_turn(ways, repeats, lambda way: ways[way].time(), is_due=fits, on_round=on_repeat)
     step, ready_s = Spread.of(found["step"]), stages.total_s
     row: dict[str, Any] = {**about(case), "ready_s": ready_s, "step_s": step}
     for way in ("eager", "op_by_op"):
@@ -77,9 +76,7 @@ class Runs:
     def time(self) -> float:
         """Return the seconds of one run."""
         with jax.disable_jit(self._disable_jit):
-            start = time.perf_counter()
-            result = jax.block_until_ready(self._function(*self._arguments))
-            seconds = time.perf_counter() - start
+            result, seconds = timed(lambda: self._function(*self._arguments))
         if self._trains:
             self._arguments = (result[0], self._arguments[1])
         return seconds

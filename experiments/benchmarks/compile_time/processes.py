@@ -1,24 +1,23 @@
 """The first step of a new process: with an empty compilation cache, with a filled one, and from an exported program."""
 
-import functools
 import json
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import jax
 
 from experiments.benchmarks.case import Case
-from experiments.benchmarks.compile_time.first_step import Request, Timings
 from experiments.benchmarks.compile_time.stages import Rows, about
 from experiments.benchmarks.new_process import run_new_process
 from experiments.benchmarks.rounds import fits, in_turn, spreads
 from madsep_jax.config.io import to_dict
 from madsep_jax.export import export_train_step
 from madsep_jax.train.step import init_state
+
+_FIRST_STEP = "experiments.benchmarks.compile_time.first_step"
 
 #: Ways to start, the slowest first, as a rule: whether the program is exported. A warm cache is what the start before
 #: has left.
@@ -41,16 +40,19 @@ def measure_starts(cases: Sequence[Case], repeats: int, on_repeat: Callable[...,
         on_repeat: called once for each case and repeat.
 
     Returns:
-        For each case and each of `STARTS` the `Spread` of every stage of `Timings`, and `runs`.
+        For each case and each of `STARTS` the `Spread` of every stage of `first_step`, and `runs`.
     """
-    runs = {number: functools.partial(_start_in_all_ways, case, _exported(case)) for number, case in enumerate(cases)}
-    coldest = next(iter(STARTS))
+    programs = {case: _exported(case) for case in cases}
+
+    def is_due(done: Sequence[dict[str, Any]]) -> bool:
+        return fits([next(iter(ways.values()))["total_s"] for ways in done])
+
     found = in_turn(
-        runs, repeats, is_due=lambda done: fits([ways[coldest]["total_s"] for ways in done]), on_turn=on_repeat
+        cases, repeats, lambda case: _start_in_all_ways(case, programs[case]), is_due=is_due, on_turn=on_repeat
     )
     return [
-        {**about(cases[number]), "start": start, **_joined([ways[start] for ways in done]), "runs": len(done)}
-        for number, done in found.items()
+        {**about(case), "start": start, **_joined([ways[start] for ways in done]), "runs": len(done)}
+        for case, done in found.items()
         for start in STARTS
     ]
 
@@ -60,34 +62,24 @@ def _exported(case: Case) -> bytes:
     return bytes(export_train_step(case.config, state).serialize())
 
 
-def _start_in_all_ways(case: Case, program: bytes) -> dict[str, dict[str, Any]]:
-    """Return what each of `STARTS` took."""
+def _start_in_all_ways(case: Case, program: bytes) -> dict[str, dict[str, float]]:
+    """Return what each of `STARTS` took, see `first_step`; and `cache_bytes`, what the cache takes then."""
     found = {}
     with tempfile.TemporaryDirectory(prefix="madsep-start-") as name:
         folder = Path(name)
         (folder / "program").write_bytes(program)
         for start, exported in STARTS.items():
             cache = folder / f"cache-{'exported' if exported else 'traced'}"
-            timings = start_process(case, cache, folder / "program" if exported else None)
-            found[start] = {
-                **asdict(timings),
-                "ready_s": timings.ready_s,
-                "total_s": timings.total_s,
-                "cache_bytes": sum(path.stat().st_size for path in cache.iterdir()),
+            request = {
+                "system": case.system,
+                "config": to_dict(case.config),
+                "cache": str(cache),
+                "exported": str(folder / "program") if exported else None,
+                "asked_at": time.time(),
             }
+            found[start] = run_new_process(_FIRST_STEP, json.dumps(request))
+            found[start]["cache_bytes"] = sum(path.stat().st_size for path in cache.iterdir())
     return found
-
-
-def start_process(case: Case, cache: Path, exported: Path | None) -> Timings:
-    """Run a case's first step in a new process."""
-    request = Request(
-        system=case.system,
-        config=to_dict(case.config),
-        cache=str(cache),
-        exported=None if exported is None else str(exported),
-        asked_at=time.time(),
-    )
-    return Timings(**run_new_process("experiments.benchmarks.compile_time.first_step", json.dumps(asdict(request))))
 
 
 def _joined(found: Sequence[dict[str, Any]]) -> dict[str, Any]:

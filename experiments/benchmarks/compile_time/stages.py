@@ -1,17 +1,15 @@
 """The stages from a Python function to a program of the machine, each timed, and what comes out."""
 
-import functools
 import re
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import jax
 from jax.experimental.serialize_executable import serialize
 
 from experiments.benchmarks.case import Case
-from experiments.benchmarks.rounds import fits, in_turn, spreads
+from experiments.benchmarks.rounds import fits, in_turn, spreads, timed
 from madsep_jax.config.maskers import DwsMaskerConfig
 
 Rows = list[dict[str, Any]]
@@ -57,17 +55,10 @@ class ProgramSize:
 
 def compile_in_stages(function: Any, arguments: Sequence[Any]) -> tuple[Any, Any, Stages]:
     """Compile a jitted function for arguments, or their shapes; return the lowered and the compiled form."""
-    start = time.perf_counter()
-    traced = function.trace(*arguments)
-    after_trace = time.perf_counter()
-    lowered = traced.lower()
-    after_lower = time.perf_counter()
-    compiled = lowered.compile()
-    after_compile = time.perf_counter()
-    stages = Stages(
-        trace_s=after_trace - start, lower_s=after_lower - after_trace, compile_s=after_compile - after_lower
-    )
-    return lowered, compiled, stages
+    traced, trace_s = timed(lambda: function.trace(*arguments))
+    lowered, lower_s = timed(traced.lower)
+    compiled, compile_s = timed(lowered.compile)
+    return lowered, compiled, Stages(trace_s=trace_s, lower_s=lower_s, compile_s=compile_s)
 
 
 def program_size(lowered: Any, compiled: Any) -> ProgramSize:
@@ -95,30 +86,28 @@ def measure_stages(cases: Sequence[Case], repeats: int, on_repeat: Callable[...,
     Returns:
         For each program what it is, its size, the `Spread` of each stage and of all three together, and `runs`.
     """
-    shapes = [case.shapes() for case in cases]
-    sizes: dict[int, ProgramSize] = {}
+    shapes = {case: case.shapes() for case in cases}
+    sizes: dict[Case, ProgramSize] = {}
 
-    def compile_afresh(number: int) -> Stages:
+    def compile_afresh(case: Case) -> Stages:
         jax.clear_caches()
-        lowered, compiled, stages = compile_in_stages(cases[number].jitted(), shapes[number])
-        if number not in sizes:
-            sizes[number] = program_size(lowered, compiled)
+        lowered, compiled, stages = compile_in_stages(case.jitted(), shapes[case])
+        if case not in sizes:
+            sizes[case] = program_size(lowered, compiled)
         return stages
 
-    found = in_turn(
-        {number: functools.partial(compile_afresh, number) for number in range(len(cases))},
-        repeats,
-        is_due=lambda done: fits([stages.total_s for stages in done]),
-        on_turn=on_repeat,
-    )
+    def is_due(done: Sequence[Stages]) -> bool:
+        return fits([stages.total_s for stages in done])
+
+    found = in_turn(cases, repeats, compile_afresh, is_due=is_due, on_turn=on_repeat)
     return [
         {
-            **about(cases[number]),
-            **spreads([{**asdict(stages), "total_s": stages.total_s} for stages in done]),
-            **vars(sizes[number]),
+            **about(case),
+            **spreads([{**vars(stages), "total_s": stages.total_s} for stages in done]),
+            **vars(sizes[case]),
             "runs": len(done),
         }
-        for number, done in found.items()
+        for case, done in found.items()
     ]
 
 

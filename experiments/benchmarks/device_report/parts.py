@@ -18,7 +18,6 @@ from experiments.benchmarks.throughput import ours
 from experiments.benchmarks.throughput.ours import computing_in
 from experiments.benchmarks.throughput.peak import Peak, measure_peak
 from experiments.benchmarks.throughput.report import Timings
-from experiments.benchmarks.throughput.result import VariantResult
 from experiments.benchmarks.throughput.run_case import compare_training_losses, free_memory, run_case
 from experiments.cli.console import say
 from experiments.cli.results import Report, made_with
@@ -32,7 +31,7 @@ class Progress:
     settings: dict[str, Any]
     agreements: list[Agreement] = field(default_factory=list)
     peak: Peak | None = None
-    results: list[VariantResult] = field(default_factory=list)
+    results: list[dict[str, Any]] = field(default_factory=list)
     slowest: list[dict[str, Any]] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     """What there was no time for."""
@@ -101,9 +100,9 @@ def measure(progress: Progress, console: Console, workers: int, with_torch: bool
             )
             progress.results += found
             progress.write()
-            for result in found:
-                time_or_failure = f"{result.median_s * 1e3:.1f} ms" if result.median_s else result.status
-                say(console, f"{case.title}: {result.variant} {time_or_failure}")
+            for row in found:
+                time_or_failure = f"{row['median_s'] * 1e3:.1f} ms" if row["median_s"] else row["status"]
+                say(console, f"{case.title}: {row['variant']} {time_or_failure}")
 
 
 def profile(progress: Progress, console: Console, workers: int, left: Callable[[], float]) -> None:

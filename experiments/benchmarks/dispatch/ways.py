@@ -3,14 +3,13 @@
 import itertools
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
 from data_pipelines.batches.to_device import prefetch_to_device
 from experiments.benchmarks.case import Case, make_batch
 from experiments.benchmarks.rounds import shown_range
-from experiments.cli.results import Column, Report, Table, made_with
+from experiments.cli.results import Column, Report, Row, Table, made_with
 from madsep_jax.config.io import override
 from madsep_jax.config.parallel import ParallelConfig
 from madsep_jax.host.compiler import without_compilation_cache
@@ -41,42 +40,13 @@ _COLUMNS = (
 )
 
 
-@dataclass(frozen=True)
-class Way:
-    """One way to train a system, and what it took."""
-
-    system: str
-    steps_per_call: int
-    seeds: int
-    """More than one are trained together."""
-    compile_s: float
-    step_s: list[float]
-    """Of each round the time of a step of one seed."""
-
-    @property
-    def median_step_s(self) -> float:
-        """Median of the rounds."""
-        return median(self.step_s)
-
-    def speed_up(self, measured: Sequence["Way"]) -> float:
-        """Return how many times faster than one seed and one step in a call it is."""
-        of_system = {(way.steps_per_call, way.seeds): way for way in measured if way.system == self.system}
-        return of_system[1, 1].median_step_s / self.median_step_s
-
-
-def make_report(measured: Sequence[Way], settings: Mapping[str, Any]) -> Report:
-    """Return dispatch.json and table.md: the ways that have been measured."""
-    rows = [{**asdict(way), "median_step_s": way.median_step_s, "speed_up": way.speed_up(measured)} for way in measured]
-    table = Table(_COLUMNS, rows, f"{describe_machine()}. {_CAPTION}")
-    return Report("dispatch", {**made_with(settings), "ways": rows}, [table])
-
-
 class TimedTraining:
     """A training that goes on round by round: the loop of the ablation, without its files."""
 
     def __init__(self, case: Case, steps_per_call: int, seeds: int) -> None:
         """Compile it for one device, and do a call."""
         config, program = case.config, Program(steps_per_call, seeds if seeds > 1 else None)
+        self._about = {"system": case.system, "steps_per_call": steps_per_call, "seeds": seeds}
         self._program, self._seeds, self._done = program, seeds, 0
         self._layout = make_layout(config, ParallelConfig(devices=1, steps_per_call=steps_per_call), program)
         states = [init_state(override(config, {"training.seed": seed})) for seed in range(seeds)]
@@ -84,7 +54,7 @@ class TimedTraining:
         self._made = [make_batch(override(config, {"training.seed": seed}), case.dtype) for seed in range(_BATCHES)]
         with without_compilation_cache():
             example = self._layout.place_batch(next(self._groups(steps_per_call)))
-            self._call, self.compile_s = compile_layout(self._layout, self._state, example)
+            self._call, self._compile_s = compile_layout(self._layout, self._state, example)
         self._train(steps_per_call)
 
     def run(self, steps: int) -> float:
@@ -96,6 +66,15 @@ class TimedTraining:
         start = time.perf_counter()
         self._train(steps)
         return (time.perf_counter() - start) / (steps * self._seeds)
+
+    def row(self, step_s: Sequence[float]) -> dict[str, Any]:
+        """Return what it is, and what it took: the time of each round, and their median."""
+        return {
+            **self._about,
+            "compile_s": self._compile_s,
+            "step_s": step_s,
+            "median_step_s": median(step_s),
+        }
 
     def _train(self, steps: int) -> None:
         groups = prefetch_to_device(self._groups(steps), self._layout.place_batch)
@@ -118,3 +97,16 @@ class TimedTraining:
             return group_steps(itertools.islice(made, steps), self._program.steps)
         of_seeds = (stack_batches(list(itertools.islice(made, self._seeds))) for _ in range(steps))
         return group_steps(of_seeds, self._program.steps)
+
+
+def with_speed_ups(rows: Sequence[Row]) -> list[Row]:
+    """Return the rows with `speed_up`: how many times faster than one seed and one step in a call each is."""
+    one_s = {row["system"]: row["median_step_s"] for row in rows if (row["steps_per_call"], row["seeds"]) == (1, 1)}
+    return [{**row, "speed_up": one_s[row["system"]] / row["median_step_s"]} for row in rows]
+
+
+def make_report(rows: Sequence[Row], settings: Mapping[str, Any]) -> Report:
+    """Return dispatch.json and table.md: the ways that have been measured."""
+    rows = with_speed_ups(rows)
+    table = Table(_COLUMNS, rows, f"{describe_machine()}. {_CAPTION}")
+    return Report("dispatch", {**made_with(settings), "ways": rows}, [table])

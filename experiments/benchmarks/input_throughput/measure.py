@@ -1,25 +1,24 @@
-"""Measure the input pipeline alone, and beneath a training."""
+"""Measure the input pipeline alone, and beneath a training, and the tables of both."""
 
 import dataclasses
 import functools
 import itertools
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
-
-import jax
 
 from data_pipelines.batches.order import TrainingOrder
 from data_pipelines.batches.pipeline import example_batch, training_batches
 from data_pipelines.batches.to_device import TimedBatches, prefetch_to_device
 from data_pipelines.prepared.reader import PreparedSongs
-from experiments.benchmarks.rounds import Spread, in_turn
+from experiments.benchmarks.rounds import Spread, in_turn, timed
+from experiments.cli.results import Column, Report, Row, Table, made_with
 from madsep_jax.config.io import override
 from madsep_jax.config.run import RunConfig
 from madsep_jax.config.systems import fields_of
 from madsep_jax.host.compiler import without_compilation_cache
-from madsep_jax.host.environment import cpu_cores
+from madsep_jax.host.environment import cpu_cores, describe_machine
 from madsep_jax.train.step import compile_train_step, init_state
 
 _ENDLESS = 10**9
@@ -86,8 +85,8 @@ class PipelineClock:
 def measure_pipelines(sets: Sequence[Source], batch: int, seconds: float) -> list[dict[str, Any]]:
     """Measure the pipelines of sets in turn, each for so many seconds in all; returns a row for each."""
     clocks = [PipelineClock(*one, batch) for one in sets]
-    runs = {number: functools.partial(clock.run, seconds / _RUNS) for number, clock in enumerate(clocks)}
-    return [clocks[number].row(found) for number, found in in_turn(runs, _RUNS).items()]
+    found = in_turn(clocks, _RUNS, lambda clock: clock.run(seconds / _RUNS))
+    return [clock.row(rates) for clock, rates in found.items()]
 
 
 def measure_training(source: Source, system: str, batch: int, steps: int) -> dict[str, Any]:
@@ -106,10 +105,8 @@ def measure_training(source: Source, system: str, batch: int, steps: int) -> dic
     batches = TimedBatches(prefetch_to_device(training_batches(songs, order)))
     step_s = []
     for ready in itertools.islice(batches, _UNTIMED_STEPS + steps):
-        begun = time.perf_counter()
-        state, metrics = step(state, ready)
-        jax.block_until_ready((state, metrics))
-        step_s.append(time.perf_counter() - begun)
+        (state, _), seconds = timed(functools.partial(step, state, ready))
+        step_s.append(seconds)
     step_s, wait_s = step_s[_UNTIMED_STEPS:], list(batches.wait_s)[_UNTIMED_STEPS:]
     return {
         "name": name,
@@ -120,3 +117,59 @@ def measure_training(source: Source, system: str, batch: int, steps: int) -> dic
         "median_step_s": statistics.median(map(sum, zip(step_s, wait_s, strict=True))),
         "wait_share": sum(wait_s) / (sum(wait_s) + sum(step_s)),
     }
+
+
+_PIPELINE_CAPTION = (
+    "The pipeline alone, its batches not used: median of five runs and distance of the quartiles, from memory (an "
+    "epoch was read before). MB: arrays as they are handed over. CPU: processor time over that of all cores."
+)
+
+_TRAINING_CAPTION = (
+    "Training steps one by one, each waited for, its batch taken from the pipeline when it begins: median of a step, "
+    "and share of the whole time that was spent waiting for batches."
+)
+
+_PIPELINES = (
+    Column("features", "name", word=True),
+    Column("batch", "batch"),
+    Column("sequences/s", "sequences_per_s", ",.0f"),
+    Column("IQR", lambda row: row["third_quartile"] - row["first_quartile"], ",.0f"),
+    Column("MB/s", "mb_per_s", ",.0f"),
+    Column("CPU (%)", "cpu_share", ".0f", 100),
+)
+
+_TRAININGS = (
+    Column("features", "name", word=True),
+    Column("system", "system", word=True),
+    Column("batch", "batch"),
+    Column("step (ms)", "median_step_s", ".1f", 1e3),
+    Column("waiting (%)", "wait_share", ".2f", 100),
+)
+
+
+def make_report(pipelines: Sequence[Row], trainings: Sequence[Row], settings: Mapping[str, Any]) -> Report:
+    """Return input_throughput.json, table.md and the plot, of all that has been measured so far."""
+    tables = [Table(_PIPELINES, pipelines, f"{describe_machine()}. {_PIPELINE_CAPTION}")]
+    if trainings:
+        tables.append(Table(_TRAININGS, trainings, _TRAINING_CAPTION))
+    content = {**made_with(settings), "pipelines": pipelines, "trainings": trainings}
+    pictures = {"input_throughput.png": functools.partial(_draw, pipelines, trainings)}
+    return Report("input_throughput", content, tables, pictures=pictures)
+
+
+def _draw(pipelines: Sequence[Row], trainings: Sequence[Row]) -> Any:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 3.6), layout="constrained")
+    left, middle, right = figure.subplots(1, 3)
+    for axes, value, title in ((left, "sequences_per_s", "sequences a second"), (middle, "mb_per_s", "MB a second")):
+        axes.barh([row["name"] for row in pipelines], [row[value] for row in pipelines])
+        axes.set_title(f"pipeline alone: {title}", fontsize=9)
+    labels = [f"{row['system']}, batch {row['batch']}, {row['name']}" for row in trainings]
+    right.barh(labels, [100 * row["wait_share"] for row in trainings])
+    right.axvline(2, color="grey", linestyle=":")
+    right.set_title("waiting for input (% of training)", fontsize=9)
+    for axes in (left, middle, right):
+        axes.invert_yaxis()
+        axes.tick_params(labelsize=8)
+    return figure

@@ -14,7 +14,7 @@ import jax
 
 from experiments.benchmarks.case import Case as TrainCase
 from experiments.benchmarks.case import make_batch
-from experiments.benchmarks.rounds import in_turn
+from experiments.benchmarks.rounds import in_turn, timed
 from experiments.benchmarks.scaling.cases import Case, Style
 from madsep_jax.config.parallel import ParallelConfig, ProcessesConfig
 from madsep_jax.config.presets import preset_config
@@ -46,9 +46,7 @@ class StyledTraining:
 
     def run(self) -> float:
         """Return the seconds of a step."""
-        start = time.perf_counter()
-        self._step()
-        return time.perf_counter() - start
+        return timed(self._step)[1]
 
     def _step(self) -> float:
         self._state, metrics = jax.block_until_ready(self._call(self._state, self._batch))
@@ -58,7 +56,7 @@ class StyledTraining:
 def measure(case: Case) -> dict[str, Any]:
     """Train in all styles of a case, step by step in turn."""
     trainings = {style: StyledTraining(case, style) for style in case.styles}
-    step_s = in_turn({style: training.run for style, training in trainings.items()}, _UNTIMED_STEPS + case.steps)
+    step_s = in_turn(trainings, _UNTIMED_STEPS + case.steps, lambda style: trainings[style].run())
     return {
         style: {"step_s": step_s[style][_UNTIMED_STEPS:], "compile_s": training.compile_s, "loss": training.loss}
         for style, training in trainings.items()

@@ -1,13 +1,14 @@
 """What the machine can do at most, as measured: operations a second, and bytes a second."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 
 from experiments.benchmarks.case import Precision
+from experiments.benchmarks.rounds import timed
 from experiments.benchmarks.throughput.ours import computing_in
 
 _CPU_SIZES = (1024, 2048, 3072)
@@ -64,12 +65,7 @@ class MatrixProduct:
 
     def gflop_per_s(self, seconds: float) -> float:
         """Return the speed of the fastest product within so many seconds."""
-        shortest, end = float("inf"), time.perf_counter() + seconds
-        while time.perf_counter() < end:
-            start = time.perf_counter()
-            self._run()
-            shortest = min(shortest, time.perf_counter() - start)
-        return self._gflop / shortest
+        return self._gflop / _shortest(self._run, seconds)
 
     def _run(self) -> None:
         self._product(self._factor, self._factor).block_until_ready()
@@ -90,10 +86,18 @@ def _dtype(precision: Precision) -> type:
 def _fastest_copy(x: jax.Array, seconds: float) -> float:
     """Return the shortest time of writing x + 1 over x, so that no memory has to be found for the result first."""
     add_one = jax.jit(lambda x: x + 1, donate_argnums=0).lower(x).compile()
-    x = jax.block_until_ready(add_one(x))
+
+    def run() -> None:
+        nonlocal x
+        x = jax.block_until_ready(add_one(x))
+
+    run()
+    return _shortest(run, seconds)
+
+
+def _shortest(run: Callable[[], object], seconds: float) -> float:
+    """Return the shortest time of a run, within so many seconds."""
     shortest, end = float("inf"), time.perf_counter() + seconds
     while time.perf_counter() < end:
-        start = time.perf_counter()
-        x = jax.block_until_ready(add_one(x))
-        shortest = min(shortest, time.perf_counter() - start)
+        shortest = min(shortest, timed(run)[1])
     return shortest

@@ -1,17 +1,19 @@
 """Everything that the timing writes for its reader, rewritten after each case."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from rich import table as rich_table
 
+from experiments.benchmarks.case import Case
 from experiments.benchmarks.throughput.peak import Peak
 from experiments.benchmarks.throughput.plots import pictures
-from experiments.benchmarks.throughput.result import MEASURED, VariantResult, same_case
-from experiments.cli.results import Column, Report, Row, Table, made_with
-from madsep_jax.host.environment import describe_machine
+from experiments.benchmarks.throughput.run_case import CASE, MEASURED
+from experiments.cli.results import Column, Report, Row, Table, made_with, read_earlier
+from madsep_jax.errors import InputError
+from madsep_jax.host.environment import describe_machine, environment
 
 CAPTION = (
     "Median of single steps; all variants of one system and size take turns, and the first step of a turn does not "
@@ -31,15 +33,10 @@ _QUIET = 0.8
 
 _NOT_IN_TERMINAL = ("parameters", "GFLOP", "steps", "sequences/s", "compile (s)")
 
-#: What of a result follows from its fields.
-_DERIVED = ("sequences_per_s", "audio_s_per_s", "gflop_per_s", "peak_gflop_per_s", "peak_share")
-
 
 def _quartile_distance(row: Row) -> float | None:
     return None if row["median_s"] is None else row["third_quartile_s"] - row["first_quartile_s"]
 
-
-_PRECISION = Column("precision", "precision", word=True)
 
 _CASE = (
     Column("system", "system", word=True),
@@ -65,38 +62,75 @@ _VARIANT = (
 )
 
 
-@dataclass(frozen=True)
+#: Options that say which cases are timed, and not how.
+_OF_CASES = {"systems", "batches", "lengths", "modes", "precisions", "out"}
+
+#: What of the environment may differ: nothing that decides about speed.
+_OF_NO_MATTER = {"platform"}
+
+
+@dataclass
 class Timings:
     """All that is known so far."""
 
-    results: Sequence[VariantResult]
+    rows: list[dict[str, Any]]
+    """Of each case the variants, see `make_row`."""
     peaks: Mapping[str, Peak]
+    """By precision."""
     settings: Mapping[str, Any]
     """What the command was asked for, and what else its numbers depend on."""
     earlier_runs: Sequence[Mapping[str, Any]] = ()
-    """The settings of earlier runs, whose results are among these."""
+    """The settings of earlier runs, whose rows are among these."""
+
+    @classmethod
+    def find(cls, folder: Path, settings: Mapping[str, Any], cases: Sequence[Case]) -> "Timings":
+        """Take up what a folder holds, without what is to be timed again, or start anew.
+
+        Raises:
+            InputError: where it is damaged, or was measured in another way or on another machine.
+        """
+
+        def read(content: Any) -> Timings:
+            peaks = {precision: Peak(**peak) for precision, peak in content["peaks"].items()}
+            found = cls(content["results"], peaks, settings, [*content["earlier_runs"], content["settings"]])
+            found.table().markdown()  # raises where one of the values is not there
+            if _how(content["settings"], content["environment"]) != _how(settings, environment()):
+                raise InputError(
+                    f"--out {folder}: holds a measurement with other settings, versions or another device; choose "
+                    "another folder"
+                )
+            again = [[getattr(case, name) for name in CASE] for case in cases]
+            found.rows = [row for row in found.rows if [row[name] for name in CASE] not in again]
+            return found
+
+        return read_earlier(folder / "throughput.json", read) or cls([], {}, settings)
 
     @property
     def peers(self) -> list[str]:
         """Return PyTorch's variants that were measured."""
-        return list(dict.fromkeys(result.variant for result in self.results if not result.ours and result.median_s))
+        return list(dict.fromkeys(row["variant"] for row in self.rows if not _is_ours(row) and row["median_s"]))
 
-    def row(self, result: VariantResult) -> dict[str, Any]:
-        """Return a result with all that follows from it."""
+    def compared(self) -> list[dict[str, Any]]:
+        """Return the rows with `ratio_to`: of ours the time over that of each peer in the same case."""
+        return [{**row, "ratio_to": self._ratios(row) if _is_ours(row) else {}} for row in self.rows]
+
+    def _ratios(self, row: Row) -> dict[str, float | None]:
+        peer_s = self._peer_s(row)
         return {
-            **dataclasses.asdict(result),
-            "steps": len(result.step_s),
-            **{name: getattr(result, name) for name in _DERIVED},
-            "ratio_to": {peer: result.ratio_to(peer, self.results) for peer in self.peers} if result.ours else {},
+            peer: row["median_s"] / seconds if row["median_s"] and seconds else None for peer, seconds in peer_s.items()
         }
+
+    def _peer_s(self, row: Row) -> dict[str, float | None]:
+        """Return the median step of each peer in the row's case."""
+        found = {other["variant"]: other["median_s"] for other in self.rows if _same_case(row, other)}
+        return {peer: found.get(peer) for peer in self.peers}
 
     def table(self) -> Table:
         """Return all variants of all cases."""
         ratios = [_of_peer(f"/ {peer}", "ratio_to", peer) for peer in self.peers]
-        failed = any(result.status != MEASURED for result in self.results)
-        status = [Column("status", "status", word=True)] if failed else []
+        status = [Column("status", "status", word=True)] if self._failed else []
         columns = [*_CASE, *self._precision_column(), *_VARIANT, *ratios, *status]
-        return Table(columns, [self.row(result) for result in self.results], self.caption())
+        return Table(columns, self.compared(), self.caption())
 
     def summary(self) -> Table:
         """Return our fastest form in each case, PyTorch's times beside it where it was timed."""
@@ -113,11 +147,12 @@ class Timings:
             Column("memory (MiB)", lambda row: row["memory"].get("peak"), ",.0f", 2**-20),
             Column("peak (GFLOP/s)", "peak_gflop_per_s", ",.0f"),
         ]
-        rows = [self.row(best) | {"peer_s": best.seconds_of(peers, self.results)} for best in fastest(self.results)]
+        rows = [{**row, "peer_s": self._peer_s(row)} for row in fastest(self.compared())]
         return Table(columns, rows, self.caption())
 
     def _precision_column(self) -> list[Column]:
-        return [_PRECISION] if len({result.precision for result in self.results}) > 1 else []
+        several = len({row["precision"] for row in self.rows}) > 1
+        return [Column("precision", "precision", word=True)] if several else []
 
     def caption(self) -> str:
         """Return what a reader must know to read the numbers."""
@@ -133,18 +168,20 @@ class Timings:
     def disturbed(self) -> list[str]:
         """Return a line for each case during which the machine did much less than at its best."""
         lines = {}
-        for result in self.results:
-            best, now = self.peaks.get(result.precision), result.peak_gflop_per_s
+        for row in self.rows:
+            best, now = self.peaks.get(row["precision"]), row["peak_gflop_per_s"]
             if best and now and now < _QUIET * best.gflop_per_s:
-                lines[
-                    f"{result.system} {result.mode}, batch {result.batch}, {result.frames} frames, {result.precision}"
-                ] = f"the machine did {now:,.0f} GFLOP/s of {best.gflop_per_s:,.0f}; time it again when it is quiet"
-        return [f"{case}: {line}" for case, line in lines.items()]
+                case = "{system} {mode}, batch {batch}, {frames} frames, {precision}".format_map(row)
+                lines[case] = f"the machine did {now:,.0f} GFLOP/s of {best.gflop_per_s:,.0f}"
+        return [f"{case}: {line}; time it again when it is quiet" for case, line in lines.items()]
+
+    @property
+    def _failed(self) -> list[int]:
+        return [number for number, row in enumerate(self.rows) if row["status"] != MEASURED]
 
     def terminal_table(self) -> rich_table.Table:
         """Return the most important columns of the table, for a terminal."""
-        failed = [number for number, result in enumerate(self.results) if result.status != MEASURED]
-        return self.table().terminal(_NOT_IN_TERMINAL, failed)
+        return self.table().terminal(_NOT_IN_TERMINAL, self._failed)
 
     def report(self) -> Report:
         """Return throughput.json, table.md, summary.md and the plots."""
@@ -157,17 +194,35 @@ class Timings:
             "results": table.rows,
         }
         texts = {"summary.md": f"{summary.markdown()}\n"} if summary.rows else {}
-        return Report("throughput", content, [table], texts, pictures(self.results))
+        return Report("throughput", content, [table], texts, pictures(self.rows))
 
 
 def _of_peer(title: str, name: str, peer: str, form: str = ".2f", factor: float = 1) -> Column:
     return Column(title, lambda row: row[name].get(peer), form, factor)
 
 
-def fastest(results: Sequence[VariantResult]) -> list[VariantResult]:
+def _is_ours(row: Row) -> bool:
+    return row["variant"].startswith("jax")
+
+
+def _same_case(one: Row, other: Row) -> bool:
+    return all(one[name] == other[name] for name in CASE)
+
+
+def fastest(rows: Sequence[Row]) -> list[Row]:
     """Return our fastest form in each case, in the order of the cases."""
-    found: list[VariantResult] = []
-    for result in sorted([one for one in results if one.ours and one.median_s], key=lambda one: one.median_s or 0):
-        if not any(same_case(result, other) for other in found):
-            found.append(result)
-    return sorted(found, key=results.index)
+    found: list[Row] = []
+    for row in sorted([row for row in rows if _is_ours(row) and row["median_s"]], key=lambda row: row["median_s"]):
+        if not any(_same_case(row, other) for other in found):
+            found.append(row)
+    return sorted(found, key=rows.index)
+
+
+def _how(settings: Mapping[str, Any], found: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what has to agree. A switch that is off is left out, for files of before there was one."""
+    options = {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in settings["options"].items()
+        if name not in _OF_CASES and value is not False
+    }
+    return {**settings, "options": options}, {name: found[name] for name in found if name not in _OF_NO_MATTER}
