@@ -37,7 +37,7 @@ def dispatch(options: DispatchOptions = _DEFAULTS, device: DeviceOptions = ANY_D
             rows += [training.row(step_s) for training, step_s in found.items()]
             report = make_report(rows, settings_of(options))
             report.write(options.out)
-    report.show(console, options.out)
+    report.finish(console, options.out)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -55,9 +55,7 @@ def input_throughput(options: InputOptions = _DEFAULTS, device: DeviceOptions = 
             trainings.append(measure_training(source, system, batch, options.steps))
             make_report(pipelines, trainings, settings).write(options.out)
             bar.advance()
-    report = make_report(pipelines, trainings, settings)
-    report.write(options.out)
-    report.show(console, options.out)
+    make_report(pipelines, trainings, settings).finish(console, options.out)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -29,9 +29,7 @@ def scaling(options: ScalingOptions = _DEFAULTS, device: DeviceOptions = ANY_DEV
     show_device(console, device, environment_of(options.on))
     with Bar(console, "scaling", options.rounds * len(cases)) as bar:
         found = in_turn(cases, options.rounds, lambda case: run_case(case, options.on), on_turn=bar.advance)
-    report = make_report(found, settings_of(options))
-    report.write(options.out)
-    report.show(console, options.out)
+    make_report(found, settings_of(options)).finish(console, options.out)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -29,9 +29,7 @@ def training_memory(options: MemoryOptions = _DEFAULTS, device: DeviceOptions = 
         for config in configs:
             rows.append(planned_memory(config))
             bar.advance()
-    report = make_report(rows, options)
-    report.write(options.out)
-    report.show(console, options.out)
+    make_report(rows, options).finish(console, options.out)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

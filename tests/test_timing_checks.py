@@ -1,7 +1,5 @@
 """Nothing is timed, or trusted, whose results are not equal."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 
@@ -44,11 +42,7 @@ def test_a_device_that_computes_something_else_is_found(monkeypatch):
 
     def wrong(case, form, device):
         found = exact(case, form, device)
-        return (
-            found
-            if case.precision == "float64"
-            else dataclasses.replace(found, gradient_norm=found.gradient_norm * 1.01)
-        )
+        return found if case.precision == "float64" else {**found, "gradient_norm": found["gradient_norm"] * 1.01}
 
     monkeypatch.setattr(correctness, "_numbers", wrong)
     (agreement,) = correctness.check_system(case, ["plain"])

@@ -10,6 +10,9 @@ from experiments.cli.options import Whole
 from madsep_jax.config.systems import expand
 from madsep_jax.errors import InputError
 
+#: Small systems, which are measured with --preset quick where none are named.
+_QUICK_SYSTEMS = ("mad", "dws-3-16", "dws-5-32")
+
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +25,10 @@ class SizeOptions:
     def expand(self, systems: tuple[str, ...]) -> list[str]:
         """Return the systems of those names, families of them one by one. Raises InputError on an unknown one."""
         return expand(systems, (), (), self.preset)
+
+    def named_or(self, systems: tuple[str, ...], full_size: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the systems, where none are named those that fit the size."""
+        return systems or (_QUICK_SYSTEMS if self.preset == "quick" else full_size)
 
 
 @Parameter(name="*")

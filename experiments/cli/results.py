@@ -99,8 +99,9 @@ class Report:
             if (figure := draw()) is not None:
                 save_figure(figure, folder / name)
 
-    def show(self, console: Console, folder: Path) -> None:
-        """Print the tables as they are written, and where everything is."""
+    def finish(self, console: Console, folder: Path) -> None:
+        """Write everything, and print the tables as they are written, and where everything is."""
+        self.write(folder)
         say(console, self.markdown())
         self.show_files(console, folder)
 

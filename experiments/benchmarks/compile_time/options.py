@@ -7,7 +7,7 @@ from typing import Annotated, Literal, get_args
 from cyclopts import Parameter
 
 from experiments.benchmarks.case import Mode
-from experiments.benchmarks.options import require_at_least, require_some
+from experiments.benchmarks.options import SizeOptions, require_at_least, require_some
 from experiments.cli.options import Many, ManyOrNone, Whole
 from madsep_jax.config.io import override
 from madsep_jax.config.presets import preset_config
@@ -16,9 +16,7 @@ from madsep_jax.config.systems import expand
 
 PartName = Literal["systems", "depth", "length", "start", "export", "compiler", "op-by-op"]
 
-#: What is compiled where no systems are named, by preset.
-_SYSTEMS = {"quick": ("mad", "dws-3-16", "dws-5-32")}
-
+#: What is compiled where no systems are named.
 _FULL_SIZE_SYSTEMS = ("mad", "dws-5-64", "dws-7-256")
 
 #: How many of them the parts length, compiler and op-by-op take: op by op, a step of dws-5-64 needs 7 GB and half a
@@ -28,7 +26,7 @@ _SMALL_SYSTEMS = 2
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class CompileOptions:
+class CompileOptions(SizeOptions):
     """What to compile, how often, and where to keep the results."""
 
     systems: Annotated[tuple[str, ...], ManyOrNone] = ()
@@ -84,7 +82,7 @@ class CompileOptions:
     @property
     def chosen_systems(self) -> tuple[str, ...]:
         """Return the systems, the preset's where none is named. Raises InputError on an unknown name."""
-        named = self.systems or _SYSTEMS.get(self.preset, _FULL_SIZE_SYSTEMS)
+        named = self.named_or(self.systems, _FULL_SIZE_SYSTEMS)
         return tuple(expand(named, self.depths, (self.channels,), self.preset))
 
     @property

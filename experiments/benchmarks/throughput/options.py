@@ -10,9 +10,7 @@ from experiments.benchmarks.case import Case, Form, Mode, Precision
 from experiments.benchmarks.options import VariantOptions, require_some
 from experiments.cli.options import Many, ManyOrNone, Whole
 
-#: What is timed where no systems are named, by preset.
-_SYSTEMS = {"quick": ("mad", "dws-3-16", "dws-5-32")}
-
+#: What is timed where no systems are named.
 _FULL_SIZE_SYSTEMS = ("mad", "mad-twinnet", "dws-5-64", "dws-7-256")
 
 
@@ -68,7 +66,7 @@ class ThroughputOptions(VariantOptions):
         return [
             Case.of(system, mode, batch, frames, self.preset, precision=precision, seed=self.seed)
             for precision in dict.fromkeys(self.precisions)
-            for system in self.expand(self.systems or _SYSTEMS.get(self.preset, _FULL_SIZE_SYSTEMS))
+            for system in self.expand(self.named_or(self.systems, _FULL_SIZE_SYSTEMS))
             for frames in dict.fromkeys(self.lengths)
             for batch in dict.fromkeys(self.batches)
             for mode in dict.fromkeys(self.modes)
