@@ -6,8 +6,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from experiments.benchmarks.peer.dws import DwsMasker
-from experiments.benchmarks.peer.mad import Affine, Denoiser, GruMasker, Twin, middle_frames
+from experiments.benchmarks.peer.maskers import Affine, Denoiser, DwsMasker, GruMasker, Twin, middle_frames
 from madsep_jax.config.maskers import DwsMaskerConfig, GruMaskerConfig
 from madsep_jax.config.run import LossConfig, ModelConfig
 from madsep_jax.config.training import TrainingConfig
