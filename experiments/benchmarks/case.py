@@ -160,3 +160,18 @@ class Prepared:
     """Return XLA's compiled program."""
     accessed_bytes: float | None = None
     """Memory traffic by XLA's count, in which the body of a loop counts once."""
+
+
+class Runs:
+    """Runs of a case's function, each waited for; a train step goes on from the state of the step before."""
+
+    def __init__(self, function: Callable[..., Any], arguments: tuple[Any, Any], trains: bool) -> None:
+        """Run nothing yet."""
+        self._function, self._arguments, self._trains = function, arguments, trains
+
+    def run(self) -> Any:
+        """Run it once; returns what it does."""
+        result = jax.block_until_ready(self._function(*self._arguments))
+        if self._trains:
+            self._arguments = (result[0], self._arguments[1])
+        return result

@@ -5,8 +5,7 @@ from typing import Any
 
 import jax
 
-from experiments.benchmarks.case import Case
-from experiments.benchmarks.compile_time.op_by_op import Runs
+from experiments.benchmarks.case import Case, Runs
 from experiments.benchmarks.compile_time.stages import Rows, about
 from experiments.benchmarks.rounds import Spread, fits, in_turn, timed
 from madsep_jax.host.compiler import CHOSEN
@@ -45,8 +44,8 @@ def measure_options(case: Case, repeats: int, on_repeat: Callable[..., object] =
         return seconds
 
     compile_s = in_turn(compared, repeats, compile_afresh, is_due=fits, on_round=on_repeat)
-    runs = {name: Runs(step, case) for name, step in steps.items()}
-    step_s = in_turn(runs, 1 + _STEPS, lambda name: runs[name].time())
+    runs = {name: Runs(step, case.arguments(), trains=True) for name, step in steps.items()}
+    step_s = in_turn(runs, 1 + _STEPS, lambda name: timed(runs[name].run)[1])
     spread = {name: Spread.of(seconds[1:]) for name, seconds in step_s.items()}
     default_s = spread[next(iter(compared))].median
     return [

@@ -12,7 +12,7 @@ from typing import Any
 
 import jax
 
-from experiments.benchmarks.case import Case
+from experiments.benchmarks.case import Case, Runs
 from experiments.benchmarks.compile_time.stages import Rows, about, compile_in_stages
 from experiments.benchmarks.rounds import Spread, fits, in_turn, timed
 
@@ -44,13 +44,15 @@ def measure_op_by_op(case: Case, repeats: int, on_repeat: Callable[..., object] 
     """
     jax.clear_caches()
     _, compiled, stages = compile_in_stages(case.jitted(), case.shapes())
-    ways = {
-        "step": Runs(compiled, case),
-        "eager": Runs(case.function(), case),
-        "op_by_op": Runs(case.function(), case, disable_jit=True),
-    }
-    first_s = {way: runs.time() for way, runs in ways.items()}
-    found = in_turn(ways, repeats, lambda way: ways[way].time(), is_due=fits, on_round=on_repeat)
+    functions = {"step": compiled, "eager": case.function(), "op_by_op": case.function()}
+    ways = {way: Runs(function, case.arguments(), case.mode == "train") for way, function in functions.items()}
+
+    def time_run(way: str) -> float:
+        with jax.disable_jit(way == "op_by_op"):
+            return timed(ways[way].run)[1]
+
+    first_s = {way: time_run(way) for way in ways}
+    found = in_turn(ways, repeats, time_run, is_due=fits, on_round=on_repeat)
     step, ready_s = Spread.of(found["step"]), stages.total_s
     row: dict[str, Any] = {**about(case), "ready_s": ready_s, "step_s": step}
     for way in ("eager", "op_by_op"):
@@ -63,20 +65,3 @@ def measure_op_by_op(case: Case, repeats: int, on_repeat: Callable[..., object] 
             f"{way}_paid_after": paid_after(ready_s, step.median, spread.median),
         }
     return [row]
-
-
-class Runs:
-    """Runs of one function, a train step going on from the state of the step before."""
-
-    def __init__(self, function: Callable[..., Any], case: Case, disable_jit: bool = False) -> None:
-        """Make the arguments."""
-        self._function, self._trains, self._disable_jit = function, case.mode == "train", disable_jit
-        self._arguments = case.arguments()
-
-    def time(self) -> float:
-        """Return the seconds of one run."""
-        with jax.disable_jit(self._disable_jit):
-            result, seconds = timed(lambda: self._function(*self._arguments))
-        if self._trains:
-            self._arguments = (result[0], self._arguments[1])
-        return seconds

@@ -7,13 +7,12 @@ the environment alone.
 
 import json
 import sys
-import time
 from typing import Any
 
 import jax
 
 from experiments.benchmarks.case import Case as TrainCase
-from experiments.benchmarks.case import make_batch
+from experiments.benchmarks.case import Runs, make_batch
 from experiments.benchmarks.rounds import in_turn, timed
 from experiments.benchmarks.scaling.cases import Case, Style
 from madsep_jax.config.parallel import ParallelConfig, ProcessesConfig
@@ -36,27 +35,27 @@ class StyledTraining:
         frames = preset_config(case.preset).sequences.frames
         one = TrainCase.of(case.system, "train", case.batch, frames, case.preset)
         layout = make_layout(one.config, ParallelConfig(style=style))
-        self._state = layout.place_state(init_state(one.config))
-        self._batch = layout.place_batch(_own_part(make_batch(one.config, one.dtype)))
+        state = layout.place_state(init_state(one.config))
+        batch = layout.place_batch(_own_part(make_batch(one.config, one.dtype)))
+
+        def compile_and_step() -> float:
+            call, _ = compile_layout(layout, state, batch)
+            self._runs = Runs(call, (state, batch), trains=True)
+            return self.step()  # which pmap of several processes is compiled by
+
         with without_compilation_cache():
-            start = time.perf_counter()
-            self._call, _ = compile_layout(layout, self._state, self._batch)
-            self.loss = self._step()  # which pmap of several processes is compiled by
-            self.compile_s = time.perf_counter() - start
+            self.loss, self.compile_s = timed(compile_and_step)
 
-    def run(self) -> float:
-        """Return the seconds of a step."""
-        return timed(self._step)[1]
-
-    def _step(self) -> float:
-        self._state, metrics = jax.block_until_ready(self._call(self._state, self._batch))
+    def step(self) -> float:
+        """Do a step; returns its loss."""
+        _, metrics = self._runs.run()
         return float(metrics["loss"])
 
 
 def measure(case: Case) -> dict[str, Any]:
     """Train in all styles of a case, step by step in turn."""
     trainings = {style: StyledTraining(case, style) for style in case.styles}
-    step_s = in_turn(trainings, _UNTIMED_STEPS + case.steps, lambda style: trainings[style].run())
+    step_s = in_turn(trainings, _UNTIMED_STEPS + case.steps, lambda style: timed(trainings[style].step)[1])
     return {
         style: {"step_s": step_s[style][_UNTIMED_STEPS:], "compile_s": training.compile_s, "loss": training.loss}
         for style, training in trainings.items()

@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -12,7 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.benchmarks.case import Case, Form, Precision, Prepared, make_batch
+from experiments.benchmarks.case import Case, Form, Precision, Prepared, Runs, make_batch
+from experiments.benchmarks.rounds import timed
 from madsep_jax.config.io import override
 from madsep_jax.config.run import RunConfig
 from madsep_jax.errors import InputError
@@ -69,13 +69,13 @@ def compile_program(case: Case, form: Form) -> Program:
     config = case.with_form(form)
     state = _state_shapes(config, case.dtype)
     batch = jax.eval_shape(lambda: zero_batch(config))
-    start = time.perf_counter()
     if case.mode == "train":
-        lowered = jit_train_step(make_train_step(config)).lower(state, batch)
+        function, arguments = jit_train_step(make_train_step(config)), (state, batch)
     else:
+        function = jax.jit(forward_of(config), compiler_options=compiler_options())
         variables = jax.eval_shape(lambda variables: inference_variables(config, variables), state.variables)
-        lowered = jax.jit(forward_of(config), compiler_options=compiler_options()).lower(variables, batch.mix_BSF)
-    return Program(lowered.compile(), time.perf_counter() - start)
+        arguments = (variables, batch.mix_BSF)
+    return Program(*timed(lambda: function.lower(*arguments).compile()))
 
 
 def prepare(case: Case, form: Form, program: Program | Exception | None = None) -> Prepared:
@@ -96,24 +96,13 @@ def prepare(case: Case, form: Form, program: Program | Exception | None = None) 
     config = case.with_form(form)
     state = initial_state(config, case.dtype)
     batch = jax.tree.map(jnp.asarray, make_batch(case.config, case.dtype))
-    output_BTF: np.ndarray | None = None
-    if case.mode == "train":
-
-        def step() -> None:
-            nonlocal state
-            state, metrics = compiled(state, batch)
-            jax.block_until_ready((state, metrics))
-
-        step()
-    else:
-        variables = inference_variables(config, state.variables)
-
-        def step() -> None:
-            jax.block_until_ready(compiled(variables, batch.mix_BSF))
-
-        output_BTF = np.asarray(compiled(variables, batch.mix_BSF))
+    trains = case.mode == "train"
+    arguments = (state, batch) if trains else (inference_variables(config, state.variables), batch.mix_BSF)
+    runs = Runs(compiled, arguments, trains)
+    first = runs.run()
+    output_BTF = None if trains else np.asarray(first)
     return Prepared(
-        run=step,
+        run=runs.run,
         forward_output=None if output_BTF is None else lambda: output_BTF,
         compile_s=program.compile_s,
         memory=memory,
