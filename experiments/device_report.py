@@ -4,7 +4,6 @@
 accelerator it reports on the CPU. It needs none of the packages for songs and scores.
 """
 
-import dataclasses
 import sys
 import time
 from collections.abc import Sequence
@@ -13,14 +12,11 @@ import jax
 from cyclopts import App
 
 from experiments.benchmarks.device_report.options import ReportOptions
-from experiments.benchmarks.device_report.parts import Progress, _show, check, measure, profile
-from experiments.benchmarks.peer.settings import share_memory, torch_settings
+from experiments.benchmarks.device_report.parts import Progress, check, measure, profile, show
+from experiments.benchmarks.options import settings_of
+from experiments.benchmarks.peer.settings import start_torch
 from experiments.cli.command import run
 from experiments.cli.console import ANY_DEVICE, DeviceOptions, make_console, say, show_device
-from madsep_jax.host.environment import cpu_cores
-
-#: Shares of the time after which each part is to be done.
-_CORRECTNESS_UNTIL, _THROUGHPUT_UNTIL = 0.25, 0.85
 
 _DEFAULTS = ReportOptions()
 
@@ -36,28 +32,17 @@ def device_report(options: ReportOptions = _DEFAULTS, device: DeviceOptions = AN
     """
     start = time.monotonic()
     console = make_console()
-    with_torch = options.peer == "torch"
-    if with_torch:
-        share_memory()
-    settings = {
-        "options": {**dataclasses.asdict(options), "out": str(options.out)},
-        "torch": torch_settings() if with_torch else None,
-    }
+    settings = {"options": settings_of(options), "torch": start_torch() if options.peer == "torch" else None}
     show_device(console, device)
     if jax.default_backend() == "cpu":
         say(console, "No accelerator: this is a report on the CPU itself.")
-    progress = Progress(options, settings)
-    workers = cpu_cores()
-
-    def left(share: float) -> float:
-        return start + share * options.budget_s - time.monotonic()
-
-    check(progress, console, workers, lambda: left(_CORRECTNESS_UNTIL))
-    measure(progress, console, workers, with_torch, lambda: left(_THROUGHPUT_UNTIL))
-    profile(progress, console, workers, lambda: left(1.0))
-    progress.report.write(options.out)
+    progress = Progress(options, settings, console, start)
+    check(progress, until=0.25)
+    measure(progress, until=0.85)
+    profile(progress, until=1.0)
+    progress.timings.report().write(options.out)
     progress.write()
-    _show(progress, console, time.monotonic() - start)
+    show(progress)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -5,15 +5,16 @@
 
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from typing import Any
 
 from cyclopts import App
 
 from experiments.benchmarks.dispatch.options import DispatchOptions
-from experiments.benchmarks.dispatch.report import markdown, write
-from experiments.benchmarks.dispatch.ways import TimedTraining
+from experiments.benchmarks.dispatch.ways import TimedTraining, make_report
+from experiments.benchmarks.options import settings_of
+from experiments.benchmarks.rounds import in_turn
 from experiments.cli.command import run
-from experiments.cli.console import ANY_DEVICE, Bar, DeviceOptions, make_console, say, show_device
+from experiments.cli.console import ANY_DEVICE, Bar, DeviceOptions, make_console, show_device
 
 _DEFAULTS = DispatchOptions()
 
@@ -25,20 +26,18 @@ def dispatch(options: DispatchOptions = _DEFAULTS, device: DeviceOptions = ANY_D
     """Measure what several steps in a call, and several seeds in a program, gain over one by one."""
     console, cases = make_console(), options.cases()
     show_device(console, device)
-    settings = {**asdict(options), "out": options.out.name}
     counts = [(steps, seeds) for seeds in (1, options.seeds) for steps in (1, options.steps_per_call)]
-    measured = []
+    rows: list[dict[str, Any]] = []
     with Bar(console, "dispatch", len(cases) * options.rounds) as bar:
         for case in cases:
             trainings = [TimedTraining(case, steps, seeds) for steps, seeds in counts]
-            measured += [training.way for training in trainings]
-            for number in range(options.rounds):
-                for training in trainings if number % 2 == 0 else reversed(trainings):
-                    training.run(options.steps)
-                write(measured, settings, options.out)
-                bar.advance()
-    say(console, markdown(measured))
-    say(console, f"Results: {options.out}/ (dispatch.json, table.md)")
+            found = in_turn(
+                trainings, options.rounds, lambda one: one.run(options.steps), moving=True, on_round=bar.advance
+            )
+            rows += [training.row(step_s) for training, step_s in found.items()]
+            report = make_report(rows, settings_of(options))
+            report.write(options.out)
+    report.finish(console, options.out)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -3,17 +3,18 @@
 `python -m experiments.evaluation_speed --data ../shared/corpus` takes two CPU cores about seven minutes.
 """
 
-import dataclasses
+import itertools
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from cyclopts import App
 
 from experiments.benchmarks.evaluation_speed.cases import ScoredSong, made_up_song, songs_of
-from experiments.benchmarks.evaluation_speed.new_process import NewProcess, run_new_process
-from experiments.benchmarks.evaluation_speed.options import _ENGINES, SpeedOptions
-from experiments.benchmarks.evaluation_speed.report import CaseResult, Report
-from experiments.benchmarks.evaluation_speed.rounds import measure
+from experiments.benchmarks.evaluation_speed.measure import make_report, measure
+from experiments.benchmarks.evaluation_speed.new_process import score_in_new_process
+from experiments.benchmarks.evaluation_speed.options import SpeedOptions
+from experiments.benchmarks.options import settings_of
 from experiments.cli.command import run
 from experiments.cli.console import ANY_DEVICE, Bar, DeviceOptions, make_console, say, show_device
 from experiments.scoring.protocols import ProtocolName
@@ -38,29 +39,26 @@ def evaluation_speed(options: SpeedOptions = _DEFAULTS, device: DeviceOptions = 
         say(console, f"{options.data}: no such folder, real songs are left out")
     made_up = made_up_song(options.seconds)
     sets[made_up.name] = [made_up]
-    results: list[CaseResult] = []
-    cases = [(protocol, name, workers) for protocol in options.protocols for name in sets for workers in _workers()]
+    workers = sorted({1, cpu_cores()})  # songs at a time
+    cases = list(itertools.product(options.protocols, sets, workers))
+    rows: list[dict[str, Any]] = []
     with Bar(console, "evaluation speed", len(cases)) as bar:
-        for protocol, name, workers in cases:
-            rounds = measure(sets[name], _ENGINES, protocol, workers, options.repeats, options.enough)
-            results.append(CaseResult.of(protocol, name, sets[name], workers, rounds))
+        for protocol, name, at_a_time in cases:
+            songs = sets[name]
+            row = {"protocol": protocol, "songs": name, "number": len(songs)}
+            row |= {"audio_s": sum(song.seconds for song in songs), "at_a_time": at_a_time}
+            rows.append({**row, **measure(songs, protocol, at_a_time, options.repeats, options.enough)})
             bar.advance()
-    new_process: dict[ProtocolName, NewProcess] = {}
+    new_process: dict[ProtocolName, dict[str, float]] = {}
     with Bar(console, "memory, first call", len(options.protocols)) as bar:
         for protocol in options.protocols:
-            new_process[protocol] = run_new_process(protocol, options.seconds)
+            new_process[protocol] = score_in_new_process(protocol, options.seconds)
             bar.advance()
-    settings = {**dataclasses.asdict(options), "data": str(options.data), "out": str(options.out)}
-    report = Report(results, new_process, settings)
+    report = make_report(rows, new_process, settings_of(options, data=str(options.data)))
     report.write(options.out)
-    console.print(report.terminal_table())
-    say(console, report.caption())
-    say(console, f"Results: {options.out}/ (evaluation_speed.json, table.md)")
-
-
-def _workers() -> list[int]:
-    """Return how many songs are scored at a time: one, and as many as there are cores."""
-    return sorted({1, cpu_cores()})
+    console.print(report.tables[0].terminal())
+    say(console, report.tables[0].caption)
+    report.show_files(console, options.out)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -4,21 +4,20 @@
 six minutes; --prepared takes sets of your own.
 """
 
-import dataclasses
 import itertools
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from cyclopts import App
 
 from experiments.benchmarks.input_throughput.options import InputOptions, prepare_embedded
+from experiments.benchmarks.options import settings_of
 from experiments.cli.command import run
-from experiments.cli.console import ANY_DEVICE, Bar, DeviceOptions, make_console, say, show_device
+from experiments.cli.console import ANY_DEVICE, Bar, DeviceOptions, make_console, show_device
 from experiments.data.prepared import PreparedTraining
 from madsep_jax.config.io import override
 from madsep_jax.config.presets import preset_config
-from madsep_jax.config.run import RunConfig
-from madsep_jax.config.systems import expand, fields_of
 
 _DEFAULTS = InputOptions()
 
@@ -30,16 +29,15 @@ def input_throughput(options: InputOptions = _DEFAULTS, device: DeviceOptions = 
     """Measure how fast training sequences come from prepared sets, and how long a training waits for them."""
     console = make_console()
     base = preset_config(options.preset)
-    systems = expand(options.systems, (), (), options.preset) if options.training else []
+    systems = options.expand(options.systems) if options.training else []
     show_device(console, device)
     folders = options.prepared or prepare_embedded(base, options.out / "sets", console)
     sets = [PreparedTraining.find(folder) for folder in folders]
 
     from data_pipelines.prepared.reader import PreparedSongs
-    from experiments.benchmarks.input_throughput.measure import TrainingResult, measure_pipelines, measure_training
-    from experiments.benchmarks.input_throughput.report import FeedingReport
+    from experiments.benchmarks.input_throughput.measure import Source, make_report, measure_pipelines, measure_training
 
-    sources: list[tuple[str, PreparedSongs, RunConfig]] = []
+    sources: list[Source] = []
     for one in sets:
         kind = one.index.settings
         name = kind.features if kind.features == "waveform" else f"{kind.features} {kind.dtype}"
@@ -47,21 +45,17 @@ def input_throughput(options: InputOptions = _DEFAULTS, device: DeviceOptions = 
         one.order(config)  # raises where the set is of other settings
         sources.append((name, PreparedSongs(one.folder), config))
     names = [f"{one.index.name}/{one.index.settings.config_name}" for one in sets]
-    settings = {**dataclasses.asdict(options), "out": options.out.name, "prepared": names}
+    settings = settings_of(options, prepared=names)
     cases = list(itertools.product(systems, options.batches, sources))
-    trainings: list[TrainingResult] = []
+    trainings: list[dict[str, Any]] = []
     with Bar(console, "input", 1 + len(cases)) as bar:
         pipelines = measure_pipelines(sources, max(options.batches), options.seconds)
         bar.advance()
-        for system, batch, (name, songs, config) in cases:
-            row = override(config, fields_of(system, config))
-            trainings.append(measure_training(name, songs, row, system, batch, options.steps))
-            FeedingReport(pipelines, trainings, settings).write(options.out)
+        for system, batch, source in cases:
+            trainings.append(measure_training(source, system, batch, options.steps))
+            make_report(pipelines, trainings, settings).write(options.out)
             bar.advance()
-    report = FeedingReport(pipelines, trainings, settings)
-    report.write(options.out)
-    say(console, report.markdown())
-    say(console, f"Results: {options.out}/ (input_throughput.json, table.md, input_throughput.png)")
+    make_report(pipelines, trainings, settings).finish(console, options.out)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -6,15 +6,16 @@
 
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 
 from cyclopts import App
 
+from experiments.benchmarks.options import settings_of
+from experiments.benchmarks.rounds import in_turn
 from experiments.benchmarks.scaling.cases import environment_of, run_case
 from experiments.benchmarks.scaling.options import ScalingOptions
-from experiments.benchmarks.scaling.report import ScalingReport
+from experiments.benchmarks.scaling.report import make_report
 from experiments.cli.command import run
-from experiments.cli.console import ANY_DEVICE, Bar, DeviceOptions, make_console, say, show_device
+from experiments.cli.console import ANY_DEVICE, Bar, DeviceOptions, make_console, show_device
 
 _DEFAULTS = ScalingOptions()
 
@@ -26,15 +27,9 @@ def scaling(options: ScalingOptions = _DEFAULTS, device: DeviceOptions = ANY_DEV
     """Measure a train step on several devices and processes: its time, and what each device keeps of its speed."""
     console, cases = make_console(), options.cases()
     show_device(console, device, environment_of(options.on))
-    report = ScalingReport.of(cases, {**asdict(options), "out": options.out.name})
     with Bar(console, "scaling", options.rounds * len(cases)) as bar:
-        for _ in range(options.rounds):
-            for case in cases:
-                report.add(case, run_case(case, options.on))
-                bar.advance()
-        report.write(options.out)
-    say(console, report.markdown())
-    say(console, f"Results: {options.out}/ (scaling.json, table.md, scaling.png)")
+        found = in_turn(cases, options.rounds, lambda case: run_case(case, options.on), on_turn=bar.advance)
+    make_report(found, settings_of(options)).finish(console, options.out)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

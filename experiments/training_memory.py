@@ -6,16 +6,13 @@ the compiler plans all memory of a step before, and says how much.
 
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 
 from cyclopts import App
 
-from experiments.benchmarks.training_memory.measure import _markdown, planned_memory
+from experiments.benchmarks.training_memory.measure import make_report, planned_memory
 from experiments.benchmarks.training_memory.options import MemoryOptions
 from experiments.cli.command import run
-from experiments.cli.console import ANY_DEVICE, Bar, DeviceOptions, make_console, say, show_device
-from madsep_jax.host.environment import environment
-from madsep_jax.host.files import write_json, write_text
+from experiments.cli.console import ANY_DEVICE, Bar, DeviceOptions, make_console, show_device
 
 _DEFAULTS = MemoryOptions()
 
@@ -27,19 +24,12 @@ def training_memory(options: MemoryOptions = _DEFAULTS, device: DeviceOptions = 
     """Compile a train step in float32 and bfloat16, with blocks kept or computed again, and say what each takes."""
     console = make_console()
     show_device(console, device)
-    rows = []
-    with Bar(console, "compiling", len(options.configs())) as bar:
-        for config in options.configs():
+    rows, configs = [], options.configs()
+    with Bar(console, "compiling", len(configs)) as bar:
+        for config in configs:
             rows.append(planned_memory(config))
             bar.advance()
-    text = _markdown(rows, options)
-    write_text(options.out / "table.md", text)
-    settings = {**asdict(options), "out": options.out.name}
-    write_json(
-        options.out / "training_memory.json", {"environment": environment(), "settings": settings, "bytes": rows}
-    )
-    say(console, text)
-    say(console, f"Results: {options.out}/ (training_memory.json, table.md)")
+    make_report(rows, options).finish(console, options.out)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -13,23 +13,25 @@ from hypothesis import strategies as st
 
 pytest.importorskip("cyclopts")
 
+from experiments.benchmarks.case import Case
 from experiments.benchmarks.compile_time.compiler import choices
-from experiments.benchmarks.compile_time.exported import largest_difference
 from experiments.benchmarks.compile_time.op_by_op import measure_op_by_op, paid_after
 from experiments.benchmarks.compile_time.options import CompileOptions
 from experiments.benchmarks.compile_time.parts import make_parts
-from experiments.benchmarks.compile_time.plots import plot_depth
 from experiments.benchmarks.compile_time.processes import STARTS, measure_starts
-from experiments.benchmarks.compile_time.programs import PATIENCE_S, Program, Spread, is_due
-from experiments.benchmarks.compile_time.stages import compile_in_stages, measure_stages, program_size
-from experiments.compile_time import base_config, main
+from experiments.benchmarks.compile_time.report import draw_depth
+from experiments.benchmarks.compile_time.stages import about, compile_in_stages, measure_stages, program_size
+from experiments.benchmarks.equality import largest_difference
+from experiments.benchmarks.rounds import PATIENCE_S, Spread, fits
+from experiments.compile_time import main
 from madsep_jax.config.maskers import AutoencoderConfig
 from madsep_jax.config.run import RunConfig
 from madsep_jax.host.compiler import CHOSEN
 
 STAGES = ("trace", "lower", "compile", "total")
 PNG = b"\x89PNG\r\n\x1a\n"
-DAE = Program("dae", "train", RunConfig(signal=tiny.SIGNAL, sequences=tiny.SEQUENCES, masker=AutoencoderConfig()))
+TINY = RunConfig(signal=tiny.SIGNAL, sequences=tiny.SEQUENCES, masker=AutoencoderConfig())
+DAE = Case(system="dae", mode="train", config=TINY)
 DAE_FORWARD = dataclasses.replace(DAE, mode="forward")
 
 
@@ -103,8 +105,8 @@ def test_writes_every_part_of_one_process(command, tmp_path, capsys):
 
 def test_depth_compiles_each_depth_scanned_and_unrolled(tmp_path):
     options = CompileOptions(parts=("depth",), depths=(1, 3), channels=4, preset="quick")
-    (part,) = make_parts(options, base_config(options)).values()
-    found = [(program.about["layers"], program.config.compute.blocks, program.mode) for program in part.programs]
+    (part,) = make_parts(options).values()
+    found = [(about(case)["layers"], case.config.compute.blocks, case.mode) for case in part.cases]
     assert found == [
         (1, "scanned", "train"),
         (1, "unrolled", "train"),
@@ -112,7 +114,7 @@ def test_depth_compiles_each_depth_scanned_and_unrolled(tmp_path):
         (3, "unrolled", "train"),
     ]
     seconds = {f"{stage}_s": {"median": 2, "first_quartile": 1, "third_quartile": 3} for stage in STAGES}
-    plot_depth([{**program.about, **seconds} for program in part.programs], tmp_path / "depth.png")
+    draw_depth([{**about(case), **seconds} for case in part.cases]).savefig(tmp_path / "depth.png")
     assert (tmp_path / "depth.png").read_bytes().startswith(PNG)
 
 
@@ -192,12 +194,12 @@ def test_spread():
 
 def test_what_takes_long_is_repeated_less_often():
     assert PATIENCE_S == 60
-    assert is_due([])
-    assert is_due([1.0] * 59)
-    assert not is_due([1.0] * 60)
-    assert is_due([30.0])
-    assert not is_due([30.1])
-    assert not is_due([100.0])
+    assert fits([])
+    assert fits([1.0] * 59)
+    assert not fits([1.0] * 60)
+    assert fits([30.0])
+    assert not fits([30.1])
+    assert not fits([100.0])
 
 
 def test_the_size_of_a_program_by_hand():
@@ -221,19 +223,19 @@ def test_the_size_of_a_program_by_hand():
 def test_stages_are_measured_afresh_each_time(monkeypatch):
     """Each repeat traces all of a function, what is compiled within it included: Python runs it again."""
     calls = []
-    made = Program.function
+    made = Case.function
     inner = jax.jit(lambda array: calls.append("inner") or array)
 
-    def watched(program):
-        function = made(program)
+    def watched(case):
+        function = made(case)
 
         def watch(first, second):
-            calls.append(program.mode)
+            calls.append(case.mode)
             return function(first, jax.tree.map(inner, second))
 
         return watch
 
-    monkeypatch.setattr(Program, "function", watched)
+    monkeypatch.setattr(Case, "function", watched)
     advanced = []
     rows = measure_stages([DAE, DAE_FORWARD], 2, lambda: advanced.append(1))
     train, forward = ["train", "inner", "inner"], ["forward", "inner"]  # magnitudes of mixture and voice, of mixture
@@ -246,7 +248,7 @@ def test_stages_are_measured_afresh_each_time(monkeypatch):
 
 
 def test_compiled_eager_and_op_by_op_steps():
-    (row,) = measure_op_by_op([DAE_FORWARD], 2)
+    (row,) = measure_op_by_op(DAE_FORWARD, 2)
     assert row["eager_runs"] == row["op_by_op_runs"] == 2
     for way in ("eager", "op_by_op"):
         expected = paid_after(row["ready_s"], row["step_s"].median, row[f"{way}_s"].median)
@@ -257,10 +259,10 @@ def test_compiled_eager_and_op_by_op_steps():
 def test_what_eager_and_op_by_op_mean(monkeypatch):
     """A compiled function sees tracers, once; an eager one arrays; op by op no `jit` within it counts either."""
     seen = []
-    made = Program.function
+    made = Case.function
 
-    def watched(program):
-        function = made(program)
+    def watched(case):
+        function = made(case)
 
         def watch(variables, mag_BSF):
             seen.append((isinstance(mag_BSF, jax.core.Tracer), jax.config.jax_disable_jit))
@@ -268,8 +270,8 @@ def test_what_eager_and_op_by_op_mean(monkeypatch):
 
         return watch
 
-    monkeypatch.setattr(Program, "function", watched)
-    measure_op_by_op([DAE_FORWARD], 1)
+    monkeypatch.setattr(Case, "function", watched)
+    measure_op_by_op(DAE_FORWARD, 1)
     compiled, eager, op_by_op = (True, False), (False, False), (False, True)
     assert seen == [compiled, eager, op_by_op, eager, op_by_op]
 

@@ -8,18 +8,14 @@ pytest.importorskip("cyclopts")
 pytest.importorskip("tabulate")
 
 from experiments import dispatch
-from experiments.benchmarks.dispatch.report import speed_up
-from experiments.benchmarks.dispatch.ways import Way
+from experiments.benchmarks.dispatch.ways import with_speed_ups
 
 
 def test_the_speed_up_is_over_one_seed_and_one_step_in_a_call():
-    ways = [
-        Way("mad", 1, 1, 1.0, [0.3, 0.2, 0.1]),
-        Way("mad", 8, 1, 1.0, [0.1, 0.1, 0.4]),
-        Way("dae", 1, 1, 1.0, [9.0]),
-        Way("mad", 8, 5, 1.0, [0.05]),
-    ]
-    assert [speed_up(way, ways) for way in ways] == pytest.approx([1, 2, 1, 4])
+    names = ("system", "steps_per_call", "seeds", "median_step_s")
+    ways = [("mad", 1, 1, 0.2), ("mad", 8, 1, 0.1), ("dae", 1, 1, 9.0), ("mad", 8, 5, 0.05)]
+    rows = with_speed_ups([dict(zip(names, way, strict=True)) for way in ways])
+    assert [row["speed_up"] for row in rows] == pytest.approx([1, 2, 1, 4])
 
 
 def test_each_way_is_timed_and_written(tmp_path, capsys):
@@ -31,6 +27,7 @@ def test_each_way_is_timed_and_written(tmp_path, capsys):
     for way in content["ways"]:
         assert len(way["step_s"]) == 2
         assert min(way["step_s"]) > 0
+        assert way["median_step_s"] == pytest.approx(sum(way["step_s"]) / 2)
         assert way["compile_s"] > 0
     assert content["environment"]["backend"]
     table = (tmp_path / "out" / "table.md").read_text()

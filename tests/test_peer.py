@@ -12,8 +12,7 @@ from tiny import DWS, GRU, assert_close, magnitudes, reference, under
 
 torch = pytest.importorskip("torch")
 
-from experiments.benchmarks.peer.systems import build_peer
-from experiments.benchmarks.peer.training import loss_of, make_train_step
+from experiments.benchmarks.peer.systems import build_peer, loss_of, make_train_step
 from madsep_jax import DilatedConfig, LossConfig, ModelConfig, TrainingConfig, build_model
 from madsep_jax.errors import InputError
 from madsep_jax.interop import from_torch, to_torch

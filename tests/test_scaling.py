@@ -10,7 +10,7 @@ pytest.importorskip("matplotlib")
 from experiments import scaling
 from experiments.benchmarks.scaling.cases import Case, run_case
 from experiments.benchmarks.scaling.options import ScalingOptions
-from experiments.benchmarks.scaling.report import ScalingReport
+from experiments.benchmarks.scaling.report import make_report, rows_of
 
 ENVIRONMENT = {"device": "cpu", "cpu_cores": 2, "versions": {"jax": "1"}}
 
@@ -22,33 +22,28 @@ def found(**step_s):
 
 def test_efficiency_is_of_the_same_style_on_one_device():
     one, four = (Case(system="mad", preset="quick", batch=8, devices=n, styles=("jit", "pmap")) for n in (1, 4))
-    report = ScalingReport.of([one, four], {"on": "cpu"})
-    report.add(one, found(jit=[1.0, 1.0, 9.0], pmap=[3.0]))
-    report.add(four, found(jit=[0.5], pmap=[0.75]))
-    assert [(one.style, report.speed_up(one)) for one in report.measured] == [
+    rows = rows_of({one: [found(jit=[1.0, 1.0, 9.0], pmap=[3.0])], four: [found(jit=[0.5], pmap=[0.75])]})
+    assert [(row["style"], row["speed_up"]) for row in rows] == [
         ("jit", 1.0),
         ("jit", pytest.approx(2)),
         ("pmap", 1.0),
         ("pmap", pytest.approx(4)),
     ]
-    assert [report.efficiency(one) for one in report.measured] == pytest.approx([1, 0.5, 1, 1])
+    assert [row["efficiency"] for row in rows] == pytest.approx([1, 0.5, 1, 1])
 
 
 def test_a_larger_batch_counts_by_its_sequences():
     one, two = (Case(system="mad", preset="quick", batch=4 * n, devices=n) for n in (1, 2))
-    report = ScalingReport.of([one, two], {"on": "cpu"})
-    report.add(one, found(jit=[1.0]))
-    report.add(two, found(jit=[1.25]))
-    assert report.speed_up(report.measured[1]) == pytest.approx(1.6)
-    assert report.efficiency(report.measured[1]) == pytest.approx(0.8)
+    rows = rows_of({one: [found(jit=[1.0])], two: [found(jit=[1.25])]})
+    assert rows[1]["speed_up"] == pytest.approx(1.6)
+    assert rows[1]["efficiency"] == pytest.approx(0.8)
 
 
 def test_nothing_is_said_of_what_was_not_measured_on_one_device():
     two = Case(system="mad", preset="quick", batch=4, devices=2)
-    report = ScalingReport.of([two], {"on": "accelerator"})
-    report.add(two, found(jit=[1.0]))
-    assert report.efficiency(report.measured[0]) is None
-    assert "processor" not in report.markdown()
+    measured = {two: [found(jit=[1.0])]}
+    assert rows_of(measured)[0]["efficiency"] is None
+    assert "processor" not in make_report(measured, {"on": "accelerator"}).markdown()
 
 
 def test_cases_are_those_that_processes_can_share():

@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("cyclopts")
 
 from experiments import device_report, throughput
-from experiments.benchmarks.case import UnequalOutputsError
+from experiments.benchmarks.equality import UnequalOutputsError
 from experiments.benchmarks.throughput import ours, peak, run_case
 
 HERE = Path(__file__).parent

@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("cyclopts")
 
-from experiments.benchmarks.throughput.rounds import CompiledWhileTimedError, Times, interleave, no_compilation
+from experiments.benchmarks.rounds import CompiledWhileTimedError, Times, interleave, no_compilation
 
 
 class Clock:

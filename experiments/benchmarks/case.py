@@ -3,18 +3,22 @@
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from madsep_jax.config.io import override
 from madsep_jax.config.presets import preset_config
 from madsep_jax.config.run import RunConfig
 from madsep_jax.config.systems import fields_of
+from madsep_jax.host.compiler import compiler_options
+from madsep_jax.models import build_model
 from madsep_jax.models.cost import flops, forward_gflop_per_second
-from madsep_jax.models.variables import parameter_counts
+from madsep_jax.models.variables import parameter_counts, without_training_parts
 from madsep_jax.train.batch import Batch, zero_batch
-from madsep_jax.train.step import init_state, make_train_step
+from madsep_jax.train.step import init_state, jit_train_step, make_train_step
 
 Mode = Literal["forward", "train"]
 
@@ -29,7 +33,7 @@ class Case:
 
     system: str
     mode: Mode
-    precision: Precision
+    precision: Precision = "float32"
     config: RunConfig
 
     @classmethod
@@ -97,10 +101,31 @@ class Case:
         plain = self.with_form("plain")
         if self.mode == "forward":
             return forward_gflop_per_second(plain) * 1e9 * self.audio_s
-        import jax
-
         state, batch = jax.eval_shape(lambda: (init_state(plain), zero_batch(plain)))
         return flops(make_train_step(plain), state, batch)
+
+    def function(self) -> Callable[..., Any]:
+        """Return the pure function: of (state, batch), or of (variables, mag_BSF) with all that a model returns."""
+        if self.mode == "train":
+            return make_train_step(self.config)
+        model = build_model(self.config.model)
+        return lambda variables, mag_BSF: model.apply(variables, mag_BSF, train=False)
+
+    def jitted(self) -> Any:
+        """Return the function as it is used: a train step gives its state's buffers up."""
+        if self.mode == "train":
+            return jit_train_step(self.function())
+        return jax.jit(self.function(), compiler_options=compiler_options())
+
+    def arguments(self) -> tuple[Any, Any]:
+        """Return arguments of the function: the initial state or weights, and a batch."""
+        state = init_state(self.config)
+        batch = jax.tree.map(jnp.asarray, make_batch(self.config, self.dtype))
+        return (state, batch) if self.mode == "train" else (without_training_parts(state.variables), batch.mix_BSF)
+
+    def shapes(self) -> tuple[Any, Any]:
+        """Return the arguments' shapes, without computing any."""
+        return jax.eval_shape(self.arguments)
 
 
 @functools.lru_cache(maxsize=1)
@@ -137,5 +162,16 @@ class Prepared:
     """Memory traffic by XLA's count, in which the body of a loop counts once."""
 
 
-class UnequalOutputsError(Exception):
-    """Two sides of a comparison compute different things."""
+class Runs:
+    """Runs of a case's function, each waited for; a train step goes on from the state of the step before."""
+
+    def __init__(self, function: Callable[..., Any], arguments: tuple[Any, Any], trains: bool) -> None:
+        """Run nothing yet."""
+        self._function, self._arguments, self._trains = function, arguments, trains
+
+    def run(self) -> Any:
+        """Run it once; returns what it does."""
+        result = jax.block_until_ready(self._function(*self._arguments))
+        if self._trains:
+            self._arguments = (result[0], self._arguments[1])
+        return result

@@ -10,13 +10,15 @@ from tabulate import tabulate
 from madsep_jax.host.files import written_aside
 
 
-def markdown_table(titles: Sequence[str], cells: Sequence[Sequence[object]], words: Collection[str] = ()) -> str:
+def markdown_table(
+    titles: Sequence[str], cells: Sequence[Sequence[object]], words: Collection[str] | None = None
+) -> str:
     """Return a table in markdown, without a line break at its end.
 
     Args:
         titles: of the columns.
         cells: line by line, as they are to be shown.
-        words: titles of the columns that stand on the left as words do; none: the first column. Others are numbers.
+        words: titles of the columns that stand on the left as words do; None: the first column. Others are numbers.
     """
     align = ["left" if left else "right" for left in _on_the_left(titles, words)]
     return tabulate(cells, list(titles), tablefmt="github", colalign=align, disable_numparse=True)
@@ -25,7 +27,7 @@ def markdown_table(titles: Sequence[str], cells: Sequence[Sequence[object]], wor
 def terminal_table(
     titles: Sequence[str],
     cells: Sequence[Sequence[str]],
-    words: Collection[str] = (),
+    words: Collection[str] | None = None,
     *,
     title: str | None = None,
     failed: Collection[int] = (),
@@ -39,8 +41,8 @@ def terminal_table(
     return table
 
 
-def _on_the_left(titles: Sequence[str], words: Collection[str]) -> list[bool]:
-    return [title in words if words else number == 0 for number, title in enumerate(titles)]
+def _on_the_left(titles: Sequence[str], words: Collection[str] | None) -> list[bool]:
+    return [number == 0 if words is None else title in words for number, title in enumerate(titles)]
 
 
 def save_figure(figure: Any, path: Path) -> Path:

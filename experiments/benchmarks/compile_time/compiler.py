@@ -1,39 +1,18 @@
 """What the options of XLA's compiler do: train steps compiled with its defaults, with each option, and with all."""
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
 
-from experiments.benchmarks.compile_time.programs import Program, Spread, is_due
-from madsep_jax.host.compiler import CHOSEN, without_compilation_cache
+from experiments.benchmarks.case import Case, Runs
+from experiments.benchmarks.compile_time.stages import Rows, about
+from experiments.benchmarks.rounds import Spread, fits, in_turn, timed
+from madsep_jax.host.compiler import CHOSEN
 from madsep_jax.train.step import jit_train_step
 
-#: Steps of each form, in turn.
+#: Steps of each form, in turn, after one that is not counted.
 _STEPS = 20
-
-
-def measure_options(
-    programs: Sequence[Program], repeats: int, on_repeat: Callable[[], None] = lambda: None
-) -> list[dict[str, Any]]:
-    """Compile each train step with and without the options, and run what comes of it in turn.
-
-    Args:
-        programs: train steps.
-        repeats: how often each is compiled, where that fits (`is_due`).
-        on_repeat: called once for each program and repeat.
-
-    Returns:
-        For each program and choice of options `options`; the `Spread` of `compile_s`, XLA's part of the compiling, and
-        of `step_s`; and `step_share`, the median step as a share of that with XLA's defaults.
-    """
-    rows = []
-    with without_compilation_cache():
-        for program in programs:
-            rows += _measure(program, repeats, on_repeat)
-    jax.clear_caches()
-    return rows
 
 
 def choices(chosen: dict[str, int]) -> dict[str, dict[str, int]]:
@@ -42,45 +21,41 @@ def choices(chosen: dict[str, int]) -> dict[str, dict[str, int]]:
     return {"XLA's defaults": {}, **alone, **({"all of these": chosen} if len(chosen) > 1 else {})}
 
 
-def _measure(program: Program, repeats: int, on_repeat: Callable[[], None]) -> list[dict[str, Any]]:
-    compared = choices(CHOSEN.get(jax.default_backend(), {}))
-    compile_s: dict[str, list[float]] = {name: [] for name in compared}
+def measure_options(case: Case, repeats: int, on_repeat: Callable[..., object] = lambda *_: None) -> Rows:
+    """Compile a train step with and without the options, and run what comes of it in turn.
+
+    Args:
+        case: a training.
+        repeats: how often it is compiled, where that `fits`.
+        on_repeat: called once a repeat.
+
+    Returns:
+        For each choice of options `options`; the `Spread` of `compile_s`, XLA's part of the compiling, and of `step_s`;
+        and `step_share`, the median step as a share of that with XLA's defaults.
+    """
     steps: dict[str, Any] = {}
-    for _ in range(repeats):
-        for name, options in compared.items():
-            if is_due(compile_s[name]):
-                jax.clear_caches()
-                lowered = jit_train_step(program.function(), options).lower(*program.shapes())
-                start = time.perf_counter()
-                steps[name] = lowered.compile()
-                compile_s[name].append(time.perf_counter() - start)
-        on_repeat()
-    step_s = _run_in_turn(program, steps)
-    spreads = {name: Spread.of(seconds) for name, seconds in step_s.items()}
-    default_s = spreads[next(iter(compared))].median
+
+    compared = choices(CHOSEN.get(jax.default_backend(), {}))
+
+    def compile_afresh(name: str) -> float:
+        jax.clear_caches()
+        lowered = jit_train_step(case.function(), compared[name]).lower(*case.shapes())
+        steps[name], seconds = timed(lowered.compile)
+        return seconds
+
+    compile_s = in_turn(compared, repeats, compile_afresh, is_due=fits, on_round=on_repeat)
+    runs = {name: Runs(step, case.arguments(), trains=True) for name, step in steps.items()}
+    step_s = in_turn(runs, 1 + _STEPS, lambda name: timed(runs[name].run)[1])
+    spread = {name: Spread.of(seconds[1:]) for name, seconds in step_s.items()}
+    default_s = spread[next(iter(compared))].median
     return [
         {
-            **program.about,
+            **about(case),
             "options": name,
             "compile_s": Spread.of(compile_s[name]),
-            "step_s": spread,
-            "step_share": spread.median / default_s,
+            "step_s": spread[name],
+            "step_share": spread[name].median / default_s,
             "runs": len(compile_s[name]),
         }
-        for name, spread in spreads.items()
+        for name in compared
     ]
-
-
-def _run_in_turn(program: Program, steps: dict[str, Any]) -> dict[str, list[float]]:
-    """Return the seconds of each step, after one that is not counted; each goes on from its own state."""
-    arguments = {name: program.arguments() for name in steps}
-    step_s: dict[str, list[float]] = {name: [] for name in steps}
-    for turn in range(_STEPS + 1):
-        for name, step in steps.items():
-            state, batch = arguments[name]
-            start = time.perf_counter()
-            state, _ = jax.block_until_ready(step(state, batch))
-            if turn:
-                step_s[name].append(time.perf_counter() - start)
-            arguments[name] = (state, batch)
-    return step_s

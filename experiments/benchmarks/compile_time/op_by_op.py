@@ -7,15 +7,14 @@ either case, and so are the operations: only the compiler never sees the whole.
 """
 
 import math
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
 
-from experiments.benchmarks.compile_time.programs import Program, Spread, is_due
-from experiments.benchmarks.compile_time.stages import compile_in_stages
-from madsep_jax.host.compiler import without_compilation_cache
+from experiments.benchmarks.case import Case, Runs
+from experiments.benchmarks.compile_time.stages import Rows, about, compile_in_stages
+from experiments.benchmarks.rounds import Spread, fits, in_turn, timed
 
 
 def paid_after(ready_s: float, step_s: float, op_by_op_s: float) -> int | None:
@@ -33,68 +32,36 @@ def paid_after(ready_s: float, step_s: float, op_by_op_s: float) -> int | None:
     return math.ceil(ready_s / saved_s) if saved_s > 0 else None
 
 
-def measure_op_by_op(
-    programs: Sequence[Program], repeats: int, on_repeat: Callable[[], None] = lambda: None
-) -> list[dict[str, Any]]:
-    """Run each program compiled, eagerly and op by op, in turn.
+def measure_op_by_op(case: Case, repeats: int, on_repeat: Callable[..., object] = lambda *_: None) -> Rows:
+    """Run a case's program compiled, eagerly and op by op, in turn.
 
-    Each is repeated `repeats` times, or as often as fits (`is_due`).
+    Each is repeated `repeats` times, or as often as that `fits`; `on_repeat` is called once a repeat.
 
     Returns:
-        For each program `ready_s`, to trace, lower and compile it, and the `Spread` of `step_s`, the compiled step. For
+        In one row `ready_s`, to trace, lower and compile it, and the `Spread` of `step_s`, the compiled step. For
         `eager` and for `op_by_op`: `…_s`, a `Spread` without the first run; `…_first_s`, that first run, in which the
         single operations are compiled; `…_runs`; `…_speed_up`, by which compiled steps are faster; `…_paid_after`.
     """
-    rows = []
-    with without_compilation_cache():
-        for program in programs:
-            rows.append({**program.about, **_measure(program, repeats, on_repeat)})
     jax.clear_caches()
-    return rows
+    _, compiled, stages = compile_in_stages(case.jitted(), case.shapes())
+    functions = {"step": compiled, "eager": case.function(), "op_by_op": case.function()}
+    ways = {way: Runs(function, case.arguments(), case.mode == "train") for way, function in functions.items()}
 
+    def time_run(way: str) -> float:
+        with jax.disable_jit(way == "op_by_op"):
+            return timed(ways[way].run)[1]
 
-def _measure(program: Program, repeats: int, on_repeat: Callable[[], None]) -> dict[str, Any]:
-    jax.clear_caches()
-    _, compiled, stages = compile_in_stages(program.jitted(), program.shapes())
-    ways = {
-        "step": _Runs(compiled, program),
-        "eager": _Runs(program.function(), program),
-        "op_by_op": _Runs(program.function(), program, disable_jit=True),
-    }
-    first_s = {way: runs.time() for way, runs in ways.items()}
-    found: dict[str, list[float]] = {way: [] for way in ways}
-    for _ in range(repeats):
-        for way, runs in ways.items():
-            if is_due(found[way]):
-                found[way].append(runs.time())
-        on_repeat()
-    spreads = {way: Spread.of(seconds) for way, seconds in found.items()}
-    step_s = spreads["step"].median
-    row: dict[str, Any] = {"ready_s": stages.total_s, "step_s": spreads["step"]}
+    first_s = {way: time_run(way) for way in ways}
+    found = in_turn(ways, repeats, time_run, is_due=fits, on_round=on_repeat)
+    step, ready_s = Spread.of(found["step"]), stages.total_s
+    row: dict[str, Any] = {**about(case), "ready_s": ready_s, "step_s": step}
     for way in ("eager", "op_by_op"):
+        spread = Spread.of(found[way])
         row |= {
-            f"{way}_s": spreads[way],
+            f"{way}_s": spread,
             f"{way}_first_s": first_s[way],
             f"{way}_runs": len(found[way]),
-            f"{way}_speed_up": spreads[way].median / step_s,
-            f"{way}_paid_after": paid_after(stages.total_s, step_s, spreads[way].median),
+            f"{way}_speed_up": spread.median / step.median,
+            f"{way}_paid_after": paid_after(ready_s, step.median, spread.median),
         }
-    return row
-
-
-class _Runs:
-    """Runs of one function, a train step going on from the state of the step before."""
-
-    def __init__(self, function: Callable[..., Any], program: Program, disable_jit: bool = False) -> None:
-        self._function, self._trains, self._disable_jit = function, program.mode == "train", disable_jit
-        self._arguments = program.arguments()
-
-    def time(self) -> float:
-        """Return the seconds of one run."""
-        with jax.disable_jit(self._disable_jit):
-            start = time.perf_counter()
-            result = jax.block_until_ready(self._function(*self._arguments))
-            seconds = time.perf_counter() - start
-        if self._trains:
-            self._arguments = (result[0], self._arguments[1])
-        return seconds
+    return [row]

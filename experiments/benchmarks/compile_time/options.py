@@ -2,20 +2,21 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from cyclopts import Parameter
 
-from experiments.benchmarks.compile_time.programs import Mode
+from experiments.benchmarks.case import Mode
+from experiments.benchmarks.options import SizeOptions, require_at_least, require_some
 from experiments.cli.options import Many, ManyOrNone, Whole
+from madsep_jax.config.io import override
+from madsep_jax.config.presets import preset_config
+from madsep_jax.config.run import RunConfig
 from madsep_jax.config.systems import expand
-from madsep_jax.errors import InputError
 
 PartName = Literal["systems", "depth", "length", "start", "export", "compiler", "op-by-op"]
 
-#: What is compiled where no systems are named, by preset.
-_SYSTEMS = {"quick": ("mad", "dws-3-16", "dws-5-32")}
-
+#: What is compiled where no systems are named.
 _FULL_SIZE_SYSTEMS = ("mad", "dws-5-64", "dws-7-256")
 
 #: How many of them the parts length, compiler and op-by-op take: op by op, a step of dws-5-64 needs 7 GB and half a
@@ -25,7 +26,7 @@ _SMALL_SYSTEMS = 2
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class CompileOptions:
+class CompileOptions(SizeOptions):
     """What to compile, how often, and where to keep the results."""
 
     systems: Annotated[tuple[str, ...], ManyOrNone] = ()
@@ -35,15 +36,7 @@ class CompileOptions:
     modes: Annotated[tuple[Mode, ...], Many] = ("train", "forward")
     """Train step, forward pass, or both; depth, length, start and compiler are of the train step alone."""
 
-    parts: Annotated[tuple[PartName, ...], Many] = (
-        "systems",
-        "depth",
-        "length",
-        "start",
-        "export",
-        "compiler",
-        "op-by-op",
-    )
+    parts: Annotated[tuple[PartName, ...], Many] = get_args(PartName)
     """What to measure. systems: the stages of compiling each system. depth: against L_enc, scanned and unrolled.
     length: against the sequence length. start: the first step of a new process, with an empty and a filled compilation
     cache, and from an exported program. export: writing and reading programs. compiler: with and without the options
@@ -78,16 +71,18 @@ class CompileOptions:
     """Folder of compile_time.json, table.md and plots. Parts measured there before with the same settings are kept."""
 
     def __post_init__(self) -> None:
-        if self.repeats < 1:
-            raise InputError(f"--repeats: found {self.repeats}, expected at least 1")
-        for name in ("modes", "parts", "depths", "lengths"):
-            if not getattr(self, name):
-                raise InputError(f"--{name}: found nothing, expected at least one")
+        require_at_least(self, repeats=1)
+        require_some(self, "modes", "parts", "depths", "lengths")
+
+    def base(self) -> RunConfig:
+        """Return what all programs share. Raises InputError on a value that the configuration refuses."""
+        batch = {} if self.batch is None else {"training.batch_size": self.batch}
+        return override(preset_config(self.preset), {"compute.operations": self.operations, **batch})
 
     @property
     def chosen_systems(self) -> tuple[str, ...]:
         """Return the systems, the preset's where none is named. Raises InputError on an unknown name."""
-        named = self.systems or _SYSTEMS.get(self.preset, _FULL_SIZE_SYSTEMS)
+        named = self.named_or(self.systems, _FULL_SIZE_SYSTEMS)
         return tuple(expand(named, self.depths, (self.channels,), self.preset))
 
     @property

@@ -1,120 +1,91 @@
 """The first step of a new process: with an empty compilation cache, with a filled one, and from an exported program."""
 
 import json
-import os
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import jax
 
-from experiments.benchmarks.compile_time.first_step import Request, Timings
-from experiments.benchmarks.compile_time.programs import Program, Spread, is_due
+from experiments.benchmarks.case import Case
+from experiments.benchmarks.compile_time.stages import Rows, about
+from experiments.benchmarks.new_process import run_new_process
+from experiments.benchmarks.rounds import fits, in_turn, spreads
 from madsep_jax.config.io import to_dict
 from madsep_jax.export import export_train_step
 from madsep_jax.train.step import init_state
 
 _FIRST_STEP = "experiments.benchmarks.compile_time.first_step"
 
-_PROJECT = Path(__file__).parents[3]
-
-#: Ways to start: whether the program is exported, and whether the cache has been filled by a start before.
+#: Ways to start, the slowest first, as a rule: whether the program is exported. A warm cache is what the start before
+#: has left.
 STARTS = {
-    "traced, cold cache": (False, False),
-    "traced, warm cache": (False, True),
-    "exported, cold cache": (True, False),
-    "exported, warm cache": (True, True),
+    "traced, cold cache": False,
+    "traced, warm cache": False,
+    "exported, cold cache": True,
+    "exported, warm cache": True,
 }
 
-#: The slowest of them, as a rule.
-COLDEST = "traced, cold cache"
 
-_SUMS = ("ready_s", "total_s")
-
-
-def measure_starts(
-    programs: Sequence[Program], repeats: int, on_start: Callable[[], None] = lambda: None
-) -> list[dict[str, Any]]:
+def measure_starts(cases: Sequence[Case], repeats: int, on_repeat: Callable[..., object] = lambda *_: None) -> Rows:
     """Start a process for each train step, way and repeat, in turn.
 
     A cold cache is a new, empty folder; a warm one the folder that the cold start before it left.
 
     Args:
-        programs: train steps.
-        repeats: how often, where that fits (`is_due`).
-        on_start: called once for each program, repeat and way.
+        cases: trainings.
+        repeats: how often, where that `fits`.
+        on_repeat: called once for each case and repeat.
 
     Returns:
-        For each program and each of `STARTS` the `Spread` of every stage of `Timings`, and `runs`.
+        For each case and each of `STARTS` the `Spread` of every stage of `first_step`, and `runs`.
     """
-    found: dict[tuple[int, str], list[Timings]] = {
-        (number, start): [] for number in range(len(programs)) for start in STARTS
-    }
-    cache_bytes: dict[tuple[int, str], int] = {}
-    with tempfile.TemporaryDirectory(prefix="madsep-start-") as name:
-        folder = Path(name)
-        files = [_export(program, folder / f"{number}.program") for number, program in enumerate(programs)]
-        for repeat in range(repeats):
-            for number, program in enumerate(programs):
-                due = is_due([timings.total_s for timings in found[number, COLDEST]])
-                for start, (exported, _) in STARTS.items():
-                    if due:
-                        cache = folder / f"cache-{number}-{repeat}-{'exported' if exported else 'traced'}"
-                        timings = start_process(program, cache, files[number] if exported else None)
-                        found[number, start].append(timings)
-                        cache_bytes[number, start] = sum(path.stat().st_size for path in cache.iterdir())
-                    on_start()
+    programs = {case: _exported(case) for case in cases}
+
+    def is_due(done: Sequence[dict[str, Any]]) -> bool:
+        return fits([next(iter(ways.values()))["total_s"] for ways in done])
+
+    found = in_turn(
+        cases, repeats, lambda case: _start_in_all_ways(case, programs[case]), is_due=is_due, on_turn=on_repeat
+    )
     return [
-        {
-            **programs[number].about,
-            "start": start,
-            **_spreads(timings),
-            "cache_bytes": cache_bytes[number, start],
-            "runs": len(timings),
-        }
-        for (number, start), timings in found.items()
+        {**about(case), "start": start, **_joined([ways[start] for ways in done]), "runs": len(done)}
+        for case, done in found.items()
+        for start in STARTS
     ]
 
 
-def start_process(program: Program, cache: Path, exported: Path | None) -> Timings:
-    """Run a program's first step in a new process."""
-    request = Request(
-        system=program.system,
-        mode=program.mode,
-        config=to_dict(program.config),
-        cache=str(cache),
-        exported=None if exported is None else str(exported),
-        asked_at=time.time(),
-    )
-    path = os.pathsep.join(filter(None, [str(_PROJECT), os.environ.get("PYTHONPATH")]))
-    done = subprocess.run(
-        [sys.executable, "-m", _FIRST_STEP],
-        input=json.dumps(asdict(request)),
-        env={**os.environ, "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise RuntimeError(f"the first step of {program.system} failed in its process:\n{done.stderr}")
-    return Timings(**json.loads(done.stdout))
+def _exported(case: Case) -> bytes:
+    state = jax.eval_shape(lambda: init_state(case.config))
+    return bytes(export_train_step(case.config, state).serialize())
 
 
-def _export(program: Program, path: Path) -> Path:
-    state = jax.eval_shape(lambda: init_state(program.config))
-    path.write_bytes(export_train_step(program.config, state).serialize())
-    return path
+def _start_in_all_ways(case: Case, program: bytes) -> dict[str, dict[str, float]]:
+    """Return what each of `STARTS` took, see `first_step`; and `cache_bytes`, what the cache takes then."""
+    found = {}
+    with tempfile.TemporaryDirectory(prefix="madsep-start-") as name:
+        folder = Path(name)
+        (folder / "program").write_bytes(program)
+        for start, exported in STARTS.items():
+            cache = folder / f"cache-{'exported' if exported else 'traced'}"
+            request = {
+                "system": case.system,
+                "config": to_dict(case.config),
+                "cache": str(cache),
+                "exported": str(folder / "program") if exported else None,
+                "asked_at": time.time(),
+            }
+            found[start] = run_new_process(_FIRST_STEP, json.dumps(request))
+            found[start]["cache_bytes"] = sum(path.stat().st_size for path in cache.iterdir())
+    return found
 
 
-def _spreads(timings: Sequence[Timings]) -> dict[str, Any]:
-    seconds = [name for name in asdict(timings[0]) if name.endswith("_s")]
+def _joined(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {
-        **{name: Spread.of([getattr(found, name) for found in timings]) for name in (*seconds, *_SUMS)},
-        "cache_hits": min(found.cache_hits for found in timings),
-        "cache_misses": max(found.cache_misses for found in timings),
+        **spreads([{name: value for name, value in one.items() if name.endswith("_s")} for one in found]),
+        "cache_hits": min(one["cache_hits"] for one in found),
+        "cache_misses": max(one["cache_misses"] for one in found),
+        "cache_bytes": found[-1]["cache_bytes"],
     }

@@ -1,35 +1,123 @@
 """What the measurement leaves in its folder, rewritten after each part: JSON, and a table a part."""
 
-import dataclasses
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-
-from experiments.benchmarks.compile_time.plots import plot_depth, plot_lengths
-from experiments.cli.tables import markdown_table, terminal_table
+from experiments.benchmarks.compile_time.parts import Part
+from experiments.benchmarks.compile_time.stages import Rows
+from experiments.cli.results import Column, Report, Row, Table, plain, read_earlier
 from madsep_jax.config.io import to_dict
 from madsep_jax.config.run import RunConfig
 from madsep_jax.errors import InputError
 from madsep_jax.host.environment import describe_machine, environment
-from madsep_jax.host.files import read_json, write_json, write_text
-
-_FILE = "compile_time.json"
 
 
-@dataclasses.dataclass
-class Report:
-    """The content of compile_time.json, and its folder."""
+def _seconds(title: str, name: str, digits: int = 2) -> Column:
+    return Column(f"{title} (s)", name, f",.{digits}f")
 
-    folder: Path
+
+def _kib(title: str, name: str) -> Column:
+    return Column(f"{title} (KiB)", name, ",.0f", 2**-10)
+
+
+def _mib(title: str, name: str) -> Column:
+    return Column(f"{title} (MiB)", name, ",.1f", 2**-20)
+
+
+_SYSTEM = Column("system", "system", word=True)
+
+_PROGRAM, _BLOCKS = Column("program", "mode"), Column("blocks", "blocks")
+
+_STAGES = (
+    _seconds("trace", "trace_s"),
+    _seconds("lower", "lower_s"),
+    _seconds("compile", "compile_s"),
+    _seconds("all", "total_s"),
+    _kib("StableHLO", "stablehlo_bytes"),
+    Column("operations", "stablehlo_operations", ",.0f"),
+    Column("fusions", "fusions", ",.0f"),
+    _kib("executable", "executable_bytes"),
+    _mib("temporary memory", "temporary_bytes"),
+)
+
+#: Title and columns of each part.
+TABLES: dict[str, tuple[str, tuple[Column, ...]]] = {
+    "systems": ("Stages of compiling", (_SYSTEM, _PROGRAM, _BLOCKS, *_STAGES)),
+    "depth": ("Against depth (train step)", (_SYSTEM, Column("L_enc", "layers"), _BLOCKS, *_STAGES)),
+    "length": ("Against sequence length (train step)", (_SYSTEM, Column("frames", "frames"), *_STAGES)),
+    "start": (
+        "First train step of a new process",
+        (
+            _SYSTEM,
+            Column("start", "start"),
+            _seconds("Python, imports", "import_s"),
+            _seconds("initial state", "init_s"),
+            _seconds("read", "read_s"),
+            _seconds("trace", "trace_s"),
+            _seconds("lower", "lower_s"),
+            _seconds("compile or cache", "compile_s"),
+            _seconds("ready", "ready_s"),
+            _seconds("first run", "run_s"),
+            _seconds("all", "total_s"),
+            _kib("cache", "cache_bytes"),
+        ),
+    ),
+    "export": (
+        "Ahead-of-time export",
+        (
+            _SYSTEM,
+            _PROGRAM,
+            _seconds("export", "export_s"),
+            _kib("program", "program_bytes"),
+            _mib("weights", "weights_bytes"),
+            _seconds("read", "read_s", 3),
+            _seconds("ready", "ready_s"),
+            _seconds("ready, not exported", "direct_s"),
+            _seconds("first call", "first_call_s"),
+            Column("largest difference", "difference", ".1g"),
+        ),
+    ),
+    "compiler": (
+        "Options of the compiler (train step)",
+        (
+            _SYSTEM,
+            Column("options", "options"),
+            _seconds("compile", "compile_s"),
+            _seconds("step", "step_s", 3),
+            Column("share of a step with XLA's defaults", "step_share", ",.2f"),
+        ),
+    ),
+    "op-by-op": (
+        "What compiling is worth",
+        (
+            _SYSTEM,
+            _PROGRAM,
+            _seconds("ready", "ready_s"),
+            _seconds("compiled step", "step_s", 3),
+            _seconds("eager step", "eager_s", 3),
+            Column("speed-up", "eager_speed_up", ",.1f"),
+            Column("paid after", "eager_paid_after"),
+            _seconds("op by op", "op_by_op_s", 3),
+            Column("speed-up", "op_by_op_speed_up", ",.1f"),
+            Column("paid after", "op_by_op_paid_after"),
+        ),
+    ),
+}
+
+
+@dataclass
+class CompileTimes:
+    """The parts that a folder has, and what all their programs share."""
+
     base: dict[str, Any]
     parts: dict[str, Any]
 
     @classmethod
-    def find(cls, folder: Path, base: RunConfig) -> "Report":
+    def find(cls, folder: Path, base: RunConfig) -> "CompileTimes":
         """Take up the folder's parts of earlier runs, or start anew. Writes nothing but the folder.
 
         Raises:
@@ -39,36 +127,22 @@ class Report:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"--out {folder}: cannot be made, expected a folder: {error.strerror}") from None
-        path = folder / _FILE
-        if not path.is_file():
-            return cls(folder, to_dict(base), {})
-        content = read_json(path)
-        if not isinstance(content, dict) or not isinstance(content.get("parts"), dict):
-            raise InputError(f"{path}: is damaged, expected what this command wrote")
-        if content.get("base") != to_dict(base):
+        new = cls(to_dict(base), {})
+        found = read_earlier(folder / "compile_time.json", lambda content: cls(content["base"], {**content["parts"]}))
+        if found and found.base != new.base:
             raise InputError(f"--out {folder}: holds a measurement with other settings; choose another folder")
-        return cls(folder, content["base"], content["parts"])
+        return found or new
 
-    def add(self, part: str, rows: list[dict[str, Any]], configs: dict[str, Any], repeats: int) -> None:
-        """Add a part, or replace it, and write everything."""
-        self.parts[part] = {
-            "environment": environment() | {"flags": _flags()},
-            "repeats": repeats,
-            "rows": [_plain(row) for row in rows],
-            "configs": configs,
-        }
-        self.write()
+    def add(self, name: str, part: Part, rows: Rows, repeats: int) -> None:
+        """Add what was measured of a part, or replace it."""
+        flags = {name: value for name, value in sorted(os.environ.items()) if name.startswith(("XLA_", "JAX_"))}
+        about = {"environment": environment() | {"flags": flags}, "repeats": repeats}
+        self.parts[name] = {**about, "rows": plain(rows), "configs": part.configs}
 
-    def write(self) -> None:
-        """Write compile_time.json, table.md and the plots."""
-        found = {name: self.parts[name] for name in TABLES if name in self.parts}
-        write_json(self.folder / _FILE, {"caption": self.caption, "base": self.base, "parts": found})
-        tables = [part_markdown(name, part["rows"]) for name, part in found.items()]
-        write_text(self.folder / "table.md", "\n".join([*tables, f"{self.caption}\n"]))
-        if "depth" in found:
-            plot_depth(found["depth"]["rows"], self.folder / "compile_depth.png")
-        if "length" in found:
-            plot_lengths(found["length"]["rows"], self.folder / "compile_length.png")
+    def table(self, name: str) -> Table:
+        """Return the table of a part."""
+        title, columns = TABLES[name]
+        return Table(columns, self.parts[name]["rows"], title=title)
 
     @property
     def caption(self) -> str:
@@ -84,142 +158,59 @@ class Report:
             f"time than uncompiled ones. {'; '.join(devices)}."
         )
 
-
-def _plain(row: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else value
-        for name, value in row.items()
-    }
-
-
-def _flags() -> dict[str, str]:
-    """Return the environment's settings of compiler and JAX."""
-    return {name: value for name, value in sorted(os.environ.items()) if name.startswith(("XLA_", "JAX_"))}
-
-
-Row = dict[str, Any]
+    def report(self) -> Report:
+        """Return compile_time.json, table.md and the plots."""
+        names = [name for name in TABLES if name in self.parts]
+        content = {"caption": self.caption, "base": self.base, "parts": {name: self.parts[name] for name in names}}
+        tables = [self.table(name) for name in names]
+        tables[-1] = replace(tables[-1], caption=self.caption)
+        draws = {"depth": draw_depth, "length": draw_lengths}
+        pictures = {
+            f"compile_{name}.png": partial(draws[name], self.parts[name]["rows"]) for name in names if name in draws
+        }
+        return Report("compile_time", content, tables, pictures=pictures)
 
 
-@dataclass(frozen=True)
-class Column:
-    """One column: its title, the row's field, and how its value is written."""
-
-    title: str
-    field: str
-    write: Callable[[Any], str] = str
-
-    def text(self, row: Row) -> str:
-        """Return the cell; of a repeated measurement the median."""
-        value = row[self.field]
-        if isinstance(value, dict):
-            value = value["median"]
-        return "–" if value is None else self.write(value)
+_MARKERS = ("o", "s", "^", "D", "v", "X")
 
 
-def _number(digits: int, unit: float = 1) -> Callable[[Any], str]:
-    return lambda value: f"{value / unit:,.{digits}f}"
+def draw_depth(rows: Sequence[Row]) -> Any:
+    """Return the seconds to compile against L_enc, blocks scanned and unrolled, as a figure."""
+    return _draw(rows, lambda row: f"blocks {row['blocks']}", "layers", "L_enc", "train step, DWS-CNN")
 
 
-_SECONDS = _number(2)
-
-_FINE_SECONDS = _number(3)
-
-_KIB, _MIB = _number(0, 2**10), _number(1, 2**20)
-
-_NAMES = (Column("system", "system"), Column("program", "mode"))
-
-_STAGES = (
-    Column("trace (s)", "trace_s", _SECONDS),
-    Column("lower (s)", "lower_s", _SECONDS),
-    Column("compile (s)", "compile_s", _SECONDS),
-    Column("all (s)", "total_s", _SECONDS),
-    Column("StableHLO (KiB)", "stablehlo_bytes", _KIB),
-    Column("operations", "stablehlo_operations", _number(0)),
-    Column("fusions", "fusions", _number(0)),
-    Column("executable (KiB)", "executable_bytes", _KIB),
-    Column("temporary memory (MiB)", "temporary_bytes", _MIB),
-)
-
-#: Title and columns of each part.
-TABLES: dict[str, tuple[str, tuple[Column, ...]]] = {
-    "systems": ("Stages of compiling", (*_NAMES, Column("blocks", "blocks"), *_STAGES)),
-    "depth": (
-        "Against depth (train step)",
-        (Column("system", "system"), Column("L_enc", "layers"), Column("blocks", "blocks"), *_STAGES),
-    ),
-    "length": (
-        "Against sequence length (train step)",
-        (Column("system", "system"), Column("frames", "frames"), *_STAGES),
-    ),
-    "start": (
-        "First train step of a new process",
-        (
-            Column("system", "system"),
-            Column("start", "start"),
-            Column("Python, imports (s)", "import_s", _SECONDS),
-            Column("initial state (s)", "init_s", _SECONDS),
-            Column("read (s)", "read_s", _SECONDS),
-            Column("trace (s)", "trace_s", _SECONDS),
-            Column("lower (s)", "lower_s", _SECONDS),
-            Column("compile or cache (s)", "compile_s", _SECONDS),
-            Column("ready (s)", "ready_s", _SECONDS),
-            Column("first run (s)", "run_s", _SECONDS),
-            Column("all (s)", "total_s", _SECONDS),
-            Column("cache (KiB)", "cache_bytes", _KIB),
-        ),
-    ),
-    "export": (
-        "Ahead-of-time export",
-        (
-            *_NAMES,
-            Column("export (s)", "export_s", _SECONDS),
-            Column("program (KiB)", "program_bytes", _KIB),
-            Column("weights (MiB)", "weights_bytes", _MIB),
-            Column("read (s)", "read_s", _FINE_SECONDS),
-            Column("ready (s)", "ready_s", _SECONDS),
-            Column("ready, not exported (s)", "direct_s", _SECONDS),
-            Column("first call (s)", "first_call_s", _SECONDS),
-            Column("largest difference", "difference", lambda value: f"{value:.1g}"),
-        ),
-    ),
-    "compiler": (
-        "Options of the compiler (train step)",
-        (
-            Column("system", "system"),
-            Column("options", "options"),
-            Column("compile (s)", "compile_s", _SECONDS),
-            Column("step (s)", "step_s", _FINE_SECONDS),
-            Column("share of a step with XLA's defaults", "step_share", _SECONDS),
-        ),
-    ),
-    "op-by-op": (
-        "What compiling is worth",
-        (
-            *_NAMES,
-            Column("ready (s)", "ready_s", _SECONDS),
-            Column("compiled step (s)", "step_s", _FINE_SECONDS),
-            Column("eager step (s)", "eager_s", _FINE_SECONDS),
-            Column("speed-up", "eager_speed_up", _number(1)),
-            Column("paid after", "eager_paid_after"),
-            Column("op by op (s)", "op_by_op_s", _FINE_SECONDS),
-            Column("speed-up", "op_by_op_speed_up", _number(1)),
-            Column("paid after", "op_by_op_paid_after"),
-        ),
-    ),
-}
+def draw_lengths(rows: Sequence[Row]) -> Any:
+    """Return the seconds to compile against the sequence length, a line for each system, as a figure."""
+    return _draw(rows, lambda row: row["system"], "frames", "frames of a sequence", "train step")
 
 
-def part_terminal(part: str, rows: Sequence[Row]) -> Table:
-    """Return a part's table for a terminal."""
-    title, columns = TABLES[part]
-    return terminal_table(*_texts(columns, rows), title=title)
+def _draw(all_rows: Sequence[Row], line_of: Callable[[Row], str], field: str, label: str, title: str) -> Any:
+    """Draw all stages together as lines with their quartiles, and below them, dotted, what is Python's part."""
+    from matplotlib.figure import Figure
 
-
-def part_markdown(part: str, rows: Sequence[Row]) -> str:
-    """Return a part's table in markdown, its title above."""
-    title, columns = TABLES[part]
-    return f"### {title}\n\n{markdown_table(*_texts(columns, rows))}\n"
-
-
-def _texts(columns: Sequence[Column], rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
-    return [column.title for column in columns], [[column.text(row) for column in columns] for row in rows]
+    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    axes = figure.subplots()
+    for number, name in enumerate(dict.fromkeys(map(line_of, all_rows))):
+        rows = sorted((row for row in all_rows if line_of(row) == name), key=lambda row: row[field])
+        x = [row[field] for row in rows]
+        colour, marker = f"C{number}", _MARKERS[number % len(_MARKERS)]
+        total = [row["total_s"]["median"] for row in rows]
+        python = [row["trace_s"]["median"] + row["lower_s"]["median"] for row in rows]
+        axes.plot(x, total, color=colour, marker=marker, label=name)
+        axes.fill_between(
+            x,
+            [row["total_s"]["first_quartile"] for row in rows],
+            [row["total_s"]["third_quartile"] for row in rows],
+            color=colour,
+            alpha=0.2,
+            linewidth=0,
+        )
+        axes.plot(x, python, color=colour, marker=marker, markersize=3, linestyle=":", label=f"{name}: trace and lower")
+    axes.set_xticks(sorted({row[field] for row in all_rows}))
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel(label)
+    axes.set_ylabel("trace, lower and compile (s)")
+    axes.set_title(title)
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False, fontsize=9)
+    return figure

@@ -1,7 +1,6 @@
 """The stages from a Python function to a program of the machine, each timed, and what comes out."""
 
 import re
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,8 +8,11 @@ from typing import Any
 import jax
 from jax.experimental.serialize_executable import serialize
 
-from experiments.benchmarks.compile_time.programs import Program, Spread, is_due
-from madsep_jax.host.compiler import without_compilation_cache
+from experiments.benchmarks.case import Case
+from experiments.benchmarks.rounds import fits, in_turn, spreads, timed
+from madsep_jax.config.maskers import DwsMaskerConfig
+
+Rows = list[dict[str, Any]]
 
 #: One operation in StableHLO's text. An operation is not written over several lines, but its regions are.
 _OPERATION = re.compile(r"^\s*(?:%[\w:]+ = )?\"?(?:stablehlo|chlo)\.", re.MULTILINE)
@@ -53,17 +55,10 @@ class ProgramSize:
 
 def compile_in_stages(function: Any, arguments: Sequence[Any]) -> tuple[Any, Any, Stages]:
     """Compile a jitted function for arguments, or their shapes; return the lowered and the compiled form."""
-    start = time.perf_counter()
-    traced = function.trace(*arguments)
-    after_trace = time.perf_counter()
-    lowered = traced.lower()
-    after_lower = time.perf_counter()
-    compiled = lowered.compile()
-    after_compile = time.perf_counter()
-    stages = Stages(
-        trace_s=after_trace - start, lower_s=after_lower - after_trace, compile_s=after_compile - after_lower
-    )
-    return lowered, compiled, stages
+    traced, trace_s = timed(lambda: function.trace(*arguments))
+    lowered, lower_s = timed(traced.lower)
+    compiled, compile_s = timed(lowered.compile)
+    return lowered, compiled, Stages(trace_s=trace_s, lower_s=lower_s, compile_s=compile_s)
 
 
 def program_size(lowered: Any, compiled: Any) -> ProgramSize:
@@ -80,40 +75,50 @@ def program_size(lowered: Any, compiled: Any) -> ProgramSize:
     )
 
 
-def measure_stages(
-    programs: Sequence[Program], repeats: int, on_compiled: Callable[[], None] = lambda: None
-) -> list[dict[str, Any]]:
-    """Compile each program several times, in turn, each time with nothing left of the times before.
+def measure_stages(cases: Sequence[Case], repeats: int, on_repeat: Callable[..., object] = lambda *_: None) -> Rows:
+    """Compile the program of each case several times, in turn, each time with nothing left of the times before.
 
     Args:
-        programs: what to compile.
-        repeats: how often, where that fits (`is_due`).
-        on_compiled: called once for each program and repeat.
+        cases: what to compile.
+        repeats: how often, where that `fits`.
+        on_repeat: called once for each case and repeat.
 
     Returns:
         For each program what it is, its size, the `Spread` of each stage and of all three together, and `runs`.
     """
-    shapes = [program.shapes() for program in programs]
-    stages: list[list[Stages]] = [[] for _ in programs]
-    sizes: dict[int, ProgramSize] = {}
-    with without_compilation_cache():
-        for _ in range(repeats):
-            for number, program in enumerate(programs):
-                if is_due([found.total_s for found in stages[number]]):
-                    jax.clear_caches()
-                    lowered, compiled, seconds = compile_in_stages(program.jitted(), shapes[number])
-                    stages[number].append(seconds)
-                    if number not in sizes:
-                        sizes[number] = program_size(lowered, compiled)
-                on_compiled()
-    jax.clear_caches()
-    names = ("trace_s", "lower_s", "compile_s", "total_s")
+    shapes = {case: case.shapes() for case in cases}
+    sizes: dict[Case, ProgramSize] = {}
+
+    def compile_afresh(case: Case) -> Stages:
+        jax.clear_caches()
+        lowered, compiled, stages = compile_in_stages(case.jitted(), shapes[case])
+        if case not in sizes:
+            sizes[case] = program_size(lowered, compiled)
+        return stages
+
+    def is_due(done: Sequence[Stages]) -> bool:
+        return fits([stages.total_s for stages in done])
+
+    found = in_turn(cases, repeats, compile_afresh, is_due=is_due, on_turn=on_repeat)
     return [
         {
-            **program.about,
-            **{name: Spread.of([getattr(found, name) for found in stages[number]]) for name in names},
-            **vars(sizes[number]),
-            "runs": len(stages[number]),
+            **about(case),
+            **spreads([{**vars(stages), "total_s": stages.total_s} for stages in done]),
+            **vars(sizes[case]),
+            "runs": len(done),
         }
-        for number, program in enumerate(programs)
+        for case, done in found.items()
     ]
+
+
+def about(case: Case) -> dict[str, Any]:
+    """Return which one it is, for tables and files. Depth and form of the blocks are those of a DWS-CNN, else None."""
+    masker = case.config.masker
+    return {
+        "system": case.system,
+        "mode": case.mode,
+        "layers": masker.layers if isinstance(masker, DwsMaskerConfig) else None,
+        "blocks": case.config.compute.blocks if isinstance(masker, DwsMaskerConfig) else None,
+        "frames": case.frames,
+        "batch": case.batch,
+    }

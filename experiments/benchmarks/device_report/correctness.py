@@ -9,9 +9,9 @@ import jax
 import numpy as np
 
 from experiments.benchmarks.case import Case, Form, make_batch
-from experiments.benchmarks.throughput.equality import largest_difference, small_case
+from experiments.benchmarks.equality import largest_difference, small_case
+from experiments.benchmarks.rounds import reason
 from experiments.benchmarks.throughput.ours import computing_in, initial_state
-from experiments.benchmarks.throughput.rounds import reason
 from madsep_jax.models import build_model
 from madsep_jax.train.step import make_train_step
 
@@ -45,13 +45,6 @@ class Agreement:
         return {**asdict(self), "agrees": self.agrees}
 
 
-@dataclass(frozen=True)
-class _Numbers:
-    voice_BTF: np.ndarray
-    loss: float
-    gradient_norm: float
-
-
 def check_system(case: Case, forms: Sequence[Form]) -> list[Agreement]:
     """Compute the case's system on a small batch, without dropout: on the default device in float32, in each form, and
     in float64 on the CPU in the plain form.
@@ -69,27 +62,22 @@ def check_system(case: Case, forms: Sequence[Form]) -> list[Agreement]:
     return [_compare(single, form, reference) for form in forms]
 
 
-def check_systems(cases: Sequence[Case], forms: Sequence[Form], workers: int) -> list[Agreement]:
+def check_systems(cases: Sequence[Case], forms: Sequence[Form]) -> list[Agreement]:
     """Check several systems; their programs are compiled side by side."""
-    with ThreadPoolExecutor(workers) as pool:
+    with ThreadPoolExecutor(len(cases)) as pool:
         return [row for rows in pool.map(lambda case: check_system(case, forms), cases) for row in rows]
 
 
-def _compare(case: Case, form: Form, reference: _Numbers) -> Agreement:
+def _compare(case: Case, form: Form, reference: dict[str, Any]) -> Agreement:
     try:
         found = _numbers(case, form, jax.devices()[0])
     except (RuntimeError, MemoryError) as error:
         return Agreement(system=case.system, form=form, failure=reason(error))
-    return Agreement(
-        system=case.system,
-        form=form,
-        voice=largest_difference(found.voice_BTF, reference.voice_BTF),
-        loss=largest_difference(found.loss, reference.loss),
-        gradient_norm=largest_difference(found.gradient_norm, reference.gradient_norm),
-    )
+    differences: dict[str, Any] = {name: largest_difference(found[name], reference[name]) for name in reference}
+    return Agreement(system=case.system, form=form, **differences)
 
 
-def _numbers(case: Case, form: Form, device: jax.Device) -> _Numbers:
+def _numbers(case: Case, form: Form, device: jax.Device) -> dict[str, Any]:
     config = case.with_form(form)
     with computing_in(case.precision):
         state = initial_state(config, case.dtype)
@@ -98,7 +86,7 @@ def _numbers(case: Case, form: Form, device: jax.Device) -> _Numbers:
         apply = jax.jit(build_model(config.model).apply, static_argnames="train")
         voice_BTF = apply(state.variables, batch.mix_BSF, train=False).voice_BTF
         _, metrics = jax.jit(make_train_step(config))(state, batch)
-        return _Numbers(np.asarray(voice_BTF), float(metrics["loss"]), float(metrics["gradient_norm"]))
+        return {"voice": np.asarray(voice_BTF), **{name: float(metrics[name]) for name in ("loss", "gradient_norm")}}
 
 
 def _raise_bias(path: Sequence[Any], leaf: jax.Array) -> jax.Array:

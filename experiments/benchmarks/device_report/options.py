@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from experiments.benchmarks.case import Case, Form, Mode
+from experiments.benchmarks.options import VariantOptions, require_some
 from experiments.cli.options import Many, Whole
-from madsep_jax.config.systems import expand
 from madsep_jax.errors import InputError
 
 TIMED_MODES: tuple[Mode, ...] = ("forward", "train")
@@ -16,8 +16,12 @@ TIMED_MODES: tuple[Mode, ...] = ("forward", "train")
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class ReportOptions:
+class ReportOptions(VariantOptions):
     """What to report on, and how long it may take."""
+
+    seconds: float = 2.0
+
+    turns: Annotated[int, Whole] = 2
 
     systems: Annotated[tuple[str, ...], Many] = (
         "mad",
@@ -50,32 +54,18 @@ class ReportOptions:
     peer: Literal["torch", "none"] = "torch"
     """Time PyTorch as well."""
 
-    steps: Annotated[int, Whole] = 20
-    """Timed steps of each variant."""
-
-    seconds: float = 2.0
-    """A variant whose timed steps take so long in all does fewer, but one in each turn."""
-
-    turns: Annotated[int, Whole] = 2
-    """Over how many turns the steps of a variant are spread. Each starts with one more step, which is not timed."""
-
     budget_s: float = 540.0
     """Seconds that all of it may take; what does not fit is left out, and named."""
-
-    preset: str = "paper"
-    """Size of the signal and recipe: paper, or quick (a quarter of the size)."""
 
     out: Annotated[Path, Parameter(alias="-o")] = Path("runs/device-report")
     """Folder of device_report.json, table.md and plots."""
 
     def __post_init__(self) -> None:
-        for name in ("systems", "timed", "batches", "lengths", "forms"):
-            if not getattr(self, name):
-                raise InputError(f"--{name}: found nothing, expected at least one")
-        for name in ("steps", "seconds", "turns", "budget_s"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"--{name.replace('_', '-')}: found {getattr(self, name)}, expected more than 0")
-        expand(self.systems + self.timed, (), (), self.preset)
+        super().__post_init__()
+        require_some(self, "systems", "timed", "batches", "lengths", "forms")
+        if not self.budget_s > 0:
+            raise InputError(f"--budget-s: found {self.budget_s}, expected more than 0")
+        self.expand(self.systems + self.timed)
 
     def case(self, system: str, mode: Mode, batch: int | None = None, frames: int | None = None) -> Case:
         """Return a case, by default of the first size."""

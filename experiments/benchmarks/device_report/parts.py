@@ -1,9 +1,10 @@
 """The parts of the report: correctness, speed, profile, compile times; and the time that is left for them."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -13,17 +14,15 @@ from experiments.benchmarks.case import Case, Form
 from experiments.benchmarks.device_report.correctness import TOLERANCE, Agreement, check_systems
 from experiments.benchmarks.device_report.options import TIMED_MODES, ReportOptions
 from experiments.benchmarks.device_report.profiling import Operation, slowest_operations
+from experiments.benchmarks.rounds import reason
 from experiments.benchmarks.throughput import ours
 from experiments.benchmarks.throughput.ours import computing_in
 from experiments.benchmarks.throughput.peak import Peak, measure_peak
-from experiments.benchmarks.throughput.report import Report
-from experiments.benchmarks.throughput.result import VariantResult
-from experiments.benchmarks.throughput.rounds import reason
+from experiments.benchmarks.throughput.report import Timings
 from experiments.benchmarks.throughput.run_case import compare_training_losses, free_memory, run_case
 from experiments.cli.console import say
-from madsep_jax.config.systems import expand
-from madsep_jax.host.environment import environment
-from madsep_jax.host.files import write_json, write_text
+from experiments.cli.results import Report, made_with
+from madsep_jax.host.environment import cpu_cores
 
 
 @dataclass
@@ -32,72 +31,78 @@ class Progress:
 
     options: ReportOptions
     settings: dict[str, Any]
-    agreements: list[Agreement] = dataclasses.field(default_factory=list)
+    console: Console
+    start: float
+    """Of the work, by the monotonic clock."""
+    agreements: list[Agreement] = field(default_factory=list)
     peak: Peak | None = None
-    results: list[VariantResult] = dataclasses.field(default_factory=list)
-    slowest: list[dict[str, Any]] = dataclasses.field(default_factory=list)
-    left_out: list[str] = dataclasses.field(default_factory=list)
+    results: list[dict[str, Any]] = field(default_factory=list)
+    slowest: list[dict[str, Any]] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
     """What there was no time for."""
 
     @property
-    def report(self) -> Report:
+    def timings(self) -> Timings:
         """Return the throughput."""
-        return Report(self.results, {"float32": self.peak} if self.peak else {}, self.settings)
+        return Timings(self.results, {"float32": self.peak} if self.peak else {}, self.settings)
+
+    def say(self, line: str) -> None:
+        """Print a line."""
+        say(self.console, line)
+
+    def has_time(self, share: float) -> bool:
+        """Whether less than this share of the time has passed."""
+        return time.monotonic() - self.start < share * self.options.budget_s
 
     def write(self) -> None:
         """Write everything again."""
-        on_cpu = jax.default_backend() == "cpu"
+        about, throughput = made_with(self.settings), self.timings.report()
         content = {
-            "environment": environment(),
-            "settings": self.settings,
-            "accelerator": None if on_cpu else environment()["device"],
+            **about,
+            "accelerator": None if jax.default_backend() == "cpu" else about["environment"]["device"],
             "correctness": {
                 "compared": f"{jax.default_backend()} in float32 with the CPU in float64",
                 "tolerance": TOLERANCE,
                 "rows": [agreement.row() for agreement in self.agreements],
             },
-            "throughput": self.report.content(),
+            "throughput": throughput.content,
             "slowest_operations": self.slowest,
             "left_out": self.left_out,
         }
-        write_json(self.options.out / "device_report.json", content)
-        if self.results:
-            write_text(self.options.out / "table.md", self.report.markdown())
+        Report("device_report", content, throughput.tables if self.results else ()).write(self.options.out)
 
 
-def check(progress: Progress, console: Console, workers: int, left: Callable[[], float]) -> None:
+def check(progress: Progress, until: float) -> None:
     """Compare every system with the CPU, as many at a time as there are cores."""
-    options = progress.options
-    cases = [options.case(system, "train") for system in expand(options.systems, (), (), options.preset)]
+    options, workers = progress.options, cpu_cores()
+    cases = [options.case(system, "train") for system in options.expand(options.systems)]
     while cases:
-        if left() <= 0:
+        if not progress.has_time(until):
             progress.left_out += [f"correctness of {case.system}" for case in cases]
             return
         some, cases = cases[:workers], cases[workers:]
-        found = check_systems(some, options.forms, workers)
+        found = check_systems(some, options.forms)
         progress.agreements += found
         progress.write()
         for agreement in found:
-            say(
-                console,
-                f"{agreement.system}, {agreement.form}: {'agrees' if agreement.agrees else 'DIFFERS'} {agreement}",
-            )
+            verdict = "agrees" if agreement.agrees else "DIFFERS"
+            progress.say(f"{agreement.system}, {agreement.form}: {verdict} {agreement}")
 
 
-def measure(progress: Progress, console: Console, workers: int, with_torch: bool, left: Callable[[], float]) -> None:
+def measure(progress: Progress, until: float) -> None:
     """Time all sizes of each system; its programs are compiled side by side first."""
-    options = progress.options
+    options, with_torch = progress.options, progress.settings["torch"] is not None
     progress.peak = measure_peak("float32", 0.5)
-    for system in expand(options.timed, (), (), options.preset):
+    for system in options.expand(options.timed):
         cases = options.timed_cases(system)
-        if left() <= 0:
+        if not progress.has_time(until):
             progress.left_out += [f"throughput of {case.title}" for case in cases]
             continue
         if with_torch:
             compare_training_losses(cases[0], options.forms)
-        programs = compile_side_by_side([(case, form) for case in cases for form in options.forms], workers, flops=True)
+        programs = compile_side_by_side([(case, form) for case in cases for form in options.forms], flops=True)
         for number, case in enumerate(cases):
-            if left() <= 0:
+            if not progress.has_time(until):
                 progress.left_out += [f"throughput of {case.title}" for case in cases[number:]]
                 break
             compiled = {form: programs[case, form] for form in options.forms}
@@ -106,32 +111,34 @@ def measure(progress: Progress, console: Console, workers: int, with_torch: bool
             )
             progress.results += found
             progress.write()
-            for result in found:
-                time_or_failure = f"{result.median_s * 1e3:.1f} ms" if result.median_s else result.status
-                say(console, f"{case.title}: {result.variant} {time_or_failure}")
+            for row in found:
+                time_or_failure = f"{row['median_s'] * 1e3:.1f} ms" if row["median_s"] else row["status"]
+                progress.say(f"{case.title}: {row['variant']} {time_or_failure}")
 
 
-def profile(progress: Progress, console: Console, workers: int, left: Callable[[], float]) -> None:
+def profile(progress: Progress, until: float) -> None:
     """Name the slowest operations of each system's train step and inference, in each form."""
     options = progress.options
-    for system in expand(options.systems, (), (), options.preset):
+    for system in options.expand(options.systems):
         pairs = [(options.case(system, mode), form) for mode in reversed(TIMED_MODES) for form in options.forms]
-        if left() <= 0:
+        if not progress.has_time(until):
             progress.left_out.append(f"profile of {system}")
             continue
-        programs = compile_side_by_side(pairs, workers)
+        programs = compile_side_by_side(pairs)
         for case, form in pairs:
             row: dict[str, Any] = {"system": system, "mode": case.mode, "form": form}
+            operations: list[Operation] = []
             try:
                 operations = profile_one(case, form, programs[case, form])
+                progress.slowest.append({**row, "operations": operations})
             except (RuntimeError, MemoryError) as error:
                 progress.slowest.append({**row, "operations": [], "failure": reason(error)})
-                continue
-            finally:
-                free_memory(with_torch=False)
-            progress.slowest.append({**row, "operations": [dataclasses.asdict(one) for one in operations]})
+            free_memory(with_torch=False)
             for first in operations[:1]:
-                say(console, f"{case.title}, {form}: {first.share:.0%} {first.name} {first.kind} {first.source}")
+                say(
+                    progress.console,
+                    f"{case.title}, {form}: {first.share:.0%} {first.name} {first.kind} {first.source}",
+                )
         progress.write()
 
 
@@ -143,7 +150,7 @@ def profile_one(case: Case, form: Form, program: ours.Program | Exception) -> li
 
 
 def compile_side_by_side(
-    pairs: Sequence[tuple[Case, Form]], workers: int, flops: bool = False
+    pairs: Sequence[tuple[Case, Form]], flops: bool = False
 ) -> dict[tuple[Case, Form], ours.Program | Exception]:
     """Compile several programs at a time; those that do not compile give their error. Count operations meanwhile."""
 
@@ -158,16 +165,23 @@ def compile_side_by_side(
         except (RuntimeError, MemoryError) as error:
             return error
 
-    with ThreadPoolExecutor(workers) as pool:
+    with ThreadPoolExecutor(cpu_cores()) as pool:
         return dict(zip(pairs, pool.map(compile_one, pairs), strict=True))
 
 
-def _show(progress: Progress, console: Console, seconds: float) -> None:
-    console.print(progress.report.terminal_table())
+def show(progress: Progress) -> None:
+    """Print what was found, and what there was no time for."""
+    progress.console.print(progress.timings.terminal_table())
     wrong = [agreement for agreement in progress.agreements if not agreement.agrees]
-    say(console, f"Correct within {TOLERANCE:g}: {len(progress.agreements) - len(wrong)} of {len(progress.agreements)}")
+    say(
+        progress.console,
+        f"Correct within {TOLERANCE:g}: {len(progress.agreements) - len(wrong)} of {len(progress.agreements)}",
+    )
     for agreement in wrong:
-        say(console, f"  differs: {agreement}")
+        progress.say(f"  differs: {agreement}")
     if progress.left_out:
-        say(console, f"No time for: {'; '.join(progress.left_out)}")
-    say(console, f"Report: {progress.options.out}/device_report.json ({seconds:.0f} s)")
+        progress.say(f"No time for: {'; '.join(progress.left_out)}")
+    say(
+        progress.console,
+        f"Report: {progress.options.out}/device_report.json ({time.monotonic() - progress.start:.0f} s)",
+    )

@@ -7,15 +7,14 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from experiments.benchmarks.case import Case
+from experiments.benchmarks.options import SizeOptions, require_at_least, require_some
 from experiments.cli.options import Many, Whole
 from madsep_jax.config.presets import preset_config
-from madsep_jax.config.systems import expand
-from madsep_jax.errors import InputError
 
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class DispatchOptions:
+class DispatchOptions(SizeOptions):
     """What to measure, and where to keep the results."""
 
     systems: Annotated[tuple[str, ...], Many] = ("mad", "dws-3-16", "dae")
@@ -43,15 +42,10 @@ class DispatchOptions:
     """Folder of dispatch.json and table.md."""
 
     def __post_init__(self) -> None:
-        for name, least in {"batch": 1, "steps_per_call": 2, "seeds": 2, "steps": 1, "rounds": 1}.items():
-            if getattr(self, name) < least:
-                option = f"--{name.replace('_', '-')}"
-                raise InputError(f"{option}: found {getattr(self, name)}, expected at least {least}")
-        if not self.systems:
-            raise InputError("--systems: found nothing, expected at least one")
+        require_at_least(self, batch=1, steps_per_call=2, seeds=2, steps=1, rounds=1)
+        require_some(self, "systems")
 
     def cases(self) -> list[Case]:
         """Return the systems at their size. Raises InputError on an unknown system or preset."""
         frames = preset_config(self.preset).sequences.frames
-        systems = expand(self.systems, (), (), self.preset)
-        return [Case.of(system, "train", self.batch, frames, self.preset) for system in systems]
+        return [Case.of(system, "train", self.batch, frames, self.preset) for system in self.expand(self.systems)]

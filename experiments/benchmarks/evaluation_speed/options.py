@@ -6,11 +6,12 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from experiments.benchmarks.options import require_at_least
 from experiments.cli.options import Many, Whole
 from experiments.scoring.protocols import PROTOCOLS, EngineName, ProtocolName
 from madsep_jax.errors import InputError
 
-_ENGINES: tuple[EngineName, ...] = ("jax", "museval")
+ENGINES: tuple[EngineName, ...] = ("jax", "museval")
 
 
 @Parameter(name="*")
@@ -37,10 +38,7 @@ class SpeedOptions:
     """Folder of evaluation_speed.json and table.md."""
 
     def __post_init__(self) -> None:
-        if self.repeats < 1:
-            raise InputError(f"--repeats: found {self.repeats}, expected at least 1")
+        require_at_least(self, repeats=1, seconds=1)
         for protocol in self.protocols:
-            if len(PROTOCOLS[protocol].engines) < len(_ENGINES):
+            if len(PROTOCOLS[protocol].engines) < len(ENGINES):
                 raise InputError(f"--protocols {protocol}: museval does not have it, expected sisec18 or paper")
-        if not self.seconds >= 1:
-            raise InputError(f"--seconds: found {self.seconds}, expected at least 1")

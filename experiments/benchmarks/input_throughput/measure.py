@@ -1,73 +1,37 @@
-"""Measure the input pipeline alone, and beneath a training."""
+"""Measure the input pipeline alone, and beneath a training, and the tables of both."""
 
 import dataclasses
+import functools
 import itertools
 import statistics
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-
-import jax
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from data_pipelines.batches.order import TrainingOrder
 from data_pipelines.batches.pipeline import example_batch, training_batches
 from data_pipelines.batches.to_device import TimedBatches, prefetch_to_device
 from data_pipelines.prepared.reader import PreparedSongs
+from experiments.benchmarks.rounds import Spread, in_turn, timed
+from experiments.cli.results import Column, Report, Row, Table, made_with
+from madsep_jax.config.io import override
 from madsep_jax.config.run import RunConfig
+from madsep_jax.config.systems import fields_of
 from madsep_jax.host.compiler import without_compilation_cache
-from madsep_jax.host.environment import cpu_cores
+from madsep_jax.host.environment import cpu_cores, describe_machine
 from madsep_jax.train.step import compile_train_step, init_state
 
 _ENDLESS = 10**9
 
 _RUNS = 5
 
+#: More than a pipeline has ready.
 _READY_BATCHES = 16
-
-"""More than a pipeline has ready."""
 
 _UNTIMED_STEPS = 3
 
-
-@dataclass(frozen=True, kw_only=True)
-class PipelineResult:
-    """The pipeline alone. Bytes are those of the arrays as they are handed over."""
-
-    name: str
-    batch: int
-    sequences_per_s: float
-    """Median over the runs."""
-    first_quartile: float
-    third_quartile: float
-    sequence_bytes: int
-    cpu_share: float
-    """Processor time over the time of all cores."""
-
-    @property
-    def mb_per_s(self) -> float:
-        """Megabytes a second."""
-        return self.sequences_per_s * self.sequence_bytes / 1e6
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingResult:
-    """A training fed by the pipeline: seconds of each step, and of each wait for a batch before it."""
-
-    name: str
-    system: str
-    batch: int
-    step_s: list[float] = field(repr=False)
-    wait_s: list[float] = field(repr=False)
-
-    @property
-    def median_step_s(self) -> float:
-        """Median of a step, the wait included."""
-        return statistics.median(step + wait for step, wait in zip(self.step_s, self.wait_s, strict=True))
-
-    @property
-    def wait_share(self) -> float:
-        """Share of the whole time that was spent waiting."""
-        return sum(self.wait_s) / (sum(self.wait_s) + sum(self.step_s))
+#: A set: its name, its songs, and the configuration that fits it.
+Source = tuple[str, PreparedSongs, RunConfig]
 
 
 def endless_order(songs: PreparedSongs, config: RunConfig, batch: int) -> TrainingOrder:
@@ -86,51 +50,54 @@ class PipelineClock:
         self._batches = training_batches(songs, order)
         for _ in itertools.islice(self._batches, order.steps_per_epoch):
             pass
-        self._rates: list[float] = []
         self._cpu_s = self._wall_s = 0.0
 
-    def run(self, seconds: float) -> None:
-        """Count the batches of so many seconds; those that were ready beforehand are not among them."""
+    def run(self, seconds: float) -> float:
+        """Return the sequences a second of so many seconds; what was ready beforehand is not among them."""
         for _ in range(_READY_BATCHES):
             next(self._batches)
         cpu_s, start, count = time.process_time(), time.perf_counter(), 0
         while (passed := time.perf_counter() - start) < seconds:
             next(self._batches)
             count += 1
-        self._rates.append(count * self._batch / passed)
         self._cpu_s += time.process_time() - cpu_s
         self._wall_s += passed
+        return count * self._batch / passed
 
-    def result(self) -> PipelineResult:
-        """Return what at least two runs found."""
-        first, median, third = statistics.quantiles(self._rates, n=4, method="inclusive")
-        return PipelineResult(
-            name=self._name,
-            batch=self._batch,
-            sequences_per_s=median,
-            first_quartile=first,
-            third_quartile=third,
-            sequence_bytes=self._songs.index.settings.array_bytes,
-            cpu_share=self._cpu_s / self._wall_s / cpu_cores(),
-        )
+    def row(self, sequences_per_s: Sequence[float]) -> dict[str, Any]:
+        """Return what the runs found: median and quartiles, bytes of the arrays as they are handed over.
 
-
-def measure_pipelines(
-    sets: Sequence[tuple[str, PreparedSongs, RunConfig]], batch: int, seconds: float
-) -> list[PipelineResult]:
-    """Measure the pipelines of sets in turn, each for so many seconds in all."""
-    clocks = [PipelineClock(name, songs, config, batch) for name, songs, config in sets]
-    for _ in range(_RUNS):
-        for clock in clocks:
-            clock.run(seconds / _RUNS)
-    return [clock.result() for clock in clocks]
+        `cpu_share` is the processor time over the time of all cores.
+        """
+        found, sequence_bytes = Spread.of(sequences_per_s), self._songs.index.settings.array_bytes
+        return {
+            "name": self._name,
+            "batch": self._batch,
+            "sequences_per_s": found.median,
+            "first_quartile": found.first_quartile,
+            "third_quartile": found.third_quartile,
+            "sequence_bytes": sequence_bytes,
+            "cpu_share": self._cpu_s / self._wall_s / cpu_cores(),
+            "mb_per_s": found.median * sequence_bytes / 1e6,
+        }
 
 
-def measure_training(
-    name: str, songs: PreparedSongs, config: RunConfig, system: str, batch: int, steps: int
-) -> TrainingResult:
-    """Run training steps one by one, as soon as there is a batch for each."""
-    config = dataclasses.replace(config, training=dataclasses.replace(config.training, batch_size=batch))
+def measure_pipelines(sets: Sequence[Source], batch: int, seconds: float) -> list[dict[str, Any]]:
+    """Measure the pipelines of sets in turn, each for so many seconds in all; returns a row for each."""
+    clocks = [PipelineClock(*one, batch) for one in sets]
+    found = in_turn(clocks, _RUNS, lambda clock: clock.run(seconds / _RUNS))
+    return [clock.row(rates) for clock, rates in found.items()]
+
+
+def measure_training(source: Source, system: str, batch: int, steps: int) -> dict[str, Any]:
+    """Run training steps one by one, as soon as there is a batch for each.
+
+    Returns:
+        In one row the seconds of each step, and of each wait for a batch before it; the median of both together; and
+        the share of the whole time that was spent waiting.
+    """
+    name, songs, base = source
+    config = override(override(base, fields_of(system, base)), {"training.batch_size": batch})
     order = endless_order(songs, config, batch)
     state = init_state(config)
     with without_compilation_cache():
@@ -138,9 +105,71 @@ def measure_training(
     batches = TimedBatches(prefetch_to_device(training_batches(songs, order)))
     step_s = []
     for ready in itertools.islice(batches, _UNTIMED_STEPS + steps):
-        begun = time.perf_counter()
-        state, metrics = step(state, ready)
-        jax.block_until_ready((state, metrics))
-        step_s.append(time.perf_counter() - begun)
-    wait_s = list(batches.wait_s)[_UNTIMED_STEPS:]
-    return TrainingResult(name=name, system=system, batch=batch, step_s=step_s[_UNTIMED_STEPS:], wait_s=wait_s)
+        (state, _), seconds = timed(functools.partial(step, state, ready))
+        step_s.append(seconds)
+    step_s, wait_s = step_s[_UNTIMED_STEPS:], list(batches.wait_s)[_UNTIMED_STEPS:]
+    return {
+        "name": name,
+        "system": system,
+        "batch": batch,
+        "step_s": step_s,
+        "wait_s": wait_s,
+        "median_step_s": statistics.median(map(sum, zip(step_s, wait_s, strict=True))),
+        "wait_share": sum(wait_s) / (sum(wait_s) + sum(step_s)),
+    }
+
+
+_PIPELINE_CAPTION = (
+    "The pipeline alone, its batches not used: median of five runs and distance of the quartiles, from memory (an "
+    "epoch was read before). MB: arrays as they are handed over. CPU: processor time over that of all cores."
+)
+
+_TRAINING_CAPTION = (
+    "Training steps one by one, each waited for, its batch taken from the pipeline when it begins: median of a step, "
+    "and share of the whole time that was spent waiting for batches."
+)
+
+_PIPELINES = (
+    Column("features", "name", word=True),
+    Column("batch", "batch"),
+    Column("sequences/s", "sequences_per_s", ",.0f"),
+    Column("IQR", lambda row: row["third_quartile"] - row["first_quartile"], ",.0f"),
+    Column("MB/s", "mb_per_s", ",.0f"),
+    Column("CPU (%)", "cpu_share", ".0f", 100),
+)
+
+_TRAININGS = (
+    Column("features", "name", word=True),
+    Column("system", "system", word=True),
+    Column("batch", "batch"),
+    Column("step (ms)", "median_step_s", ".1f", 1e3),
+    Column("waiting (%)", "wait_share", ".2f", 100),
+)
+
+
+def make_report(pipelines: Sequence[Row], trainings: Sequence[Row], settings: Mapping[str, Any]) -> Report:
+    """Return input_throughput.json, table.md and the plot, of all that has been measured so far."""
+    tables = [Table(_PIPELINES, pipelines, f"{describe_machine()}. {_PIPELINE_CAPTION}")]
+    if trainings:
+        tables.append(Table(_TRAININGS, trainings, _TRAINING_CAPTION))
+    content = {**made_with(settings), "pipelines": pipelines, "trainings": trainings}
+    pictures = {"input_throughput.png": functools.partial(_draw, pipelines, trainings)}
+    return Report("input_throughput", content, tables, pictures=pictures)
+
+
+def _draw(pipelines: Sequence[Row], trainings: Sequence[Row]) -> Any:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 3.6), layout="constrained")
+    left, middle, right = figure.subplots(1, 3)
+    for axes, value, title in ((left, "sequences_per_s", "sequences a second"), (middle, "mb_per_s", "MB a second")):
+        axes.barh([row["name"] for row in pipelines], [row[value] for row in pipelines])
+        axes.set_title(f"pipeline alone: {title}", fontsize=9)
+    labels = [f"{row['system']}, batch {row['batch']}, {row['name']}" for row in trainings]
+    right.barh(labels, [100 * row["wait_share"] for row in trainings])
+    right.axvline(2, color="grey", linestyle=":")
+    right.set_title("waiting for input (% of training)", fontsize=9)
+    for axes in (left, middle, right):
+        axes.invert_yaxis()
+        axes.tick_params(labelsize=8)
+    return figure

@@ -8,6 +8,7 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from data_pipelines.prepared.settings import FeatureSettings
+from experiments.benchmarks.options import SizeOptions, require_at_least, require_positive
 from experiments.cli.console import Bar
 from experiments.cli.options import Many, ManyOrNone, Whole
 from madsep_jax.config.run import RunConfig
@@ -17,7 +18,7 @@ from madsep_jax.host.environment import cpu_cores
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class InputOptions:
+class InputOptions(SizeOptions):
     """What to measure, and where to keep the results."""
 
     prepared: Annotated[tuple[Path, ...], ManyOrNone] = ()
@@ -38,19 +39,14 @@ class InputOptions:
     seconds: float = 10.0
     """For which the pipeline alone is measured."""
 
-    preset: str = "paper"
-    """Size of the signal and recipe: paper, or quick (a quarter of the size)."""
-
     out: Annotated[Path, Parameter(alias="-o")] = Path("runs") / "input_throughput"
     """Folder of input_throughput.json, table.md and the plot."""
 
     def __post_init__(self) -> None:
         if not self.batches or min(self.batches) < 1:
             raise InputError(f"--batches: found {list(self.batches)}, expected sizes of at least 1")
-        if self.steps < 1:
-            raise InputError(f"--steps: found {self.steps}, expected at least 1")
-        if not self.seconds > 0:
-            raise InputError(f"--seconds: found {self.seconds}, expected a positive number")
+        require_at_least(self, steps=1)
+        require_positive(self, "seconds")
 
 
 def prepare_embedded(base: RunConfig, data_dir: Path, console: Console) -> list[Path]:

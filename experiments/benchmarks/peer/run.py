@@ -8,8 +8,7 @@ import torch
 from torch import nn
 
 from experiments.benchmarks.case import Case, Precision, Prepared, make_batch
-from experiments.benchmarks.peer.systems import build_peer
-from experiments.benchmarks.peer.training import loss_of, make_train_step
+from experiments.benchmarks.peer.systems import build_peer, loss_of, make_train_step
 from madsep_jax.errors import InputError
 from madsep_jax.host.memory import require_memory
 from madsep_jax.interop import to_torch

@@ -11,21 +11,17 @@ from madsep_jax.errors import InputError
 _MEMORY_SHARE = "0.45"
 
 
-def share_memory() -> None:
-    """Leave half of a GPU's memory to PyTorch; before JAX looks for devices, which it does once.
+def start_torch() -> dict[str, Any]:
+    """Leave half of a GPU's memory to PyTorch, and return what its speed depends on, for saving beside a result.
 
-    JAX takes most of it at its start otherwise. What the user has set stays.
-    """
-    if not any(name.startswith(("XLA_PYTHON_CLIENT_", "XLA_CLIENT_MEM")) for name in os.environ):
-        os.environ["XLA_PYTHON_CLIENT_MEM_FRACTION"] = _MEMORY_SHARE
-
-
-def torch_settings() -> dict[str, Any]:
-    """Return what PyTorch's speed depends on, for saving beside a result.
+    To be called before JAX looks for devices, which it does once: it takes most of the memory at its start otherwise.
+    What the user has set stays.
 
     Raises:
         InputError: where PyTorch is not installed, or cannot use the device that JAX uses.
     """
+    if not any(name.startswith(("XLA_PYTHON_CLIENT_", "XLA_CLIENT_MEM")) for name in os.environ):
+        os.environ["XLA_PYTHON_CLIENT_MEM_FRACTION"] = _MEMORY_SHARE
     try:
         from experiments.benchmarks.peer import run as peer
     except ModuleNotFoundError as error:

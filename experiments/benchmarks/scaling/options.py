@@ -6,22 +6,18 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from experiments.benchmarks.options import SystemOptions, require_at_least
 from experiments.benchmarks.scaling.cases import Case, Platform, Style
 from experiments.cli.options import Many, Whole
-from madsep_jax.config.systems import expand
 from madsep_jax.errors import InputError
 
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class ScalingOptions:
+class ScalingOptions(SystemOptions):
     """What to measure, and where to keep the results."""
 
-    system: str = "mad"
-    """System to train, by the names of `experiments.ablation`."""
-
     preset: str = "quick"
-    """Size of the signal and recipe: paper, or quick (a quarter of the size)."""
 
     devices: Annotated[tuple[int, ...], Many] = (1, 2, 4, 8)
     """Devices, those of all processes together."""
@@ -55,16 +51,13 @@ class ScalingOptions:
             values = getattr(self, name)
             if not values or min(values) < 1:
                 raise InputError(f"--{name}: found {list(values)}, expected numbers of at least 1")
-        for name in ("batch", "steps", "rounds"):
-            if getattr(self, name) < 1:
-                raise InputError(f"--{name}: found {getattr(self, name)}, expected at least 1")
+        require_at_least(self, batch=1, steps=1, rounds=1)
         if not self.styles:
             raise InputError("--styles: found nothing, expected jit, pmap or both")
         for count in self.devices:
             if self.batch % count and not self.batch_per_device:
                 raise InputError(f"--batch: found {self.batch}, expected a multiple of the {count} devices")
-        if len(expand((self.system,), (), (), self.preset)) != 1:
-            raise InputError(f"--system: found {self.system!r}, expected one system")
+        super().__post_init__()
         if not self.cases():
             raise InputError(f"--devices: found {list(self.devices)}, expected multiples of the processes")
 

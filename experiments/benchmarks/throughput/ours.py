@@ -2,17 +2,17 @@
 
 import contextlib
 import functools
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.benchmarks.case import Case, Form, Precision, Prepared, make_batch
+from experiments.benchmarks.case import Case, Form, Precision, Prepared, Runs, make_batch
+from experiments.benchmarks.rounds import timed
 from madsep_jax.config.io import override
 from madsep_jax.config.run import RunConfig
 from madsep_jax.errors import InputError
@@ -25,20 +25,10 @@ from madsep_jax.train.state import TrainState
 from madsep_jax.train.step import init_state, jit_train_step, make_train_step
 
 
-class Forward(NamedTuple):
-    """Inference as a pure function of its variables and mag_BSF, to voice_BTF."""
-
-    function: Callable[[Any, jax.Array], jax.Array]
-    variables: Any
-
-
-def forward_of(config: RunConfig, variables: Any) -> Forward:
-    """Return inference as it is timed."""
+def forward_of(config: RunConfig) -> Callable[[Any, jax.Array], jax.Array]:
+    """Return inference as it is timed: of `inference_variables` and mag_BSF, to voice_BTF."""
     model = build_model(config.model)
-    return Forward(
-        lambda variables, mag_BSF: model.apply(variables, mag_BSF, train=False).voice_BTF,  # type: ignore[union-attr]
-        inference_variables(config, variables),
-    )
+    return lambda variables, mag_BSF: model.apply(variables, mag_BSF, train=False).voice_BTF  # type: ignore[union-attr]
 
 
 def initial_state(config: RunConfig, dtype: np.dtype) -> TrainState:
@@ -79,14 +69,13 @@ def compile_program(case: Case, form: Form) -> Program:
     config = case.with_form(form)
     state = _state_shapes(config, case.dtype)
     batch = jax.eval_shape(lambda: zero_batch(config))
-    start = time.perf_counter()
     if case.mode == "train":
-        lowered = jit_train_step(make_train_step(config)).lower(state, batch)
+        function, arguments = jit_train_step(make_train_step(config)), (state, batch)
     else:
-        function = forward_of(config, {}).function
-        variables = jax.eval_shape(lambda variables: forward_of(config, variables).variables, state.variables)
-        lowered = jax.jit(function, compiler_options=compiler_options()).lower(variables, batch.mix_BSF)
-    return Program(lowered.compile(), time.perf_counter() - start)
+        function = jax.jit(forward_of(config), compiler_options=compiler_options())
+        variables = jax.eval_shape(lambda variables: inference_variables(config, variables), state.variables)
+        arguments = (variables, batch.mix_BSF)
+    return Program(*timed(lambda: function.lower(*arguments).compile()))
 
 
 def prepare(case: Case, form: Form, program: Program | Exception | None = None) -> Prepared:
@@ -107,24 +96,13 @@ def prepare(case: Case, form: Form, program: Program | Exception | None = None) 
     config = case.with_form(form)
     state = initial_state(config, case.dtype)
     batch = jax.tree.map(jnp.asarray, make_batch(case.config, case.dtype))
-    output_BTF: np.ndarray | None = None
-    if case.mode == "train":
-
-        def step() -> None:
-            nonlocal state
-            state, metrics = compiled(state, batch)
-            jax.block_until_ready((state, metrics))
-
-        step()
-    else:
-        variables = forward_of(config, state.variables).variables
-
-        def step() -> None:
-            jax.block_until_ready(compiled(variables, batch.mix_BSF))
-
-        output_BTF = np.asarray(compiled(variables, batch.mix_BSF))
+    trains = case.mode == "train"
+    arguments = (state, batch) if trains else (inference_variables(config, state.variables), batch.mix_BSF)
+    runs = Runs(compiled, arguments, trains)
+    first = runs.run()
+    output_BTF = None if trains else np.asarray(first)
     return Prepared(
-        run=step,
+        run=runs.run,
         forward_output=None if output_BTF is None else lambda: output_BTF,
         compile_s=program.compile_s,
         memory=memory,

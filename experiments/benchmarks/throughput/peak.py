@@ -1,12 +1,14 @@
 """What the machine can do at most, as measured: operations a second, and bytes a second."""
 
 import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 
 from experiments.benchmarks.case import Precision
+from experiments.benchmarks.rounds import timed
 from experiments.benchmarks.throughput.ours import computing_in
 
 _CPU_SIZES = (1024, 2048, 3072)
@@ -40,6 +42,13 @@ def measure_peak(precision: Precision, seconds: float = 1.0) -> Peak:
         return Peak(best, speeds[best], 2 * x.nbytes / copy_s / 1e9)
 
 
+def best_peaks(precisions: Sequence[Precision], before: Mapping[str, Peak]) -> dict[str, Peak]:
+    """Measure the peak of each precision; return the faster of it and that of before: the machine's speed moves."""
+    now: dict[str, Peak] = {precision: measure_peak(precision) for precision in precisions}
+    both = {name: [peaks[name] for peaks in (now, before) if name in peaks] for name in {**now, **before}}
+    return {name: max(found, key=lambda peak: peak.gflop_per_s) for name, found in both.items()}
+
+
 class MatrixProduct:
     """A product of two large matrices, compiled once: what the machine can do now.
 
@@ -56,12 +65,7 @@ class MatrixProduct:
 
     def gflop_per_s(self, seconds: float) -> float:
         """Return the speed of the fastest product within so many seconds."""
-        shortest, end = float("inf"), time.perf_counter() + seconds
-        while time.perf_counter() < end:
-            start = time.perf_counter()
-            self._run()
-            shortest = min(shortest, time.perf_counter() - start)
-        return self._gflop / shortest
+        return self._gflop / _shortest(self._run, seconds)
 
     def _run(self) -> None:
         self._product(self._factor, self._factor).block_until_ready()
@@ -82,10 +86,18 @@ def _dtype(precision: Precision) -> type:
 def _fastest_copy(x: jax.Array, seconds: float) -> float:
     """Return the shortest time of writing x + 1 over x, so that no memory has to be found for the result first."""
     add_one = jax.jit(lambda x: x + 1, donate_argnums=0).lower(x).compile()
-    x = jax.block_until_ready(add_one(x))
+
+    def run() -> None:
+        nonlocal x
+        x = jax.block_until_ready(add_one(x))
+
+    run()
+    return _shortest(run, seconds)
+
+
+def _shortest(run: Callable[[], object], seconds: float) -> float:
+    """Return the shortest time of a run, within so many seconds."""
     shortest, end = float("inf"), time.perf_counter() + seconds
     while time.perf_counter() < end:
-        start = time.perf_counter()
-        x = jax.block_until_ready(add_one(x))
-        shortest = min(shortest, time.perf_counter() - start)
+        shortest = min(shortest, timed(run)[1])
     return shortest

@@ -1,13 +1,11 @@
 """Pictures of the timing: speed against size, and seconds against what is said to be their cause."""
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
-from experiments.benchmarks.throughput.result import VariantResult
-from experiments.cli.tables import save_figure
-
-Value = Callable[[VariantResult], float | None]
+from experiments.cli.results import Row
 
 _FILLS = {"torch": "none", "torch tuned": "bottom"}
 
@@ -17,94 +15,82 @@ _MARKERS = {"mad": "o", "dws": "s", "dilated": "^", "dae": "D", "skip": "v"}
 
 _MODES = {"forward": "inference", "train": "train step"}
 
+#: Labels of the axes, by the values along them.
+_LABELS = {
+    "batch": "sequences in a batch",
+    "frames": "frames of a sequence",
+    "parameters": "parameters",
+    "audio_s_per_s": "seconds of audio a second",
+    "gflop_per_audio_s": "GFLOP for a second of audio",
+    "s_per_audio_s": "seconds for a second of audio",
+}
+
 
 @dataclass(frozen=True)
 class Picture:
-    """One file, with a panel for inference and one for training."""
+    """What is drawn against what, with a panel for inference and one for training."""
 
-    file: str
-    x: Value
-    x_label: str
-    y: Value
-    y_label: str
-    fixed: Value | None
+    x: str
+    y: str
+    fixed: str | None = None
     """What is the same along a line; None for single points."""
+    unit: str = ""
+    """Of that."""
 
 
-PICTURES = (
-    Picture(
-        "throughput_against_batch.png",
-        lambda r: r.batch,
-        "sequences in a batch",
-        lambda r: r.audio_s_per_s,
-        "seconds of audio a second",
-        lambda r: r.frames,
-    ),
-    Picture(
-        "throughput_against_length.png",
-        lambda r: r.frames,
-        "frames of a sequence",
-        lambda r: r.audio_s_per_s,
-        "seconds of audio a second",
-        lambda r: r.batch,
-    ),
-    Picture(
-        "seconds_against_parameters.png",
-        lambda r: r.parameters,
-        "parameters",
-        lambda r: _per_audio(r, r.median_s),
-        "seconds for a second of audio",
-        None,
-    ),
-    Picture(
-        "seconds_against_gflop.png",
-        lambda r: _per_audio(r, r.flops / 1e9),
-        "GFLOP for a second of audio",
-        lambda r: _per_audio(r, r.median_s),
-        "seconds for a second of audio",
-        None,
-    ),
-)
+_PICTURES = {
+    "throughput_against_batch.png": Picture("batch", "audio_s_per_s", "frames", "frames"),
+    "throughput_against_length.png": Picture("frames", "audio_s_per_s", "batch", "sequences"),
+    "seconds_against_parameters.png": Picture("parameters", "s_per_audio_s"),
+    "seconds_against_gflop.png": Picture("gflop_per_audio_s", "s_per_audio_s"),
+}
 
 
-def plot_all(results: Sequence[VariantResult], folder: Path) -> list[Path]:
-    """Draw every picture that has something to show; returns the files written."""
-    measured = [result for result in results if result.median_s]
-    if not measured:
-        return []
-    return [path for picture in PICTURES if (path := _draw(picture, measured, folder)) is not None]
+def pictures(rows: Sequence[Row]) -> dict[str, Callable[[], Any]]:
+    """Return what draws each picture, by its file; a figure, or None where there is nothing to show."""
+    measured = [
+        {
+            **row,
+            "s_per_audio_s": row["median_s"] / row["audio_s"],
+            "gflop_per_audio_s": row["flops"] / 1e9 / row["audio_s"],
+        }
+        for row in rows
+        if row["median_s"]
+    ]
+    return {file: functools.partial(_draw, picture, measured) for file, picture in _PICTURES.items()}
 
 
-def _draw(picture: Picture, results: Sequence[VariantResult], folder: Path) -> Path | None:
+def _draw(picture: Picture, rows: Sequence[Row]) -> Any:
     from matplotlib import colormaps
     from matplotlib.figure import Figure
     from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-    if not picture.fixed:
-        results = _of_one_size(results)
-    modes = [mode for mode in _MODES if any(result.mode == mode for result in results)]
-    lines = _lines(picture, results)
+    x, fixed = picture.x, picture.fixed
+    if not fixed:  # of the size that comes first; of two sizes, points of one system would not be comparable
+        rows = [row for row in rows if (row["batch"], row["frames"]) == (rows[0]["batch"], rows[0]["frames"])]
+    modes = [mode for mode in _MODES if any(row["mode"] == mode for row in rows)]
+    lines = _lines(picture, rows)
     if not lines:
         return None
     figure = Figure(figsize=(5 * len(modes) + 2.5, 4.2), layout="constrained")
     panels = figure.subplots(1, len(modes), squeeze=False)[0]
-    sizes = sorted({picture.fixed(result) for result in results}, key=lambda size: size or 0) if picture.fixed else []
-    systems = list(dict.fromkeys(result.system for result in results))
+    sizes = sorted({row[fixed] for row in rows}) if fixed else []
+    systems = list(dict.fromkeys(row["system"] for row in rows))
     for axes, mode in zip(panels, modes, strict=True):
         for label, points in lines.items():
-            of_mode = sorted((p for p in points if p.mode == mode), key=lambda p: picture.x(p) or 0)
+            of_mode = sorted((point for point in points if point["mode"] == mode), key=lambda point: point[x])
             if not of_mode:
                 continue
-            first = of_mode[0]
+            system, variant = of_mode[0]["system"], of_mode[0]["variant"]
             axes.plot(
-                [picture.x(p) for p in of_mode],
-                [picture.y(p) for p in of_mode],
-                marker=_MARKERS.get(first.system.partition("-")[0], "X"),
-                fillstyle=_FILLS.get(first.variant, "full"),
-                linestyle=_LINES.get(first.variant, _LINES["jax"]) if picture.fixed else "none",
-                color=colormaps["tab10"](systems.index(first.system) % 10),
-                linewidth=2 / (1 + sizes.index(picture.fixed(first))) if picture.fixed else 1,
-                alpha=0.4 if first.variant == "jax plain" else 1,
+                [point[x] for point in of_mode],
+                [point[picture.y] for point in of_mode],
+                marker=_MARKERS.get(system.partition("-")[0], "X"),
+                fillstyle=_FILLS.get(variant, "full"),
+                linestyle=_LINES.get(variant, _LINES["jax"]) if fixed else "none",
+                color=colormaps["tab10"](systems.index(system) % 10),
+                linewidth=2 / (1 + sizes.index(of_mode[0][fixed])) if fixed else 1,
+                alpha=0.4 if variant == "jax plain" else 1,
                 label=label,
             )
         axes.set_xscale("log")
@@ -113,46 +99,29 @@ def _draw(picture: Picture, results: Sequence[VariantResult], folder: Path) -> P
             axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axis.set_major_formatter(FuncFormatter(_shown))
             axis.set_minor_formatter(NullFormatter())
-        if picture.fixed:
-            axes.xaxis.set_major_locator(FixedLocator(sorted({picture.x(result) or 0 for result in results})))
+        if fixed:
+            axes.xaxis.set_major_locator(FixedLocator(sorted({row[x] for row in rows})))
             axes.xaxis.set_minor_locator(NullLocator())
         axes.tick_params(which="both", labelsize=8)
-        axes.set_title(
-            _MODES[mode] if picture.fixed else f"{_MODES[mode]}, {results[0].batch} × {results[0].frames} frames"
-        )
-        axes.set_xlabel(picture.x_label)
+        axes.set_title(_MODES[mode] + ("" if fixed else f", {rows[0]['batch']} × {rows[0]['frames']} frames"))
+        axes.set_xlabel(_LABELS[x])
         axes.grid(alpha=0.3, which="both")
-    panels[0].set_ylabel(picture.y_label)
+    panels[0].set_ylabel(_LABELS[picture.y])
     panels[-1].legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=8)
-    return save_figure(figure, folder / picture.file)
+    return figure
 
 
 def _shown(value: float, _: object) -> str:
     return f"{value / 1e6:g} M" if value >= 1e5 else f"{value:.3g}"
 
 
-def _lines(picture: Picture, results: Sequence[VariantResult]) -> dict[str, list[VariantResult]]:
-    """Group the results that belong together, by their label; where lines are drawn, those of two points or more."""
-    lines: dict[str, list[VariantResult]] = {}
-    sizes = {picture.fixed(result) for result in results} if picture.fixed else set()
-    precisions = {result.precision for result in results}
-    for result in results:
-        label = f"{result.system}, {result.variant}"
-        if picture.fixed and len(sizes) > 1:
-            name = "frames" if picture.file.endswith("batch.png") else "sequences"
-            label += f", {picture.fixed(result):.0f} {name}"
-        if len(precisions) > 1:
-            label += f", {result.precision}"
-        lines.setdefault(label, []).append(result)
-    if not picture.fixed:
-        return lines
-    return {label: points for label, points in lines.items() if len({picture.x(point) for point in points}) > 1}
-
-
-def _of_one_size(results: Sequence[VariantResult]) -> list[VariantResult]:
-    """Return the results of the size that comes first; of two sizes, points of one system would not be comparable."""
-    return [result for result in results if (result.batch, result.frames) == (results[0].batch, results[0].frames)]
-
-
-def _per_audio(result: VariantResult, value: float | None) -> float | None:
-    return None if value is None else value / result.audio_s
+def _lines(picture: Picture, rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """Group the rows that belong together, by their label; where lines are drawn, those of two points or more."""
+    fixed, lines = picture.fixed, dict[str, list[Row]]()
+    several = {name: len({row[name] for row in rows}) > 1 for name in ("batch", "frames", "precision")}
+    for row in rows:
+        label = f"{row['system']}, {row['variant']}"
+        label += f", {row[fixed]} {picture.unit}" if fixed and several[fixed] else ""
+        label += f", {row['precision']}" if several["precision"] else ""
+        lines.setdefault(label, []).append(row)
+    return {label: of for label, of in lines.items() if not fixed or len({row[picture.x] for row in of}) > 1}

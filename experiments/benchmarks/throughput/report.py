@@ -1,19 +1,19 @@
 """Everything that the timing writes for its reader, rewritten after each case."""
 
-import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
+from rich import table as rich_table
 
+from experiments.benchmarks.case import Case
 from experiments.benchmarks.throughput.peak import Peak
-from experiments.benchmarks.throughput.plots import plot_all
-from experiments.benchmarks.throughput.result import MEASURED, VariantResult
-from experiments.cli.tables import markdown_table, terminal_table
+from experiments.benchmarks.throughput.plots import pictures
+from experiments.benchmarks.throughput.run_case import CASE, MEASURED
+from experiments.cli.results import Column, Report, Row, Table, made_with, read_earlier
+from madsep_jax.errors import InputError
 from madsep_jax.host.environment import describe_machine, environment
-from madsep_jax.host.files import write_json, write_text
 
 CAPTION = (
     "Median of single steps; all variants of one system and size take turns, and the first step of a turn does not "
@@ -34,66 +34,125 @@ _QUIET = 0.8
 _NOT_IN_TERMINAL = ("parameters", "GFLOP", "steps", "sequences/s", "compile (s)")
 
 
-@dataclass(frozen=True)
-class Report:
+def _quartile_distance(row: Row) -> float | None:
+    return None if row["median_s"] is None else row["third_quartile_s"] - row["first_quartile_s"]
+
+
+_CASE = (
+    Column("system", "system", word=True),
+    Column("mode", "mode", word=True),
+    Column("batch", "batch"),
+    Column("frames", "frames"),
+)
+
+_VARIANT = (
+    Column("variant", "variant", word=True),
+    Column("parameters", "parameters", ","),
+    Column("GFLOP", lambda row: row["flops"] / 1e9, ".2f"),
+    Column("step (ms)", "median_s", ".1f", 1e3),
+    Column("IQR (ms)", _quartile_distance, ".1f", 1e3),
+    Column("steps", lambda row: row["steps"] or None),
+    Column("sequences/s", "sequences_per_s", ".2f"),
+    Column("audio s/s", "audio_s_per_s", ".1f"),
+    Column("GFLOP/s", "gflop_per_s", ".1f"),
+    Column("peak (GFLOP/s)", "peak_gflop_per_s", ".0f"),
+    Column("of peak (%)", "peak_share", ".0f", 100),
+    Column("memory (MiB)", lambda row: row["memory"].get("peak"), ",.0f", 2**-20),
+    Column("compile (s)", "compile_s", ".1f"),
+)
+
+
+#: Options that say which cases are timed, and not how.
+_OF_CASES = {"systems", "batches", "lengths", "modes", "precisions", "out"}
+
+#: What of the environment may differ: nothing that decides about speed.
+_OF_NO_MATTER = {"platform"}
+
+
+@dataclass
+class Timings:
     """All that is known so far."""
 
-    results: Sequence[VariantResult]
+    rows: list[dict[str, Any]]
+    """Of each case the variants, see `make_row`."""
     peaks: Mapping[str, Peak]
+    """By precision."""
     settings: Mapping[str, Any]
     """What the command was asked for, and what else its numbers depend on."""
     earlier_runs: Sequence[Mapping[str, Any]] = ()
-    """The settings of earlier runs, whose results are among these."""
+    """The settings of earlier runs, whose rows are among these."""
+
+    @classmethod
+    def find(cls, folder: Path, settings: Mapping[str, Any], cases: Sequence[Case]) -> "Timings":
+        """Take up what a folder holds, without what is to be timed again, or start anew.
+
+        Raises:
+            InputError: where it is damaged, or was measured in another way or on another machine.
+        """
+
+        def read(content: Any) -> Timings:
+            peaks = {precision: Peak(**peak) for precision, peak in content["peaks"].items()}
+            found = cls(content["results"], peaks, settings, [*content["earlier_runs"], content["settings"]])
+            found.table().markdown()  # raises where one of the values is not there
+            if _how(content["settings"], content["environment"]) != _how(settings, environment()):
+                raise InputError(
+                    f"--out {folder}: holds a measurement with other settings, versions or another device; choose "
+                    "another folder"
+                )
+            again = [[getattr(case, name) for name in CASE] for case in cases]
+            found.rows = [row for row in found.rows if [row[name] for name in CASE] not in again]
+            return found
+
+        return read_earlier(folder / "throughput.json", read) or cls([], {}, settings)
 
     @property
     def peers(self) -> list[str]:
         """Return PyTorch's variants that were measured."""
-        return list(dict.fromkeys(result.variant for result in self.results if not result.ours and result.median_s))
+        return list(dict.fromkeys(row["variant"] for row in self.rows if not _is_ours(row) and row["median_s"]))
 
-    def row(self, result: VariantResult) -> dict[str, Any]:
-        """Return a result with all that follows from it."""
+    def compared(self) -> list[dict[str, Any]]:
+        """Return the rows with `ratio_to`: of ours the time over that of each peer in the same case."""
+        return [{**row, "ratio_to": self._ratios(row) if _is_ours(row) else {}} for row in self.rows]
+
+    def _ratios(self, row: Row) -> dict[str, float | None]:
+        peer_s = self._peer_s(row)
         return {
-            **dataclasses.asdict(result),
-            "steps": len(result.step_s),
-            "sequences_per_s": result.sequences_per_s,
-            "audio_s_per_s": result.audio_s_per_s,
-            "gflop_per_s": result.gflop_per_s,
-            "peak_gflop_per_s": result.peak_gflop_per_s,
-            "peak_share": result.peak_share,
-            "ratio_to": {peer: result.ratio_to(peer, self.results) for peer in self.peers} if result.ours else {},
+            peer: row["median_s"] / seconds if row["median_s"] and seconds else None for peer, seconds in peer_s.items()
         }
 
-    def columns(self) -> dict[str, Callable[[VariantResult], str]]:
-        """Return the columns of the table, each with its cells."""
-        columns: dict[str, Callable[[VariantResult], str]] = {
-            "system": lambda r: r.system,
-            "mode": lambda r: r.mode,
-            "batch": lambda r: str(r.batch),
-            "frames": lambda r: str(r.frames),
-            "precision": lambda r: r.precision,
-            "variant": lambda r: r.variant,
-            "parameters": lambda r: f"{r.parameters:,}",
-            "GFLOP": lambda r: _cell(r.flops / 1e9, ".2f"),
-            "step (ms)": lambda r: _cell(r.median_s, ".1f", 1e3),
-            "IQR (ms)": lambda r: _cell(_quartile_distance(r), ".1f", 1e3),
-            "steps": lambda r: str(len(r.step_s) or "–"),
-            "sequences/s": lambda r: _cell(r.sequences_per_s, ".2f"),
-            "audio s/s": lambda r: _cell(r.audio_s_per_s, ".1f"),
-            "GFLOP/s": lambda r: _cell(r.gflop_per_s, ".1f"),
-            "peak (GFLOP/s)": lambda r: _cell(r.peak_gflop_per_s, ".0f"),
-            "of peak (%)": lambda r: _cell(r.peak_share, ".0f", 100),
-            "memory (MiB)": lambda r: _cell(r.memory.get("peak"), ",.0f", 2**-20),
-            "compile (s)": lambda r: _cell(r.compile_s, ".1f"),
-        }
-        for peer in self.peers:
-            columns[f"/ {peer}"] = lambda r, peer=peer: (  # type: ignore[misc]
-                _cell(r.ratio_to(peer, self.results), ".2f") if r.ours else "–"
-            )
-        if len({result.precision for result in self.results}) == 1:
-            del columns["precision"]
-        if any(result.status != MEASURED for result in self.results):
-            columns["status"] = lambda r: r.status
-        return columns
+    def _peer_s(self, row: Row) -> dict[str, float | None]:
+        """Return the median step of each peer in the row's case."""
+        found = {other["variant"]: other["median_s"] for other in self.rows if _same_case(row, other)}
+        return {peer: found.get(peer) for peer in self.peers}
+
+    def table(self) -> Table:
+        """Return all variants of all cases."""
+        ratios = [_of_peer(f"/ {peer}", "ratio_to", peer) for peer in self.peers]
+        status = [Column("status", "status", word=True)] if self._failed else []
+        columns = [*_CASE, *self._precision_column(), *_VARIANT, *ratios, *status]
+        return Table(columns, self.compared(), self.caption())
+
+    def summary(self) -> Table:
+        """Return our fastest form in each case, PyTorch's times beside it where it was timed."""
+        peers = sorted(self.peers)
+        columns = [
+            *_CASE,
+            *self._precision_column(),
+            Column("parameters", "parameters", ","),
+            Column("GFLOP / s audio", lambda row: row["flops"] / 1e9 / row["audio_s"], ".1f"),
+            Column("jax (ms)", "median_s", ",.1f", 1e3),
+            *(_of_peer(f"{peer} (ms)", "peer_s", peer, ",.1f", 1e3) for peer in peers),
+            *(_of_peer(f"/ {peer}", "ratio_to", peer) for peer in peers),
+            Column("audio s / s", "audio_s_per_s", ",.1f"),
+            Column("memory (MiB)", lambda row: row["memory"].get("peak"), ",.0f", 2**-20),
+            Column("peak (GFLOP/s)", "peak_gflop_per_s", ",.0f"),
+        ]
+        rows = [{**row, "peer_s": self._peer_s(row)} for row in fastest(self.compared())]
+        return Table(columns, rows, self.caption())
+
+    def _precision_column(self) -> list[Column]:
+        several = len({row["precision"] for row in self.rows}) > 1
+        return [Column("precision", "precision", word=True)] if several else []
 
     def caption(self) -> str:
         """Return what a reader must know to read the numbers."""
@@ -101,114 +160,69 @@ class Report:
             f"{precision} {peak.gflop_per_s:,.0f} GFLOP/s, copy {peak.copy_gb_per_s:,.1f} GB/s"
             for precision, peak in self.peaks.items()
         )
-        machine = describe_machine()
         torch = self.settings.get("torch")
-        machine += f", PyTorch {torch['version']}" if torch else ""
+        machine = describe_machine() + (f", PyTorch {torch['version']}" if torch else "")
         kept = self.settings.get("options", {}).get("keep_freed_memory")
         return f"{machine}. At its best: {peaks}. {CAPTION}{_KEPT if kept else ''}"
 
     def disturbed(self) -> list[str]:
         """Return a line for each case during which the machine did much less than at its best."""
         lines = {}
-        for result in self.results:
-            best, now = self.peaks.get(result.precision), result.peak_gflop_per_s
+        for row in self.rows:
+            best, now = self.peaks.get(row["precision"]), row["peak_gflop_per_s"]
             if best and now and now < _QUIET * best.gflop_per_s:
-                lines[
-                    f"{result.system} {result.mode}, batch {result.batch}, {result.frames} frames, {result.precision}"
-                ] = f"the machine did {now:,.0f} GFLOP/s of {best.gflop_per_s:,.0f}; time it again when it is quiet"
-        return [f"{case}: {line}" for case, line in lines.items()]
+                case = "{system} {mode}, batch {batch}, {frames} frames, {precision}".format_map(row)
+                lines[case] = f"the machine did {now:,.0f} GFLOP/s of {best.gflop_per_s:,.0f}"
+        return [f"{case}: {line}; time it again when it is quiet" for case, line in lines.items()]
 
-    def markdown(self) -> str:
-        """Return the table in markdown, its caption below."""
-        columns = self.columns()
-        body = [[cell(result) for cell in columns.values()] for result in self.results]
-        table = markdown_table(list(columns), body, words=("system", "mode", "precision", "variant", "status"))
-        return f"{table}\n\n{self.caption()}\n"
+    @property
+    def _failed(self) -> list[int]:
+        return [number for number, row in enumerate(self.rows) if row["status"] != MEASURED]
 
-    def terminal_table(self) -> Table:
+    def terminal_table(self) -> rich_table.Table:
         """Return the most important columns of the table, for a terminal."""
-        columns = {title: cell for title, cell in self.columns().items() if title not in _NOT_IN_TERMINAL}
-        body = [[cell(result) for cell in columns.values()] for result in self.results]
-        failed = [number for number, result in enumerate(self.results) if result.status != MEASURED]
-        return terminal_table(list(columns), body, words=("system", "mode", "variant"), failed=failed)
+        return self.table().terminal(_NOT_IN_TERMINAL, self._failed)
 
-    def content(self) -> dict[str, Any]:
-        """Return everything as JSON values."""
-        return {
+    def report(self) -> Report:
+        """Return throughput.json, table.md, summary.md and the plots."""
+        table, summary = self.table(), self.summary()
+        content = {
             "caption": self.caption(),
-            "environment": environment(),
-            "settings": dict(self.settings),
-            "earlier_runs": [dict(settings) for settings in self.earlier_runs],
-            "peaks": {precision: dataclasses.asdict(peak) for precision, peak in self.peaks.items()},
-            "results": [self.row(result) for result in self.results],
+            **made_with(self.settings),
+            "earlier_runs": self.earlier_runs,
+            "peaks": self.peaks,
+            "results": table.rows,
         }
-
-    def write(self, folder: Path) -> None:
-        """Write throughput.json, table.md, summary.md and the plots."""
-        write_json(folder / "throughput.json", self.content())
-        write_text(folder / "table.md", self.markdown())
-        if fastest(self.results):
-            write_text(folder / "summary.md", summary_table(self.results, self.caption()))
-        plot_all(self.results, folder)
+        texts = {"summary.md": f"{summary.markdown()}\n"} if summary.rows else {}
+        return Report("throughput", content, [table], texts, pictures(self.rows))
 
 
-def _quartile_distance(result: VariantResult) -> float | None:
-    if result.third_quartile_s is None or result.first_quartile_s is None:
-        return None
-    return result.third_quartile_s - result.first_quartile_s
+def _of_peer(title: str, name: str, peer: str, form: str = ".2f", factor: float = 1) -> Column:
+    return Column(title, lambda row: row[name].get(peer), form, factor)
 
 
-def _cell(value: float | None, form: str, factor: float = 1.0) -> str:
-    return "–" if value is None else format(value * factor, form)
+def _is_ours(row: Row) -> bool:
+    return row["variant"].startswith("jax")
 
 
-_PEERS = ("torch", "torch tuned")
+def _same_case(one: Row, other: Row) -> bool:
+    return all(one[name] == other[name] for name in CASE)
 
 
-def summary_table(results: Sequence[VariantResult], caption: str) -> str:
-    """Return the table in markdown, its caption below; PyTorch's columns where it was timed."""
-    of_precision = len({result.precision for result in results}) > 1
-    peers = [peer for peer in _PEERS if any(result.variant == peer and result.median_s for result in results)]
-    titles = ["system", "mode", "batch", "frames", *(["precision"] if of_precision else []), "parameters"]
-    titles += ["GFLOP / s audio", "jax (ms)", *(f"{peer} (ms)" for peer in peers), *(f"/ {peer}" for peer in peers)]
-    titles += ["audio s / s", "memory (MiB)", "peak (GFLOP/s)"]
-    body = []
-    for best in fastest(results):
-        others = [next((r for r in results if r.variant == peer and r.same_work(best)), None) for peer in peers]
-        body.append(
-            [
-                best.system,
-                best.mode,
-                best.batch,
-                best.frames,
-                *([best.precision] if of_precision else []),
-                f"{best.parameters:,}",
-                f"{best.flops / 1e9 / best.audio_s:.1f}",
-                _number(best.median_s, 1e3),
-                *(_number(other.median_s if other else None, 1e3) for other in others),
-                *(_number(best.ratio_to(peer, results), digits=2) for peer in peers),
-                _number(best.audio_s_per_s),
-                _number(best.memory.get("peak"), 2**-20, digits=0),
-                _number(best.peak_gflop_per_s, digits=0),
-            ]
-        )
-    table = markdown_table(titles, body, words=("system", "mode", "precision"))
-    return f"{table}\n\n{caption}\n"
-
-
-def fastest(results: Sequence[VariantResult]) -> list[VariantResult]:
+def fastest(rows: Sequence[Row]) -> list[Row]:
     """Return our fastest form in each case, in the order of the cases."""
-    found: list[VariantResult] = []
-    for result in results:
-        if not result.ours or result.median_s is None:
-            continue
-        place = next((i for i, other in enumerate(found) if other.same_work(result)), None)
-        if place is None:
-            found.append(result)
-        elif result.median_s < (found[place].median_s or 0):
-            found[place] = result
-    return found
+    found: list[Row] = []
+    for row in sorted([row for row in rows if _is_ours(row) and row["median_s"]], key=lambda row: row["median_s"]):
+        if not any(_same_case(row, other) for other in found):
+            found.append(row)
+    return sorted(found, key=rows.index)
 
 
-def _number(value: float | None, factor: float = 1.0, digits: int = 1) -> str:
-    return "–" if value is None else f"{value * factor:,.{digits}f}"
+def _how(settings: Mapping[str, Any], found: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what has to agree. A switch that is off is left out, for files of before there was one."""
+    options = {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in settings["options"].items()
+        if name not in _OF_CASES and value is not False
+    }
+    return {**settings, "options": options}, {name: found[name] for name in found if name not in _OF_NO_MATTER}

@@ -5,16 +5,23 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 
 from experiments.benchmarks.case import Case, Form, Prepared
+from experiments.benchmarks.equality import check_equal, check_outputs, small_case, training_loss
+from experiments.benchmarks.rounds import Spread, Times, interleave, reason
 from experiments.benchmarks.throughput import ours
-from experiments.benchmarks.throughput.equality import check_losses, check_outputs, small_case, training_loss
 from experiments.benchmarks.throughput.ours import computing_in
 from experiments.benchmarks.throughput.peak import MatrixProduct
-from experiments.benchmarks.throughput.result import VariantResult
-from experiments.benchmarks.throughput.rounds import Times, interleave, reason
+from madsep_jax.config.io import to_dict
 from madsep_jax.errors import InputError
 from madsep_jax.host.compiler import without_compilation_cache
+
+#: The status of a row; others begin with `failed: ` and say why.
+MEASURED = "measured"
+
+#: What tells a case, and a row's.
+CASE = ("system", "mode", "precision", "batch", "frames")
 
 #: Both ways of PyTorch that are timed where it is the peer.
 PEER_FORMS = ("torch", "torch tuned")
@@ -32,7 +39,7 @@ def run_case(
     with_torch: bool = False,
     on_stage: Callable[[str], object] = lambda stage: None,
     programs: Mapping[Form, ours.Program | Exception] | None = None,
-) -> list[VariantResult]:
+) -> list[dict[str, Any]]:
     """Compile, compare and time all variants of a case; those that fail say why, and the others go on.
 
     Args:
@@ -44,6 +51,9 @@ def run_case(
         with_torch: time PyTorch as well.
         on_stage: called with what is being done.
         programs: our forms, compiled already, or why they are not.
+
+    Returns:
+        A row for each variant, see `make_row`.
 
     Raises:
         UnequalOutputsError: where two variants do not return the same.
@@ -77,10 +87,52 @@ def run_case(
         times = interleave({name: one.run for name, one in prepared.items()}, steps, seconds, turns, on_round)
     times |= {name: Times(failure=failure) for name, failure in failures.items()}
     names = [f"jax {form}" for form in forms] + list(PEER_FORMS if with_torch else ())
-    results = [VariantResult.of(case, name, prepared.get(name), times[name], peaks) for name in names]
+    results = [make_row(case, name, prepared.get(name), times[name], peaks) for name in names]
     prepared.clear()
     free_memory(with_torch)
     return results
+
+
+def make_row(
+    case: Case, variant: str, prepared: Prepared | None, times: Times, peaks: Sequence[float]
+) -> dict[str, Any]:
+    """Return all that is known of a variant, without the parts of `Prepared` that are no numbers.
+
+    Times are seconds of one step; what does not apply, or was not measured, is None.
+
+    Args:
+        case: what was done.
+        variant: `jax` and the form of its operations, `torch`, or `torch tuned`.
+        prepared: None where it could not be.
+        times: of its steps.
+        peaks: GFLOP/s of a large matrix product right before each round: what the machine could do then.
+    """
+    spread = Spread.of(times.step_s) if times.step_s else None
+    gflop_per_s = case.flops / 1e9 / spread.median if spread else None
+    peak = float(np.median(peaks)) if peaks else None
+    return {
+        **{name: getattr(case, name) for name in CASE},
+        "variant": variant,
+        "status": f"failed: {times.failure}" if times.failure else MEASURED,
+        "parameters": case.parameters,
+        "flops": case.flops,
+        "audio_s": case.audio_s,
+        "compile_s": prepared.compile_s if prepared else None,
+        "median_s": spread.median if spread else None,
+        "first_quartile_s": spread.first_quartile if spread else None,
+        "third_quartile_s": spread.third_quartile if spread else None,
+        "step_s": times.step_s,
+        "round_peaks": list(peaks),
+        "memory": prepared.memory if prepared else {},
+        "accessed_bytes": prepared.accessed_bytes if prepared else None,
+        "config": to_dict(case.config),
+        "steps": len(times.step_s),
+        "sequences_per_s": case.batch / spread.median if spread else None,
+        "audio_s_per_s": case.audio_s / spread.median if spread else None,
+        "gflop_per_s": gflop_per_s,
+        "peak_gflop_per_s": peak,
+        "peak_share": gflop_per_s / peak if gflop_per_s and peak else None,
+    }
 
 
 def compare_training_losses(case: Case, forms: Sequence[Form]) -> float | None:
@@ -102,7 +154,8 @@ def compare_training_losses(case: Case, forms: Sequence[Form]) -> float | None:
             losses = {"torch": peer.training_loss(small, variables, device)}
         except InputError:
             return None
-        return check_losses(small, losses | {form: training_loss(small, form, variables) for form in forms})
+        losses |= {form: training_loss(small, form, variables) for form in forms}
+        return check_equal(small, "training losses", losses)
 
 
 def _attempt_torch(case: Case, attempt: Callable[[str, Callable[[], Prepared]], None]) -> None:

@@ -4,15 +4,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
-from tabulate import tabulate
 
+from experiments.benchmarks.options import settings_of
 from experiments.benchmarks.training_memory.options import MemoryOptions
+from experiments.cli.results import Column, Report, Row, Table, made_with
 from madsep_jax.config.run import RunConfig
 from madsep_jax.host.environment import environment
 from madsep_jax.train.batch import zero_batch
 from madsep_jax.train.step import init_state, jit_train_step, make_train_step
-
-_GIB = 2**30
 
 _CAPTION = (
     "As the compiler plans it, nothing is run. Held: parameters, the optimiser's state and the batch. Temporary: what "
@@ -21,13 +20,14 @@ _CAPTION = (
 )
 
 
-def _markdown(rows: Sequence[dict[str, Any]], options: MemoryOptions) -> str:
-    sizes = ("held", "temporary", "total")
-    shown = [{**row, **{name: f"{row[name] / _GIB:.2f} GiB" for name in sizes}} for row in rows]
-    table = tabulate(shown, headers="keys", tablefmt="github", stralign="right")
-    found = environment()
-    about = f"{options.system}, batch {options.batch}, {found['device']}, jax {found['versions']['jax']}."
-    return f"{table}\n\n{about} {_CAPTION}\n"
+def _gib(name: str) -> Column:
+    return Column(name, lambda row: f"{row[name] / 2**30:.2f} GiB")
+
+
+_COLUMNS = (
+    *(Column(name, name) for name in ("operations", "precision", "remat", "parts")),
+    *(_gib(name) for name in ("held", "temporary", "total")),
+)
 
 
 def planned_memory(config: RunConfig) -> dict[str, Any]:
@@ -45,3 +45,11 @@ def planned_memory(config: RunConfig) -> dict[str, Any]:
         "temporary": plan.temp_size_in_bytes,
         "total": held + plan.temp_size_in_bytes,
     }
+
+
+def make_report(rows: Sequence[Row], options: MemoryOptions) -> Report:
+    """Return training_memory.json and table.md."""
+    found = environment()
+    about = f"{options.system}, batch {options.batch}, {found['device']}, jax {found['versions']['jax']}."
+    content = {**made_with(settings_of(options)), "bytes": rows}
+    return Report("training_memory", content, [Table(_COLUMNS, rows, f"{about} {_CAPTION}")])

@@ -7,25 +7,21 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from experiments.benchmarks.options import SystemOptions, require_some
 from experiments.cli.options import Many, Whole
 from madsep_jax.config.io import override
 from madsep_jax.config.maskers import DwsMaskerConfig
 from madsep_jax.config.presets import preset_config
 from madsep_jax.config.run import Precision, RunConfig
-from madsep_jax.config.systems import expand, fields_of
-from madsep_jax.errors import InputError
+from madsep_jax.config.systems import fields_of
 
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class MemoryOptions:
+class MemoryOptions(SystemOptions):
     """What to compile, and where to keep the results."""
 
     system: str = "dws-15-256"
-    """System to train, by the names of `experiments.ablation`."""
-
-    preset: str = "paper"
-    """Size of the signal and recipe: paper, or quick (a quarter of the size)."""
 
     batch: Annotated[int, Whole] = 64
     """Sequences in a batch."""
@@ -44,11 +40,8 @@ class MemoryOptions:
     """Folder of training_memory.json and table.md."""
 
     def __post_init__(self) -> None:
-        if len(expand((self.system,), (), (), self.preset)) != 1:
-            raise InputError(f"--system: found {self.system!r}, expected one system")
-        for name in ("precisions", "accumulate", "operations"):
-            if not getattr(self, name):
-                raise InputError(f"--{name}: found nothing, expected at least one")
+        super().__post_init__()
+        require_some(self, "precisions", "accumulate", "operations")
 
     def configs(self) -> list[RunConfig]:
         """Return the variants, each with and without remat. Raises InputError where one cannot be.

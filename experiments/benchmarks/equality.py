@@ -1,4 +1,4 @@
-"""That both sides compute the same, before either is timed."""
+"""That all sides compute the same, before any is timed."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,11 +7,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.benchmarks.case import Case, Form, Precision, Prepared, UnequalOutputsError, make_batch
+from experiments.benchmarks.case import Case, Form, Precision, Prepared, make_batch
 from madsep_jax.config.io import override
 from madsep_jax.config.maskers import DwsMaskerConfig
 from madsep_jax.models import build_model
 from madsep_jax.train.losses import loss_parts
+
+
+class UnequalOutputsError(Exception):
+    """Two sides of a comparison compute different things."""
+
 
 #: Largest difference, as a share of the largest value.
 TOLERANCE: dict[Precision, float] = {"float32": 1e-4, "tf32": 1e-2, "float64": 1e-10}
@@ -23,31 +28,46 @@ _TARGET_FRAMES = 4
 
 
 def largest_difference(found: Any, expected: Any) -> float:
-    """Return the largest difference of two arrays as a share of the second one's largest value."""
-    found, expected = np.asarray(found), np.asarray(expected)
+    """Return the largest difference of two arrays, or trees of them, as a share of the same array's largest value.
+
+    It is infinite where shapes differ, and NaN where one is NaN.
+    """
+    pairs = zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True)
+    return float(np.max([_difference(one, other) for one, other in pairs]))
+
+
+def _difference(found: Any, expected: Any) -> float:
+    if jax.dtypes.issubdtype(getattr(found, "dtype", None), jax.dtypes.prng_key):
+        found, expected = jax.random.key_data(found), jax.random.key_data(expected)
+    found, expected = np.asarray(found, np.float64), np.asarray(expected, np.float64)
     if found.shape != expected.shape:
         return float("inf")
-    difference, scale = np.abs(found - expected).max(initial=0), np.abs(expected).max(initial=0)
-    return float(difference / scale) if scale else float(difference)
+    return np.abs(found - expected).max(initial=0) / (np.abs(expected).max(initial=0) or 1.0)
 
 
-def check_outputs(case: Case, prepared: Mapping[str, Prepared]) -> float:
-    """Compare what all ways of inference return for the case's batch; return the largest difference.
+def check_equal(case: Case, what: str, found: Mapping[str, Any]) -> float:
+    """Compare what all ways of a case's work have found, by their names; return the largest difference.
 
     Raises:
         UnequalOutputsError: where it is larger than the precision allows.
     """
-    outputs = {name: one.forward_output() for name, one in prepared.items() if one.forward_output}
-    if len(outputs) < 2:
-        return 0.0
-    (first, expected), *others = outputs.items()
+    (first, expected), *others = found.items()
     worst = 0.0
-    for name, found in others:
-        difference = largest_difference(found, expected)
+    for name, one in others:
+        difference = largest_difference(one, expected)
         if not difference <= TOLERANCE[case.precision]:
-            raise UnequalOutputsError(_message(case, "outputs", name, first, difference))
+            raise UnequalOutputsError(
+                f"{case.title}: {what} of {name!r} and {first!r} differ by {difference:.2g} of the largest value, "
+                f"expected at most {TOLERANCE[case.precision]:g}"
+            )
         worst = max(worst, difference)
     return worst
+
+
+def check_outputs(case: Case, prepared: Mapping[str, Prepared]) -> float:
+    """Compare what all ways of inference return for the case's batch; see `check_equal`."""
+    outputs = {name: one.forward_output() for name, one in prepared.items() if one.forward_output}
+    return check_equal(case, "outputs", outputs) if outputs else 0.0
 
 
 def small_case(case: Case) -> Case:
@@ -69,26 +89,3 @@ def training_loss(case: Case, form: Form, variables: Any) -> float:
         return sum(parts.values(), jnp.zeros(()))
 
     return float(jax.jit(loss)(variables, *make_batch(case.config, case.dtype)))
-
-
-def check_losses(case: Case, losses: Mapping[str, float]) -> float:
-    """Compare the training losses by all ways; return the largest difference.
-
-    Raises:
-        UnequalOutputsError: where it is larger than the precision allows.
-    """
-    (first, expected), *others = losses.items()
-    worst = 0.0
-    for name, found in others:
-        difference = largest_difference(found, expected)
-        if not difference <= TOLERANCE[case.precision]:
-            raise UnequalOutputsError(_message(case, "training losses", name, first, difference))
-        worst = max(worst, difference)
-    return worst
-
-
-def _message(case: Case, what: str, name: str, first: str, difference: float) -> str:
-    return (
-        f"{case.title}: {what} of {name!r} and {first!r} differ by {difference:.2g} of the largest value, "
-        f"expected at most {TOLERANCE[case.precision]:g}"
-    )

@@ -1,0 +1,140 @@
+"""What a command leaves in its folder: its numbers as JSON, tables of them with their captions, and pictures."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, is_dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from rich import table as rich_table
+from rich.console import Console
+
+from experiments.cli.console import say
+from experiments.cli.tables import markdown_table, save_figure, terminal_table
+from madsep_jax.errors import InputError
+from madsep_jax.host.environment import environment
+from madsep_jax.host.files import read_json, write_json, write_text
+
+#: One line of a table: the same as in the JSON file.
+Row = Mapping[str, Any]
+
+Content = TypeVar("Content")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table: its title, which of a row's values it shows, and how."""
+
+    title: str
+    value: str | Callable[[Row], Any]
+    """The value's name in the row, or a function of the row."""
+    form: str = ""
+    """As `format` takes it."""
+    factor: float = 1
+    """What a number is multiplied by before."""
+    word: bool = False
+    """It stands on the left, as words do."""
+
+    def cell(self, row: Row) -> str:
+        """Return the text; of a repeated measurement the median, of what is not known a dash."""
+        value = self.value(row) if callable(self.value) else row[self.value]
+        if isinstance(value, Mapping):
+            value = value["median"]
+        if value is None:
+            return "–"
+        return str(value) if not self.form else format(value if self.factor == 1 else value * self.factor, self.form)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows, the columns that are shown of them, and what a reader must know."""
+
+    columns: Sequence[Column]
+    rows: Sequence[Row]
+    caption: str = ""
+    title: str | None = None
+
+    def markdown(self) -> str:
+        """Return it in markdown, the title above and the caption below, without a line break at its end."""
+        table = markdown_table(*self._texts(self.columns), self._words)
+        return "\n\n".join(filter(None, [f"### {self.title}" if self.title else "", table, self.caption]))
+
+    def terminal(self, without: Collection[str] = (), failed: Collection[int] = ()) -> rich_table.Table:
+        """Return it for a terminal, without some columns; the lines whose numbers are in `failed` are red."""
+        shown = [column for column in self.columns if column.title not in without]
+        return terminal_table(*self._texts(shown), self._words, title=self.title, failed=failed)
+
+    @property
+    def _words(self) -> list[str]:
+        return [column.title for column in self.columns if column.word]
+
+    def _texts(self, columns: Sequence[Column]) -> tuple[list[str], list[list[str]]]:
+        return [column.title for column in columns], [[column.cell(row) for column in columns] for row in self.rows]
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that a command has found so far, and how it tells."""
+
+    name: str
+    """The command's, and that of its JSON file."""
+    content: Mapping[str, Any]
+    """Of the JSON file."""
+    tables: Sequence[Table]
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """Further files, by their names."""
+    pictures: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
+    """By their files' names; each makes a Matplotlib figure, or None where there is nothing to draw."""
+
+    def markdown(self) -> str:
+        """Return the tables in markdown."""
+        return "\n\n".join(table.markdown() for table in self.tables) + "\n"
+
+    def write(self, folder: Path) -> None:
+        """Write everything, each file whole or not at all: NAME.json, table.md, further texts and pictures."""
+        write_json(folder / f"{self.name}.json", plain(self.content))
+        tables = {"table.md": self.markdown()} if self.tables else {}
+        for name, text in {**tables, **self.texts}.items():
+            write_text(folder / name, text)
+        for name, draw in self.pictures.items():
+            if (figure := draw()) is not None:
+                save_figure(figure, folder / name)
+
+    def finish(self, console: Console, folder: Path) -> None:
+        """Write everything, and print the tables as they are written, and where everything is."""
+        self.write(folder)
+        say(console, self.markdown())
+        self.show_files(console, folder)
+
+    def show_files(self, console: Console, folder: Path) -> None:
+        """Print where everything is."""
+        pictures = self.pictures if len(self.pictures) < 2 else ["plots"]
+        files = ", ".join([f"{self.name}.json", "table.md", *self.texts, *pictures])
+        say(console, f"Results: {folder}/ ({files})")
+
+
+def made_with(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a JSON file says of how it came about: this process's environment, and what was asked for."""
+    return {"environment": environment(), "settings": dict(settings)}
+
+
+def plain(value: Any) -> Any:
+    """Return a value, and what is in it, with mappings in the place of dataclasses."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if isinstance(value, Mapping):
+        return {name: plain(item) for name, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def read_earlier(path: Path, read: Callable[[Any], Content]) -> Content | None:
+    """Return what `read` takes from the JSON file of an earlier run; None where there is no such file.
+
+    Raises:
+        InputError: where the file is damaged, or `read` does not find in it what it looks for.
+    """
+    if not path.is_file():
+        return None
+    try:
+        return read(read_json(path))
+    except (KeyError, TypeError, AttributeError):
+        raise InputError(f"{path}: is damaged, or of another version; choose another folder") from None
