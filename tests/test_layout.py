@@ -63,10 +63,10 @@ ROOMS = {
         "benchmarks.device_report": "cli benchmarks benchmarks.peer benchmarks.throughput",
         "benchmarks.scaling": "cli benchmarks",
         "benchmarks.dispatch": "cli benchmarks",
-        "benchmarks.evaluation_speed": "cli scoring",
-        "benchmarks.compile_time": "cli",
-        "benchmarks.training_memory": "cli",
-        "benchmarks.input_throughput": "cli",
+        "benchmarks.evaluation_speed": "cli scoring benchmarks",
+        "benchmarks.compile_time": "cli benchmarks",
+        "benchmarks.training_memory": "cli benchmarks",
+        "benchmarks.input_throughput": "cli benchmarks",
     },
 }
 #: The only file, or else the package, that imports it.
