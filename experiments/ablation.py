@@ -18,6 +18,7 @@ from experiments.rows.launch import launch
 from experiments.rows.options import AblationOptions
 from experiments.rows.plan import make_plan, plan_table
 from experiments.rows.report import show, update_report
+from experiments.rows.resolved import resolved
 from experiments.rows.run_row import check_songs, run_row, train_ahead, training_source
 from experiments.scoring.score_songs import scoring_pool
 from madsep_jax.parallel.processes import is_first_process, join_processes, process_shard, wait_for_all
@@ -33,10 +34,13 @@ def ablation(options: AblationOptions = _DEFAULTS) -> int:
 
     Started again in the same folder, it skips the rows that are finished and continues the one that is not.
     """
+    if options.print_config:
+        say(make_console(), resolved(options))
+        return 0
     if options.launch.launcher:
         jax.config.update("jax_platforms", "cpu")  # the accelerator is for the jobs
     else:
-        join_processes(options.sharing.processes())
+        join_processes(options.joining.config())
     console = make_console(quiet=not is_first_process())
     show_device(console, ANY_DEVICE if options.launch.launcher else options.device)
     plan = make_plan(options)
@@ -50,12 +54,12 @@ def ablation(options: AblationOptions = _DEFAULTS) -> int:
         check_songs(plan, console)
         folder.create()
     wait_for_all("songs checked")
-    parallel = options.sharing.config()
+    parallel, saving = options.sharing.config(), options.saving.config()
     if process_shard()[1] > 1:
         trained = [row for row in plan.rows if row.config]
         with claimed_for_all(trained, plan.out) if is_first_process() else nullcontext():
             for row in trained:
-                train_ahead([row], plan, source_of, parallel, options.saving, console)
+                train_ahead([row], plan, source_of, parallel, saving, console)
         say(console, "Trained. The same command as a single process scores the rows.")
         return 0
     if options.launch.launcher:
@@ -66,7 +70,7 @@ def ablation(options: AblationOptions = _DEFAULTS) -> int:
         for group in row_groups(plan.rows, options.vectorize_seeds):
             with claimed(group, folder, console, in_job=bool(options.only_rows)) as rows:
                 if len(rows) > 1:
-                    train_ahead(rows, plan, source_of, parallel, options.saving, console)
+                    train_ahead(rows, plan, source_of, parallel, saving, console)
                 for row in rows:
                     folder.finish(row, run_row(row, plan, source_of, pool, options, console))
                     if not options.only_rows:

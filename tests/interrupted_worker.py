@@ -24,9 +24,9 @@ from data_pipelines.songs.spectrograms import TrackFeatures
 from experiments.cli.command import run
 from experiments.training import saving as resume
 from experiments.training.loop import train_row
-from experiments.training.options import SaveOptions
 from madsep_jax.config.io import override
 from madsep_jax.config.parallel import ParallelConfig, ProcessesConfig
+from madsep_jax.config.saving import SavingConfig
 from madsep_jax.parallel.processes import join_processes
 from madsep_jax.train.step import init_state
 
@@ -99,7 +99,7 @@ def work(folder, case):
     if case.get("float64"):
         train_in_float64()
     config = config_of(case)
-    saving = SaveOptions(**{"save_every_steps": 7, **case.get("saving", {})})
+    saving = SavingConfig(**{"save_every_steps": 7, **case.get("saving", {})})
     train_row(config, songs(config), Path(folder), on_step, ParallelConfig(**case.get("parallel", {})), saving=saving)
 
 

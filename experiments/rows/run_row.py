@@ -18,13 +18,13 @@ from experiments.rows.row import Row, RowResult
 from experiments.scoring.estimators import checkpoint_estimator, reference_estimator
 from experiments.scoring.score_songs import score_tracks
 from experiments.training.loop import OnStep, train_row, train_seeds
-from experiments.training.options import SaveOptions
 from experiments.training.saving import finished_training
 from experiments.training.validation import validation_scores
 from madsep_jax.checkpoint.folder import checkpoint_folder
 from madsep_jax.config.io import to_dict
 from madsep_jax.config.parallel import ParallelConfig
 from madsep_jax.config.run import RunConfig
+from madsep_jax.config.saving import SavingConfig
 from madsep_jax.models.cost import forward_gflop_per_second
 from madsep_jax.models.variables import parameter_counts
 from madsep_jax.train.running import NonFiniteLossError
@@ -47,7 +47,7 @@ def train_ahead(
     plan: Plan,
     source_of: SourceOf,
     parallel: ParallelConfig,
-    saving: SaveOptions,
+    saving: SavingConfig,
     console: Console,
 ) -> None:
     """Train rows that differ in their seed alone, or a single one; what has been trained is left as it is.
@@ -118,10 +118,10 @@ def run_row(
         try:
             with Bar(console, f"{row.folder_name}: training", plan.steps_of(row.config)) as bar:
                 on_step = step_reporter(bar, row.config.training.batch_size)
-                parallel = options.sharing.config()
+                parallel, saving = options.sharing.config(), options.saving.config()
                 watching = dataclasses.replace(plan.watching, say=functools.partial(say, console))
                 source = source_of(row.config)
-                trained = train_row(row.config, source, folder, on_step, parallel, watching, options.saving)
+                trained = train_row(row.config, source, folder, on_step, parallel, watching, saving)
         except NonFiniteLossError as error:
             say(console, f"{row.folder_name}: {error}")
             return dataclasses.replace(result, status=f"failed: {error}")

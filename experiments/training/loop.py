@@ -17,13 +17,13 @@ from data_pipelines.batches.sources import Source
 from data_pipelines.batches.to_device import TimedBatches, prefetch_to_device
 from experiments.cli.signals import StopSignals
 from experiments.training.log import CallMeter, StepClock, TrainLog, read_log
-from experiments.training.options import SaveOptions
 from experiments.training.profile import StepProfile
 from experiments.training.saving import Saver, Start, TrainResult, find_start, finished_training
 from experiments.training.validation import Validation, stops_after, validate
 from madsep_jax.checkpoint.steps import Score
 from madsep_jax.config.parallel import ParallelConfig
 from madsep_jax.config.run import RunConfig
+from madsep_jax.config.saving import SavingConfig
 from madsep_jax.host.files import write_json
 from madsep_jax.parallel.layout import compile_layout, make_layout
 from madsep_jax.parallel.processes import as_first_process, is_first_process, process_shard
@@ -47,7 +47,7 @@ class Watching:
 
 _LOG_ALONE = Watching()
 
-_SAVING = SaveOptions()
+_SAVING = SavingConfig()
 
 OnStep = Callable[[int, dict[str, float]], None]
 
@@ -59,7 +59,7 @@ def train_row(
     on_step: OnStep,
     parallel: ParallelConfig = _ONE_DEVICE,
     watching: Watching = _LOG_ALONE,
-    saving: SaveOptions = _SAVING,
+    saving: SavingConfig = _SAVING,
 ) -> TrainResult:
     """Train to the last step, saving now and then and at the end; a finished training is not repeated.
 
@@ -84,7 +84,7 @@ def train_seeds(
     on_step: OnStep,
     parallel: ParallelConfig = _ONE_DEVICE,
     watching: Watching = _LOG_ALONE,
-    saving: SaveOptions = _SAVING,
+    saving: SavingConfig = _SAVING,
 ) -> list[TrainResult]:
     """Train configs that differ in their seed alone together, in one program; each as `train_row` does.
 
@@ -106,7 +106,7 @@ def _train(
     on_step: OnStep,
     parallel: ParallelConfig,
     watching: Watching,
-    saving: SaveOptions,
+    saving: SavingConfig,
 ) -> list[TrainResult]:
     """Train one seed, or several that have done the same number of steps."""
     seeds, first_step, order = len(starts), starts[0].step, starts[0].order

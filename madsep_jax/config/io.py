@@ -16,6 +16,11 @@ def to_dict(config: Any) -> dict[str, Any]:
     return dataclasses.asdict(config, dict_factory=_json_object)
 
 
+def to_flat(config: Any) -> dict[str, Any]:
+    """Return a config's fields as JSON values by their dotted names."""
+    return _flat(to_dict(config))
+
+
 def from_dict(config_type: type[Config], values: Mapping[str, Any], where: str = "") -> Config:
     """Build a config from nested dictionaries, for instance read from JSON. Absent fields take their default.
 
@@ -64,6 +69,13 @@ def differences(base: Any, other: Any, prefix: str = "") -> dict[str, tuple[Any,
             found |= differences(getattr(base, field.name), getattr(other, field.name), path)
         return found
     return {} if base == other else {prefix: (base, other)}
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat
 
 
 def _json_object(fields: list[tuple[str, Any]]) -> dict[str, Any]:
