@@ -20,13 +20,7 @@ def _fit_config(options: CouplingsOptions, config: RunConfig, system: str) -> Co
     if options.form == "compositional" and not layered:
         raise InputError(f"--form compositional: found the system {system}, expected an autoencoder; use student")
     form = ("compositional" if layered else "student") if options.form == "auto" else options.form
-    return CouplingsConfig(
-        form=form,
-        initial=options.initial,
-        steps=options.steps,
-        learning_rate=options.learning_rate,
-        seed=options.seed,
-    )
+    return CouplingsConfig(form=form, **options.fit.given())
 
 
 def _fit(
