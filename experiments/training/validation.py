@@ -14,7 +14,7 @@ from data_pipelines.batches.sources import SongSpectrograms, held_out_batches
 from data_pipelines.batches.to_device import prefetch_to_device
 from data_pipelines.songs.spectrograms import TrackFeatures, load_features
 from data_pipelines.songs.tracks import Track, TrackAudio
-from experiments.cli.options import Whole
+from experiments.cli.options import Switch, Whole
 from experiments.cli.signals import Stopped, StopSignals
 from experiments.scoring.aggregate import aggregate
 from experiments.scoring.score_song import score_song
@@ -166,7 +166,7 @@ class ValidationOptions:
     validate_every: Annotated[int | None, Whole] = None
     """Score the voice after every so many epochs of training, on songs that are kept out of it. Default: never."""
 
-    validation_loss: Annotated[bool, Parameter(negative=(), show_default=False)] = False
+    validation_loss: Annotated[bool, Switch] = False
     """Compute the loss after every epoch, on songs that are kept out of training; takes a few seconds a song."""
 
     validation_songs: Annotated[int, Whole] = 2
