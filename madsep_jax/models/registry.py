@@ -9,13 +9,14 @@ from madsep_jax.models.architecture import Architecture
 from madsep_jax.models.denoiser import Denoiser
 from madsep_jax.models.mad import MaskerDenoiser, Separator
 
-_ARCHITECTURES: dict[str, Architecture] = {}
+#: By kind.
+ARCHITECTURES: dict[str, Architecture] = {}
 
 
 def register(architecture: Architecture) -> None:
     """Make a masker known, to configurations as well."""
     kind = architecture.settings.kind
-    KINDS[kind], _ARCHITECTURES[kind] = architecture.settings, architecture
+    KINDS[kind], ARCHITECTURES[kind] = architecture.settings, architecture
 
 
 register(mad.ARCHITECTURE)
@@ -26,7 +27,7 @@ register(autoencoder.ARCHITECTURE)
 
 def architecture_of(masker: MaskerConfig) -> Architecture:
     """Return what is known of a masker."""
-    return _ARCHITECTURES[masker.kind]
+    return ARCHITECTURES[masker.kind]
 
 
 def build_model(config: ModelConfig) -> Separator:
