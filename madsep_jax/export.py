@@ -56,7 +56,7 @@ def export_forward(config: RunConfig, variables: Mapping[str, Any]) -> export.Ex
 
     (batch,) = export.symbolic_shape("batch")
     mag_BSF = jax.ShapeDtypeStruct((batch, config.sequences.frames, config.signal.bins), jnp.float32)
-    return export.export(jax.jit(forward))(without_training_parts(variables), mag_BSF)
+    return export.export(jax.jit(forward))(without_training_parts(config.masker, variables), mag_BSF)
 
 
 def export_train_step(config: RunConfig, state: TrainState) -> export.Exported:
@@ -122,7 +122,7 @@ def write_separator(path: Path, config: RunConfig, variables: Mapping[str, Any])
     Raises:
         InputError: where the file cannot be written.
     """
-    variables = without_training_parts(variables)
+    variables = without_training_parts(config.masker, variables)
     program = np.frombuffer(export_forward(config, variables).serialize(), np.uint8)
     weights = flatten_dict(variables, sep="/")
     arrays: dict[str, Any] = {f"{_VARIABLES}{name}": np.asarray(leaf) for name, leaf in weights.items()}

@@ -12,7 +12,7 @@ from jax import export
 
 from madsep_jax.config.io import override
 from madsep_jax.config.presets import preset_config
-from madsep_jax.config.systems import SYSTEMS, fields_of
+from madsep_jax.config.systems import fields_of, named_systems
 from madsep_jax.errors import InputError
 from madsep_jax.export import export_forward, export_train_step, read_separator, train_step_of, write_separator
 from madsep_jax.models import build_model
@@ -65,7 +65,7 @@ def test_the_file_is_plain_arrays_and_holds_only_what_inference_needs(separator)
         assert not [name for name in archive.files if "twin" in name or "affine" in name]
 
 
-@pytest.mark.parametrize("system", [*SYSTEMS, "dws-2-8", "dws-2-8-res-k3", "dws-4-8-dilated"])
+@pytest.mark.parametrize("system", [*named_systems(), "dws-2-8", "dws-2-8-res-k3", "dws-4-8-dilated"])
 def test_every_system_can_be_exported_for_any_batch_size(system):
     base = override(preset_config("paper"), {"signal": tiny.SIGNAL, "sequences": tiny.SEQUENCES})
     config = override(base, fields_of(system, base))

@@ -23,12 +23,12 @@ from experiments.scoring.estimators import REFERENCES
 from experiments.scoring.protocols import EngineName
 from experiments.training.loop import Watching
 from madsep_jax.config.io import override
-from madsep_jax.config.maskers import DwsMaskerConfig
 from madsep_jax.config.presets import preset_config
 from madsep_jax.config.run import RunConfig
 from madsep_jax.config.systems import expand
 from madsep_jax.errors import InputError, did_you_mean
 from madsep_jax.models.cost import forward_gflop_per_second
+from madsep_jax.models.registry import architecture_of
 from madsep_jax.models.variables import parameter_counts
 from madsep_jax.ops.precision import computing_in
 from madsep_jax.parallel.devices import sharing_devices, with_scaled_batch
@@ -165,11 +165,6 @@ def _duration(seconds: float) -> str:
 #: A training step takes about three forward passes.
 _STEP_FORWARDS = 3
 
-#: Share of a matrix product's speed that a whole training step reaches on two CPU cores.
-_DWS_SHARE = 0.20
-
-_GRU_SHARE = 0.50
-
 #: Seconds of one core to score a second of stereo audio at 44.1 kHz (BSSEval v4, 512-tap filters), and a song apart
 #: from its length.
 _SCORE_S: dict[EngineName, float] = {"jax": 0.01, "museval": 0.2}
@@ -196,8 +191,7 @@ def training_seconds(row: Row, steps: int, device_gflop: float) -> float:
     sequences = row.config.sequences
     audio_s = row.config.training.batch_size * sequences.target_frames / row.config.signal.frames_per_second
     gflop = _STEP_FORWARDS * forward_gflop_per_second(row.config) * audio_s
-    share = _DWS_SHARE if isinstance(row.config.masker, DwsMaskerConfig) else _GRU_SHARE
-    return steps * gflop / (device_gflop * share)
+    return steps * gflop / (device_gflop * architecture_of(row.config.masker).speed_share)
 
 
 def scoring_seconds(songs: int, audio_s: float, sample_rate: int, processes: int, engine: EngineName) -> float:

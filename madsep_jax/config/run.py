@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from madsep_jax.config.fields import Settings, option, zero_or_more
-from madsep_jax.config.maskers import LEAST_DWS_BINS, DwsMaskerConfig, GruMaskerConfig, MaskerConfig
+from madsep_jax.config.maskers import GruMaskerConfig, MaskerConfig
 from madsep_jax.config.signal import DataConfig, SequenceConfig, SignalConfig
 from madsep_jax.config.training import TrainingConfig
-from madsep_jax.errors import InputError, require
+from madsep_jax.errors import require
 
 Operations = Literal["auto", "plain", "fast"]
 
@@ -62,12 +62,7 @@ class ModelConfig:
     def __post_init__(self) -> None:
         require(self.bins > 1, self, "bins", "at least 2")
         require(self.context_frames >= 0, self, "context_frames", "0 or more frames")
-        if isinstance(self.masker, GruMaskerConfig) and self.masker.reduced_bins > self.bins:
-            raise InputError(
-                f"GruMaskerConfig.reduced_bins: found {self.masker.reduced_bins}, expected at most the {self.bins} bins"
-            )
-        if isinstance(self.masker, DwsMaskerConfig):
-            require(self.bins >= LEAST_DWS_BINS, self, "bins", f"at least {LEAST_DWS_BINS} for the DWS masker")
+        self.masker.check_bins(self.bins)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,13 +6,15 @@ n_t = tanh(W_n x_t + b_n + r_t ⊙ (U_n h_{t-1} + c_n))
 h_t = (1 - z_t) ⊙ n_t + z_t ⊙ h_{t-1},   h_0 = 0
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
 from madsep_jax.config.run import Operations
 from madsep_jax.ops.choice import runs_fast
-from madsep_jax.ops.fast_gru import KERNEL_BY_ROWS, fast_gru_scan, row_gru_scan
+from madsep_jax.ops.fast_gru import KERNEL_BY_ROWS, fast_gru_scan, row_gru_scan, with_kernels_by_rows
 from madsep_jax.ops.gru import gru_scan
 
 
@@ -40,8 +42,13 @@ class Gru(nn.Module):
             recurrent_kernel = self.param("recurrent_kernel", nn.initializers.orthogonal(), (self.hidden, width))
         recurrent_bias = self.param("recurrent_bias", nn.initializers.zeros, (width,))
         gates_TBG = jnp.swapaxes(x_BTD, 0, 1) @ input_kernel + input_bias
-        scan = row_gru_scan if by_rows else fast_gru_scan if runs_fast("gru", self.operations) else gru_scan
+        scan = row_gru_scan if by_rows else fast_gru_scan if runs_fast("gru_scan", self.operations) else gru_scan
         if self.remat:
             scan = jax.checkpoint(scan, static_argnums=3)
         h_TBH = scan(gates_TBG, recurrent_kernel, recurrent_bias, self.reverse)
         return jnp.swapaxes(h_TBH, 0, 1)
+
+
+def evaluation_layout(variables: dict[str, Any], operations: Operations) -> dict[str, Any]:
+    """Return variables of a model with such layers, laid out for their fast form where that is to run."""
+    return with_kernels_by_rows(variables) if runs_fast("gru_scan", operations) else variables

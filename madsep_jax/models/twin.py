@@ -29,6 +29,8 @@ class Twin(nn.Module):
     operations: Operations = "auto"
     remat: bool = False
 
+    last_layer = ("mask_layer",)
+
     @nn.compact
     def __call__(self, encoded_BTH: jax.Array, bins: int) -> TwinMask:
         """Return mask and states for the encoder's states; `bins` is F."""

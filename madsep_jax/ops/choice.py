@@ -7,14 +7,14 @@ import jax
 
 from madsep_jax.config.run import ComputeConfig, Operations
 
-Operation = Literal["gru", "dws_block", "optimizer"]
+Operation = Literal["gru_scan", "dws_block", "optimizer"]
 
 #: Operations that run in their fast form, by backend, because they beat the plain one there: train steps of MaD, MaD
 #: TwinNet and DWS at full size and batch 4. (The dilated GRU takes the GRU's form without a measurement of its own.)
 #: `python -m experiments.throughput --forms plain fast` measures both. A backend that is not listed has not been
 #: measured: the plain forms run there.
 FASTER: dict[str, frozenset[Operation]] = {
-    "cpu": frozenset({"gru", "dws_block", "optimizer"}),
+    "cpu": frozenset({"gru_scan", "dws_block", "optimizer"}),
 }
 
 

@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from madsep_jax.config.maskers import DwsMaskerConfig
 from madsep_jax.config.run import RunConfig
 from madsep_jax.host.compiler import compiler_options
 from madsep_jax.models import build_model
@@ -29,13 +28,13 @@ class Program:
 
     @property
     def about(self) -> dict[str, Any]:
-        """Which one it is, for tables and files. Depth and form of the blocks are those of a DWS-CNN, else None."""
-        dws = isinstance(self.config.masker, DwsMaskerConfig)
+        """Which one it is, for tables and files; depth and form are those of equal blocks, else None."""
+        depth = self.config.masker.depth
         return {
             "system": self.system,
             "mode": self.mode,
-            "layers": self.config.masker.layers if isinstance(self.config.masker, DwsMaskerConfig) else None,
-            "blocks": self.config.compute.blocks if dws else None,
+            "layers": depth,
+            "blocks": None if depth is None else self.config.compute.blocks,
             "frames": self.config.sequences.frames,
             "batch": self.config.training.batch_size,
         }
@@ -57,7 +56,9 @@ class Program:
         """Return arguments of the function: the initial state or weights, and a batch of noise."""
         state = init_state(self.config)
         batch = self.batch()
-        return (state, batch) if self.mode == "train" else (without_training_parts(state.variables), batch.mix_BSF)
+        if self.mode == "train":
+            return state, batch
+        return without_training_parts(self.config.masker, state.variables), batch.mix_BSF
 
     def shapes(self) -> tuple[Any, Any]:
         """Return the arguments' shapes, without computing any."""

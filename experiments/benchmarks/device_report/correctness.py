@@ -1,5 +1,6 @@
 """Whether a device computes what the CPU computes in double precision."""
 
+import functools
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -93,15 +94,16 @@ def _numbers(case: Case, form: Form, device: jax.Device) -> _Numbers:
     config = case.with_form(form)
     with computing_in(case.precision):
         state = initial_state(config, case.dtype)
-        state = state.replace(params=jax.tree_util.tree_map_with_path(_raise_bias, state.params))  # type: ignore[attr-defined]
+        model = build_model(config.model)
+        raise_bias = functools.partial(_raise_bias, model.output_layers())
+        state = state.replace(params=jax.tree_util.tree_map_with_path(raise_bias, state.params))  # type: ignore[attr-defined]
         state, batch = jax.device_put((state, make_batch(config, case.dtype)), device)
-        apply = jax.jit(build_model(config.model).apply, static_argnames="train")
+        apply = jax.jit(model.apply, static_argnames="train")
         voice_BTF = apply(state.variables, batch.mix_BSF, train=False).voice_BTF
         _, metrics = jax.jit(make_train_step(config))(state, batch)
         return _Numbers(np.asarray(voice_BTF), float(metrics["loss"]), float(metrics["gradient_norm"]))
 
 
-def _raise_bias(path: Sequence[Any], leaf: jax.Array) -> jax.Array:
+def _raise_bias(layers: Sequence[tuple[str, ...]], path: Sequence[Any], leaf: jax.Array) -> jax.Array:
     *modules, name = (key.key for key in path)
-    last_layer = modules[-1] in ("mask_layer", "output") or modules[-2:] == ["denoiser", "decoder"]
-    return leaf + _RAISED_BIAS if name == "bias" and last_layer else leaf
+    return leaf + _RAISED_BIAS if name == "bias" and tuple(modules) in layers else leaf

@@ -6,14 +6,13 @@ from pathlib import Path
 
 from experiments.benchmarks.throughput.result import VariantResult
 from experiments.cli.tables import save_figure
+from madsep_jax.config.systems import mark_of
 
 Value = Callable[[VariantResult], float | None]
 
 _FILLS = {"torch": "none", "torch tuned": "bottom"}
 
 _LINES = {"jax": "-", "torch": ":", "torch tuned": "--"}
-
-_MARKERS = {"mad": "o", "dws": "s", "dilated": "^", "dae": "D", "skip": "v"}
 
 _MODES = {"forward": "inference", "train": "train step"}
 
@@ -99,7 +98,7 @@ def _draw(picture: Picture, results: Sequence[VariantResult], folder: Path) -> P
             axes.plot(
                 [picture.x(p) for p in of_mode],
                 [picture.y(p) for p in of_mode],
-                marker=_MARKERS.get(first.system.partition("-")[0], "X"),
+                marker=mark_of(first.system),
                 fillstyle=_FILLS.get(first.variant, "full"),
                 linestyle=_LINES.get(first.variant, _LINES["jax"]) if picture.fixed else "none",
                 color=colormaps["tab10"](systems.index(first.system) % 10),
