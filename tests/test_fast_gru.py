@@ -84,7 +84,7 @@ def test_the_configuration_chooses(monkeypatch):
     monkeypatch.setattr("madsep_jax.models.gru.fast_gru_scan", lambda *given: chosen.append("fast") or gru_scan(*given))
     monkeypatch.setattr("madsep_jax.models.gru.gru_scan", lambda *given: chosen.append("plain") or gru_scan(*given))
     for operations in ("plain", "fast"):
-        Gru(3, operations=operations).init(jax.random.key(0), jnp.zeros((1, 2, 3)))
+        Gru(3, compute=ComputeConfig(operations=operations)).init(jax.random.key(0), jnp.zeros((1, 2, 3)))
     assert chosen == ["plain", "fast"]
 
 

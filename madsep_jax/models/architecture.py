@@ -51,4 +51,4 @@ class Architecture:
     speed_share: float = 0.50
     """Share of a matrix product's speed that a whole training step reaches on two CPU cores."""
     has_fast_form: Callable[[ComputeConfig], bool] = lambda compute: True
-    """Whether the forms written for speed can compute with such precision, and such `remat`."""
+    """Whether the forms written for speed can compute with these settings."""

@@ -38,7 +38,7 @@ class DilatedMasker(nn.Module):
     @nn.compact
     def __call__(self, mag_BSF: jax.Array, train: bool = False) -> jax.Array:
         """Return the mask (batch, T, F) for the middle frames of mag_BSF; `train` changes nothing here."""
-        h_BSC = DilatedStack(self.config, self.compute.operations, self.compute.remat, name="stack")(mag_BSF)
+        h_BSC = DilatedStack(self.config, self.compute, name="stack")(mag_BSF)
         h_BTC = middle_frames(h_BSC, self.context_frames)
         return nn.relu(dense(mag_BSF.shape[-1], "mask_layer")(h_BTC))
 
@@ -53,7 +53,7 @@ class DilatedSystem(Separator):
     @nn.compact
     def __call__(self, mag_BSF: jax.Array, train: bool = False) -> Separation:
         """Estimate voice and accompaniment in the middle frames of mag_BSF; `train` changes nothing here."""
-        h_BSC = DilatedStack(self.config, self.compute.operations, self.compute.remat, name="stack")(mag_BSF)
+        h_BSC = DilatedStack(self.config, self.compute, name="stack")(mag_BSF)
         h_BTC = middle_frames(h_BSC, self.context_frames)
         masks_BTF = nn.relu(dense(2 * mag_BSF.shape[-1], "mask_layer")(h_BTC))
         voice_mask_BTF, accompaniment_mask_BTF = jnp.split(masks_BTF, 2, axis=-1)

@@ -147,7 +147,7 @@ class Mad(MaskerDenoiser):
 
 
 def _mad(config: GruMaskerConfig, context_frames: int, compute: ComputeConfig) -> Mad:
-    twin = Twin(config.twin_flip, compute.operations, compute.remat) if config.twin else None
+    twin = Twin(config.twin_flip, compute) if config.twin else None
     return Mad(GruMasker(config, context_frames, compute), Denoiser(), context_frames, twin)
 
 
