@@ -102,7 +102,7 @@ def test_every_system(name, float64, monkeypatch):
         def loss(params):
             separation = model.apply({"params": params}, mix_BSF, train=True)
             return sum(
-                loss_parts(separation, voice_BTF, model.penalised(params), run.loss, mix_BSF).values()
+                loss_parts(separation, voice_BTF, model.output_kernels(params), run.loss, mix_BSF).values()
             ), separation
 
         (_, trained), gradient = jax.jit(jax.value_and_grad(loss, has_aux=True))(variables["params"])

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from tiny import assert_close, reference, under
 
 from madsep_jax import LossConfig, Separation
-from madsep_jax.models.mad import Penalised
 from madsep_jax.train.batch import clip_input, input_and_target
 from madsep_jax.train.losses import generalised_kl, loss_parts
 
@@ -71,7 +70,10 @@ def test_kl_gradient_is_finite_at_silence():
 
 def parts_of(config):
     separation = Separation(*(jnp.asarray(random(2, 3, 5, seed=seed)) for seed in (1, 2)))
-    kernels = Penalised(jnp.asarray(random(4, 5, seed=3) - 0.5), jnp.asarray(random(2, 5, seed=4) - 0.5))
+    kernels = {
+        "masker": jnp.asarray(random(4, 5, seed=3) - 0.5),
+        "denoiser": jnp.asarray(random(2, 5, seed=4) - 0.5),
+    }
     return loss_parts(separation, jnp.asarray(random(2, 3, 5)), kernels, config)
 
 

@@ -6,7 +6,7 @@ Oracle: what is computed by hand, or came out before it was saved.
 import dataclasses
 import json
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -41,9 +41,8 @@ class ToyConfig(MaskerConfig):
     kind: Literal["toy"] = "toy"
     units: int = 16
 
-    @property
-    def mark(self):
-        return "P"
+    systems: ClassVar = {"toy": {}}
+    mark = "P"
 
 
 class Toy(nn.Module):
@@ -56,8 +55,8 @@ class Toy(nn.Module):
     @nn.compact
     def __call__(self, mag_BSF, train=False):
         h_BTH = nn.Dense(self.config.units, name="hidden")(middle_frames(mag_BSF, self.context_frames))
-        h_BTH = nn.Dropout(0.1, deterministic=not train)(nn.relu(h_BTH))
-        return nn.relu(nn.Dense(mag_BSF.shape[-1], bias_init=nn.initializers.ones, name="to_mask")(h_BTH))
+        to_mask = nn.Dense(mag_BSF.shape[-1], bias_init=nn.initializers.ones, name="to_mask")
+        return nn.relu(to_mask(nn.relu(h_BTH)))
 
 
 RUN = RunConfig(
@@ -111,7 +110,7 @@ def test_a_layer_that_it_does_not_name_is_not_penalised(state, monkeypatch):
     monkeypatch.delattr(Toy, "last_layer")
     model = build_model(RUN.model)
     out = model.apply(state.variables, batch().mix_BSF)
-    parts = loss_parts(out, jnp.asarray(batch().voice_BTF), model.penalised(state.params), LossConfig())
+    parts = loss_parts(out, jnp.asarray(batch().voice_BTF), model.output_kernels(state.params), LossConfig())
     assert list(parts) == ["masker", "denoiser", "denoiser_l2"]
 
 

@@ -103,7 +103,7 @@ def test_losses_and_gradient(case, file):
     @jax.jit
     def losses(params):
         out = model.apply({"params": params}, jnp.asarray(file["input"]), train=True)
-        parts = loss_parts(out, jnp.asarray(file["target"]), model.penalised(params), config.loss)
+        parts = loss_parts(out, jnp.asarray(file["target"]), model.output_kernels(params), config.loss)
         return sum(parts.values()), parts
 
     gradient, parts = jax.jit(jax.grad(losses, has_aux=True))(variables["params"])
@@ -145,7 +145,7 @@ def test_the_twin_is_not_pulled(case, file):
     def gradient(name):
         def part(params):
             out = model.apply({"params": params}, jnp.asarray(file["input"]), train=True)
-            return loss_parts(out, jnp.asarray(file["target"]), model.penalised(params), config.loss)[name]
+            return loss_parts(out, jnp.asarray(file["target"]), model.output_kernels(params), config.loss)[name]
 
         return jax.jit(jax.grad(part))(variables["params"])
 
@@ -201,7 +201,7 @@ def test_weights_of_zero_leave_the_terms_out(file, case):
     model = build_model(config.model)
     out = model.apply(variables, jnp.asarray(file["input"]), train=True)
     weights = LossConfig(twin_kl=0.0, twin_l2=0.0, masker_diagonal_l1=0.0, denoiser_l2=0.0)
-    kernels = model.penalised(variables["params"])
+    kernels = model.output_kernels(variables["params"])
     assert set(loss_parts(out, file["target"], kernels, weights)) == {"masker", "denoiser"}
 
 

@@ -8,7 +8,7 @@ Monaural Singing Voice Separation, 2020 (arXiv:2007.02683).
 
 import dataclasses
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from madsep_jax.errors import InputError, require
 
@@ -20,46 +20,34 @@ _FULL_BINS = 2049
 class MaskerConfig:
     """Settings of one kind of masker, and what the rest of the code asks of them. What is said here suits a plain one.
 
+    Three names of fields mean the same in all: `dropout`, a probability; `layers`, the equal blocks in a row that
+    `ComputeConfig.blocks` is about; `recurrent_iterations`, how often at most a loop without a fixed end turns.
     `madsep_jax.models.architecture` says what else makes a masker.
     """
 
     kind: str = ""
     """Its name in files; each class has one, its default."""
 
+    systems: ClassVar[dict[str, dict[str, Any]]] = {}
+    """Names for `--systems`, each of a full-size system: the fields in which it differs from the defaults."""
     single_frames: ClassVar[bool] = False
     """It is published on single frames, and trained on them."""
-    open_loop: ClassVar[str | None] = None
-    """The field that says how often, at most, a loop without a fixed end turns; None for a masker without one."""
     told_by_weights: ClassVar[tuple[str, ...]] = ()
     """The fields that published parameters tell, by their names and shapes."""
 
     def __post_init__(self) -> None:
         require(self.kind == type(self).kind, self, "kind", repr(type(self).kind))
 
-    @classmethod
-    def systems(cls) -> dict[str, Self]:
-        """Return the full-size systems that have a name; a plain masker is one, by its kind."""
-        return {cls.kind: cls()}
-
     @property
     def mark(self) -> str:
         """The shape of its point in pictures, as Matplotlib names it."""
         return "X"
-
-    @property
-    def depth(self) -> int | None:
-        """Equal blocks in a row, which `ComputeConfig.blocks` is about; None for a masker without any."""
-        return None
 
     def check_bins(self, bins: int) -> None:
         """Raise InputError where spectra of so many bins are too small."""
 
     def fitted_to(self, bins: int) -> Self:
         """Return full-size settings for spectra of `bins` bins: a number of frequencies keeps its share of them."""
-        return self
-
-    def without_dropout(self) -> Self:
-        """Return settings by which the training draws nothing at random."""
         return self
 
 
@@ -87,7 +75,18 @@ class GruMaskerConfig(MaskerConfig):
     """Axes in which the twin's input is flipped, and its states back: time alone makes it a decoder that runs
     backwards, the released code flips both."""
 
-    open_loop = "recurrent_iterations"
+    #: Voice SDR / SIR / SAR in dB are the published ones (DSD100 Test, `paper` protocol).
+    systems: ClassVar[dict[str, dict[str, Any]]] = {
+        # 3.62 / 7.06 / 5.88 (DWS paper, Table II)
+        "mad": {},
+        # 3.41 / 8.32 (recurrent-inference poster, RIS-s)
+        "mad-ris-s": {"recurrent_iterations": 3, "recurrent_tolerance": 1e-2},
+        # 4.20 / 7.94 / 5.91 (DWS paper, Table II; RIS-l)
+        "mad-ris-l": {"recurrent_iterations": 10, "recurrent_tolerance": 1e-3},
+        # 4.57 / 8.17 / 5.95 (DWS paper, Table II)
+        "mad-twinnet": {"twin": True},
+    }
+    mark = "o"
     told_by_weights = ("reduced_bins", "twin")
 
     def __post_init__(self) -> None:
@@ -102,25 +101,6 @@ class GruMaskerConfig(MaskerConfig):
         require(self.twin_flip in ("time", "time_and_frequency"), self, "twin_flip", "'time' or 'time_and_frequency'")
         require(self.recurrent_iterations >= 0, self, "recurrent_iterations", "0 or more")
         require(self.recurrent_tolerance >= 0, self, "recurrent_tolerance", "0 or more")
-
-    @classmethod
-    def systems(cls) -> dict[str, Self]:
-        """Voice SDR / SIR / SAR in dB are the published ones (DSD100 Test, `paper` protocol)."""
-        return {
-            # 3.62 / 7.06 / 5.88 (DWS paper, Table II)
-            "mad": cls(),
-            # 3.41 / 8.32 (recurrent-inference poster, RIS-s)
-            "mad-ris-s": cls(recurrent_iterations=3, recurrent_tolerance=1e-2),
-            # 4.20 / 7.94 / 5.91 (DWS paper, Table II; RIS-l)
-            "mad-ris-l": cls(recurrent_iterations=10, recurrent_tolerance=1e-3),
-            # 4.57 / 8.17 / 5.95 (DWS paper, Table II)
-            "mad-twinnet": cls(twin=True),
-        }
-
-    @property
-    def mark(self) -> str:
-        """A circle."""
-        return "o"
 
     def check_bins(self, bins: int) -> None:
         """Raise InputError where there are fewer bins than the encoder reads."""
@@ -154,6 +134,8 @@ class DwsMaskerConfig(MaskerConfig):
     pointwise_kernel: int = 1
     """Side of the square channel-wise kernel of the L_enc blocks; 1 as published."""
 
+    # `madsep_jax.config.systems` names them by their sizes.
+    mark = "s"
     told_by_weights = ("layers", "channels", "kernel", "residual")
     least_bins: ClassVar[int] = 75
     """F from which on the three poolings by 5, with the upsampling between them, leave a frequency."""
@@ -178,29 +160,10 @@ class DwsMaskerConfig(MaskerConfig):
             "a positive odd number",
         )
 
-    @classmethod
-    def systems(cls) -> dict[str, Self]:
-        """None: `madsep_jax.config.systems` names them by their sizes."""
-        return {}
-
-    @property
-    def mark(self) -> str:
-        """A square."""
-        return "s"
-
-    @property
-    def depth(self) -> int:
-        """L_enc."""
-        return self.layers
-
     def check_bins(self, bins: int) -> None:
         """Raise InputError where the poolings leave no frequency."""
         if bins < self.least_bins:
             raise InputError(f"ModelConfig.bins: found {bins}, expected at least {self.least_bins} for the DWS masker")
-
-    def without_dropout(self) -> Self:
-        """Keep all channels."""
-        return dataclasses.replace(self, dropout=0.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,6 +187,13 @@ class DilatedConfig(MaskerConfig):
     """k: step t of the GRU reads step t - k."""
     bidirectional: bool = True
 
+    systems: ClassVar[dict[str, dict[str, Any]]] = {
+        # in place of the recurrent masker: not published
+        "mad-dilated": {"role": "masker"},
+        # alone: published on other data
+        "dilated-gru": {"role": "system"},
+    }
+
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self.role in ("masker", "system"), self, "role", "'masker' or 'system'")
@@ -236,11 +206,6 @@ class DilatedConfig(MaskerConfig):
             "channels",
             f"a positive multiple of twice the groups ({self.groups})",
         )
-
-    @classmethod
-    def systems(cls) -> dict[str, Self]:
-        """In place of the recurrent masker, which is not published; and alone, published on other data."""
-        return {"mad-dilated": cls(role="masker"), "dilated-gru": cls(role="system")}
 
     @property
     def mark(self) -> str:
@@ -264,16 +229,17 @@ class AutoencoderConfig(MaskerConfig):
     skip_filtering: bool = False
     """The output is a mask for the input, in place of the estimate itself."""
 
+    #: Published without such scores.
+    systems: ClassVar[dict[str, dict[str, Any]]] = {
+        "dae": {},
+        "dae-deep": {"hidden_layers": 3},
+        "skip-filtering": {"skip_filtering": True},
+    }
     single_frames = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self.hidden_layers > 0, self, "hidden_layers", "a positive number of layers")
-
-    @classmethod
-    def systems(cls) -> dict[str, Self]:
-        """All are published without scores of songs."""
-        return {"dae": cls(), "dae-deep": cls(hidden_layers=3), "skip-filtering": cls(skip_filtering=True)}
 
     @property
     def mark(self) -> str:

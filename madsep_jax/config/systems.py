@@ -32,7 +32,7 @@ _DWS = re.compile(r"dws-(\d+)-(\d+)" + "".join(f"({ending})?" for ending in DWS_
 
 def named_systems() -> dict[str, MaskerConfig]:
     """Return the full-size maskers that have a name of their own."""
-    return {name: masker for settings in KINDS.values() for name, masker in settings.systems().items()}
+    return {name: kind(**fields) for kind in KINDS.values() for name, fields in kind.systems.items()}
 
 
 def masker_of(system: str) -> MaskerConfig:
@@ -110,7 +110,7 @@ def system_name(config: RunConfig) -> str:
 
 
 def _candidates(config: RunConfig) -> Iterator[str]:
-    yield from type(config.masker).systems()
+    yield from config.masker.systems
     if isinstance(config.masker, DwsMaskerConfig):
         for endings in itertools.product(*(("", ending) for ending in DWS_VARIANTS)):
             yield f"dws-{config.masker.layers}-{config.masker.channels}{''.join(endings)}"

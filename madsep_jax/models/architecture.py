@@ -2,7 +2,8 @@
 
 A new masker is one file in this folder and one line in `madsep_jax.models.registry`. The file has
 
-- its settings, a subclass of `madsep_jax.config.maskers.MaskerConfig`, which answers what takes no arrays to answer;
+- its settings, a subclass of `madsep_jax.config.maskers.MaskerConfig` with the names of its systems, which answers what
+  takes no arrays to answer;
 - a Flax module, whose `__call__(mag_BSF, train)` maps the mixture's magnitudes (≥ 0; S = T + 2L frames, F bins) to a
   mask_BTF ≥ 0 for its T middle frames. Where the mask comes from a dense layer, a class attribute `last_layer` holds
   the names on the way to its parameters: the diagonal of its kernel is penalised (eq. 11 of the DWS paper);
@@ -15,8 +16,8 @@ Training, checkpoints, several devices and export rely on this of every module:
 - Its variables are in `params` and, BatchNorm's statistics, in `batch_stats`. Nothing else is kept between steps.
 - It draws at random by the key `dropout` alone, in training alone: for the whole batch, from which a device then takes
   its part (`madsep_jax.ops.shared_batch`).
-- Sums and averages over the batch go through `madsep_jax.ops.shared_batch`: a batch that devices share gives what it
-  gives on one.
+- Sums and averages over the batch go through `madsep_jax.ops.shared_batch`, so that a batch which devices share gives
+  what it gives on one. Flax's own `Dropout` and `BatchNorm` do neither.
 - Arrays with "norm" in their path stay float32 where the training computes in bfloat16.
 - `init` works for 2L + 1 frames and for S, and makes the same variables of both. `apply` works for a batch size that is
   a symbol, and under `vmap`.

@@ -8,7 +8,6 @@ import jax
 from flax import linen as nn
 
 from madsep_jax.config.maskers import AutoencoderConfig
-from madsep_jax.config.run import ComputeConfig
 from madsep_jax.models.architecture import Architecture
 from madsep_jax.models.denoiser import dense
 from madsep_jax.models.mad import Separation, Separator
@@ -23,7 +22,8 @@ class Autoencoder(Separator):
 
     config: AutoencoderConfig
     context_frames: int
-    compute: ComputeConfig = ComputeConfig()
+
+    last_layer = ("output",)
 
     @nn.compact
     def __call__(self, mag_BSF: jax.Array, train: bool = False) -> Separation:
@@ -35,17 +35,11 @@ class Autoencoder(Separator):
         voice_BTF = mix_BTF * h_BTF if self.config.skip_filtering else h_BTF
         return Separation(masker_BTF=None, voice_BTF=voice_BTF)
 
-    @nn.nowrap
-    def output_layers(self) -> list[tuple[str, ...]]:
-        """Return the last one."""
-        return [(_OUTPUT,)]
-
-
-_OUTPUT = "output"
-
 
 def _layers(config: AutoencoderConfig) -> tuple[str, ...]:
-    return (*(f"hidden_{number}" for number in range(config.hidden_layers)), _OUTPUT)
+    return (*(f"hidden_{number}" for number in range(config.hidden_layers)), "output")
 
 
-ARCHITECTURE = Architecture(AutoencoderConfig, Autoencoder, layers=_layers)
+ARCHITECTURE = Architecture(
+    AutoencoderConfig, lambda config, context_frames, _: Autoencoder(config, context_frames), layers=_layers
+)

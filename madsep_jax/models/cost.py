@@ -31,10 +31,9 @@ def forward_gflop_per_second(config: RunConfig) -> float:
     A loop without a fixed end, the recurrent inference's, is counted with all its turns, the most that it takes.
     """
     forward = _forward_flops(config)
-    loop = config.masker.open_loop
-    if loop and (turns := getattr(config.masker, loop)):
+    if turns := getattr(config.masker, "recurrent_iterations", 0):
         # `flops` counts a loop without a fixed end once, like one turn.
-        without = _forward_flops(override(config, {f"masker.{loop}": 0}))
+        without = _forward_flops(override(config, {"masker.recurrent_iterations": 0}))
         forward = without + turns * (forward - without)
     seconds = config.sequences.target_frames / config.signal.frames_per_second
     return forward / seconds / 1e9

@@ -50,6 +50,8 @@ class DilatedSystem(Separator):
     context_frames: int
     compute: ComputeConfig = ComputeConfig()
 
+    last_layer = ("mask_layer",)
+
     @nn.compact
     def __call__(self, mag_BSF: jax.Array, train: bool = False) -> Separation:
         """Estimate voice and accompaniment in the middle frames of mag_BSF; `train` changes nothing here."""
@@ -61,11 +63,6 @@ class DilatedSystem(Separator):
         return Separation(
             masker_BTF=None, voice_BTF=mix_BTF * voice_mask_BTF, accompaniment_BTF=mix_BTF * accompaniment_mask_BTF
         )
-
-    @nn.nowrap
-    def output_layers(self) -> list[tuple[str, ...]]:
-        """Return that of both masks."""
-        return [("mask_layer",)]
 
 
 ARCHITECTURE = Architecture(

@@ -2,7 +2,7 @@
 
 import functools
 import operator
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 from flax import linen as nn
@@ -43,30 +43,22 @@ class Separation(NamedTuple):
     """MaD TwinNet in training only."""
 
 
-class Penalised(NamedTuple):
-    """The kernels that the loss penalises; None where there is no such layer."""
-
-    mask_kernel: jax.Array | None = None
-    """Of the layer that the mask comes from."""
-    denoiser_kernel: jax.Array | None = None
-    """Of the denoiser's output layer."""
-
-
 class Separator(nn.Module):
-    """From mag_BSF to a `Separation`. This base is one without masker and denoiser, of which nothing is penalised."""
+    """From mag_BSF to a `Separation`; this base is for one that is not made of masker and denoiser."""
+
+    last_layer: ClassVar[tuple[str, ...]] = ()
+    """The names on the way to the dense layer that ends in the estimate, or a mask for it, if there is one."""
 
     @nn.nowrap
-    def output_layers(self) -> list[tuple[str, ...]]:
-        """Return the paths of the dense layers whose ReLU ends in a mask or an estimate."""
-        return []
+    def output_layers(self) -> dict[str, tuple[str, ...]]:
+        """Return, for each part that ends in a mask or an estimate, the names on the way to its last dense layer."""
+        return {"separator": self.last_layer} if self.last_layer else {}
 
     @nn.nowrap
-    def penalised(self, params: Any) -> Penalised:
-        """Return the kernels among the parameters that the loss penalises."""
-        return Penalised()
-
-
-_DENOISER_OUTPUT = ("denoiser", "decoder")
+    def output_kernels(self, params: Any) -> dict[str, jax.Array]:
+        """Return the kernels of these layers: those that the loss penalises are among them."""
+        layers = self.output_layers().items()
+        return {part: functools.reduce(operator.getitem, (*path, "kernel"), params) for part, path in layers}
 
 
 class MaskerDenoiser(Separator):
@@ -96,25 +88,10 @@ class MaskerDenoiser(Separator):
         return Separation(masker_BTF=masker_BTF, voice_BTF=masker_BTF * self.denoiser(masker_BTF))
 
     @nn.nowrap
-    def output_layers(self) -> list[tuple[str, ...]]:
-        """Return the masker's, where it names one, and the denoiser's."""
-        last_layer = _last_layer(self.masker)
-        return [("masker", *last_layer), _DENOISER_OUTPUT] if last_layer else [_DENOISER_OUTPUT]
-
-    @nn.nowrap
-    def penalised(self, params: Any) -> Penalised:
-        """Return the kernels of both."""
-        last_layer = _last_layer(self.masker)
-        mask_kernel = _kernel(params, "masker", *last_layer) if last_layer else None
-        return Penalised(mask_kernel, _kernel(params, *_DENOISER_OUTPUT))
-
-
-def _last_layer(masker: nn.Module) -> tuple[str, ...]:
-    return getattr(masker, "last_layer", ())
-
-
-def _kernel(params: Any, *path: str) -> jax.Array:
-    return functools.reduce(operator.getitem, (*path, "kernel"), params)
+    def output_layers(self) -> dict[str, tuple[str, ...]]:
+        """Return those of masker and denoiser, and of a twin; a part that names no last layer is left out."""
+        parts: dict[str, Any] = {name: getattr(self, name, None) for name in ("masker", "denoiser", "twin")}
+        return {name: (name, *part.last_layer) for name, part in parts.items() if hasattr(part, "last_layer")}
 
 
 class Mad(MaskerDenoiser):
@@ -138,12 +115,6 @@ class Mad(MaskerDenoiser):
         mapped_BTH = dense(mask.decoded_BTH.shape[-1], "affine")(mask.decoded_BTH)
         masker_BTF = middle_frames(mag_BSF, self.context_frames) * twin.mask_BTF
         return separation._replace(twin=TwinOutput(masker_BTF, twin.state_BTH, mapped_BTH))
-
-    @nn.nowrap
-    def output_layers(self) -> list[tuple[str, ...]]:
-        """Add the twin's."""
-        twin = [] if self.twin is None else [("twin", *self.twin.last_layer)]
-        return [*super().output_layers(), *twin]
 
 
 def _mad(config: GruMaskerConfig, context_frames: int, compute: ComputeConfig) -> Mad:

@@ -3,11 +3,13 @@
 MaD TwinNet adds the twin's divergence, and the distance of the decoder's states, mapped, from the twin's.
 """
 
+from collections.abc import Mapping
+
 import jax
 import jax.numpy as jnp
 
 from madsep_jax.config.run import LossConfig
-from madsep_jax.models.mad import Penalised, Separation
+from madsep_jax.models.mad import Separation
 from madsep_jax.train.batch import _middle
 
 _KL_EPSILON = 1e-6
@@ -32,7 +34,7 @@ def mean_distance(estimate_BTH: jax.Array, target_BTH: jax.Array) -> jax.Array:
 def loss_parts(
     separation: Separation,
     voice_BTF: jax.Array,
-    kernels: Penalised,
+    kernels: Mapping[str, jax.Array],
     config: LossConfig,
     mix_BSF: jax.Array | None = None,
 ) -> dict[str, jax.Array]:
@@ -46,7 +48,7 @@ def loss_parts(
     Args:
         separation: the model's output.
         voice_BTF: the target magnitudes.
-        kernels: what the model's `penalised` returns for its parameters.
+        kernels: what the model's `output_kernels` returns for its parameters.
         config: the weights.
         mix_BSF: what the model read; needed where it estimates the accompaniment.
     """
@@ -65,11 +67,11 @@ def loss_parts(
         parts["twin_masker"] = config.twin_kl * generalised_kl(voice_BTF, twin.masker_BTF)
     if twin is not None and config.twin_l2:
         parts["twin_l2"] = config.twin_l2 * mean_distance(twin.mapped_BTH, jax.lax.stop_gradient(twin.state_BTH))
-    if config.masker_diagonal_l1 and kernels.mask_kernel is not None:
-        diagonal = jnp.diagonal(kernels.mask_kernel)
+    if config.masker_diagonal_l1 and "masker" in kernels:
+        diagonal = jnp.diagonal(kernels["masker"])
         parts["masker_diagonal_l1"] = config.masker_diagonal_l1 * jnp.sum(jnp.abs(diagonal))
-    if config.denoiser_l2 and kernels.denoiser_kernel is not None:
-        parts["denoiser_l2"] = config.denoiser_l2 * jnp.sum(jnp.square(kernels.denoiser_kernel))
+    if config.denoiser_l2 and "denoiser" in kernels:
+        parts["denoiser_l2"] = config.denoiser_l2 * jnp.sum(jnp.square(kernels["denoiser"]))
     return parts
 
 

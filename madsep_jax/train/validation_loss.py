@@ -55,11 +55,11 @@ def _summed_losses(
     read_BSF, target_BTF = input_and_target(jnp.asarray(batch.mix_BSF), jnp.asarray(batch.voice_BTF), loss)
     built = build_model(model)
     found: Any = built.apply(variables, read_BSF, train=False)
-    penalised = built.penalised(variables["params"])
+    kernels = built.output_kernels(variables["params"])
 
     def of_one(found_TF: Separation, target_TF: jax.Array, read_SF: jax.Array) -> dict[str, jax.Array]:
         separation = jax.tree.map(lambda array: array[None], found_TF)
-        parts = loss_parts(separation, target_TF[None], penalised, loss, read_SF[None])
+        parts = loss_parts(separation, target_TF[None], kernels, loss, read_SF[None])
         return {"loss": sum(parts.values(), jnp.zeros(())), **parts}
 
     losses_B = jax.vmap(of_one)(found._replace(decoder_calls=None), target_BTF, read_BSF)

@@ -29,7 +29,7 @@ class Program:
     @property
     def about(self) -> dict[str, Any]:
         """Which one it is, for tables and files; depth and form are those of equal blocks, else None."""
-        depth = self.config.masker.depth
+        depth = getattr(self.config.masker, "layers", None)
         return {
             "system": self.system,
             "mode": self.mode,

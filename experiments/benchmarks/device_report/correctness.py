@@ -1,7 +1,7 @@
 """Whether a device computes what the CPU computes in double precision."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -95,7 +95,7 @@ def _numbers(case: Case, form: Form, device: jax.Device) -> _Numbers:
     with computing_in(case.precision):
         state = initial_state(config, case.dtype)
         model = build_model(config.model)
-        raise_bias = functools.partial(_raise_bias, model.output_layers())
+        raise_bias = functools.partial(_raise_bias, model.output_layers().values())
         state = state.replace(params=jax.tree_util.tree_map_with_path(raise_bias, state.params))  # type: ignore[attr-defined]
         state, batch = jax.device_put((state, make_batch(config, case.dtype)), device)
         apply = jax.jit(model.apply, static_argnames="train")
@@ -104,6 +104,6 @@ def _numbers(case: Case, form: Form, device: jax.Device) -> _Numbers:
         return _Numbers(np.asarray(voice_BTF), float(metrics["loss"]), float(metrics["gradient_norm"]))
 
 
-def _raise_bias(layers: Sequence[tuple[str, ...]], path: Sequence[Any], leaf: jax.Array) -> jax.Array:
+def _raise_bias(layers: Collection[tuple[str, ...]], path: Sequence[Any], leaf: jax.Array) -> jax.Array:
     *modules, name = (key.key for key in path)
     return leaf + _RAISED_BIAS if name == "bias" and tuple(modules) in layers else leaf

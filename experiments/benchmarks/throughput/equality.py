@@ -52,11 +52,9 @@ def check_outputs(case: Case, prepared: Mapping[str, Prepared]) -> float:
 def small_case(case: Case) -> Case:
     """Return the same system in training, for a small batch and without dropout."""
     context = case.config.sequences.context
-    changes = {
-        "masker": case.config.masker.without_dropout(),
-        "training.batch_size": _SEQUENCES,
-        "sequences.frames": 2 * context + _TARGET_FRAMES,
-    }
+    changes: dict[str, Any] = {"training.batch_size": _SEQUENCES, "sequences.frames": 2 * context + _TARGET_FRAMES}
+    if hasattr(case.config.masker, "dropout"):
+        changes["masker.dropout"] = 0.0
     return Case(system=case.system, mode="train", precision=case.precision, config=override(case.config, changes))
 
 
@@ -66,7 +64,7 @@ def training_loss(case: Case, form: Form, variables: Any) -> float:
 
     def loss(variables: Any, mix_BSF: jax.Array, voice_BTF: jax.Array) -> jax.Array:
         separation, _ = model.apply(variables, mix_BSF, train=True, mutable=["batch_stats"])
-        parts = loss_parts(separation, voice_BTF, model.penalised(variables["params"]), case.config.loss, mix_BSF)
+        parts = loss_parts(separation, voice_BTF, model.output_kernels(variables["params"]), case.config.loss, mix_BSF)
         return sum(parts.values(), jnp.zeros(()))
 
     return float(jax.jit(loss)(variables, *make_batch(case.config, case.dtype)))
