@@ -12,7 +12,7 @@ from experiments.cli.options import Many, ManyOrNone, OptionsOf, Switch, Whole, 
 from experiments.data.songs import EMBEDDED
 from experiments.jobs.options import LaunchOptions
 from experiments.scoring.protocols import EngineName
-from experiments.training.validation import ValidationOptions
+from experiments.training.options import ValidationOptions
 from madsep_jax.config.parallel import ParallelConfig, ProcessesConfig
 from madsep_jax.config.run import RunConfig
 from madsep_jax.config.saving import SavingConfig

@@ -37,6 +37,13 @@ def zero_to_one(what: str) -> Check:
     return Check(lambda value: 0 <= value <= 1, f"a {what}, 0 to 1")
 
 
+#: Of a rate: positive and finite.
+RATE = Check(lambda value: 0 < value < math.inf, "a positive number")
+
+#: Of what random numbers are made from.
+SEED = Check(lambda value: 0 <= value < 2**31, "0 or more, below 2**31")
+
+
 class Option(NamedTuple):
     """What a field carries."""
 

@@ -1,10 +1,9 @@
 """How a model is trained: optimiser, learning rate, early end. The papers have a constant rate and no early end."""
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
-from madsep_jax.config.fields import Check, Settings, option, part, positive, zero_or_more
+from madsep_jax.config.fields import RATE, SEED, Check, Settings, option, part, positive, zero_or_more
 from madsep_jax.errors import require
 
 
@@ -108,22 +107,14 @@ class TrainingConfig(Settings):
         flag="--accumulate",
     )
     """Less memory for as many sequences. BatchNorm then normalises by the moments of a part."""
-    learning_rate: float = option(
-        1e-4,
-        "The largest, where the schedule moves it.",
-        Check(lambda rate: 0 < rate < math.inf, "a positive number"),
-    )
+    learning_rate: float = option(1e-4, "The largest, where the schedule moves it.", RATE)
     schedule: ScheduleConfig = part(ScheduleConfig, "Learning rate")
     early_stopping: EarlyStoppingConfig = part(EarlyStoppingConfig, "Validation")
     adam_b1: float = option(0.9, "β₁ of Adam.", Check(lambda share: 0 <= share < 1, "at least 0 and below 1"))
     adam_b2: float = option(0.999, "β₂ of Adam.", Check(lambda share: 0 <= share < 1, "at least 0 and below 1"))
     adam_epsilon: float = option(1e-8, "ε of Adam.", positive())
     gradient_clip: float = option(0.5, "Largest global L2 norm of the gradient.", positive())
-    seed: int = option(
-        0,
-        "Of the initial parameters, the dropout and the order of the sequences.",
-        Check(lambda seed: 0 <= seed < 2**31, "0 or more, below 2**31"),
-    )
+    seed: int = option(0, "Of the initial parameters, the dropout and the order of the sequences.", SEED)
     order: Literal["global", "passes"] = option(
         "global",
         "One shuffle of all sequences an epoch; or the released code's, which shuffles within passes of "

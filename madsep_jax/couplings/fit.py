@@ -24,7 +24,7 @@ import numpy as np
 import optax
 from jax.typing import ArrayLike
 
-from madsep_jax.config.fields import Check, Settings, option, positive
+from madsep_jax.config.fields import RATE, SEED, Settings, option, positive
 from madsep_jax.errors import InputError, require
 
 #: Steps that are compiled into one call; between calls the progress is reported.
@@ -42,10 +42,7 @@ class CouplingsConfig(Settings):
     form: Literal["compositional", "student"] = option("compositional", "The matrix's form.")
     steps: int = option(1000, "Updates by Adam.", positive(), flag="--steps")
     learning_rate: float = option(
-        1e-3,
-        "Of Adam. Default: the published implementation's.",
-        Check(lambda rate: 0 < rate < math.inf, "a positive number"),
-        flag="--learning-rate",
+        1e-3, "Of Adam. Default: the published implementation's.", RATE, flag="--learning-rate"
     )
     initial: Literal["normal", "identity", "zeros"] = option(
         "normal",
@@ -53,9 +50,7 @@ class CouplingsConfig(Settings):
         flag="--initial",
     )
     """`normal` has a standard deviation of 1/sqrt(F)."""
-    seed: int = option(
-        0, "Of the random start.", Check(lambda seed: 0 <= seed < 2**31, "0 or more, below 2**31"), flag="--seed"
-    )
+    seed: int = option(0, "Of the random start.", SEED, flag="--seed")
 
     def __post_init__(self) -> None:
         starts = ("normal", "identity", "zeros") if self.form == "student" else ("normal", "identity")
