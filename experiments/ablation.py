@@ -18,6 +18,7 @@ from experiments.rows.launch import launch
 from experiments.rows.options import AblationOptions
 from experiments.rows.plan import make_plan, plan_table
 from experiments.rows.report import show, update_report
+from experiments.rows.resolved import resolved
 from experiments.rows.run_row import check_songs, run_row, train_rows, training_source
 from experiments.scoring.score_songs import scoring_pool
 from madsep_jax.parallel.processes import is_first_process, join_processes, process_shard, wait_for_all
@@ -33,10 +34,13 @@ def ablation(options: AblationOptions = _DEFAULTS) -> int:
 
     Started again in the same folder, it skips the rows that are finished and continues the one that is not.
     """
+    if options.print_config:
+        say(make_console(), resolved(options))
+        return 0
     if options.launch.launcher:
         jax.config.update("jax_platforms", "cpu")  # the accelerator is for the jobs
     else:
-        join_processes(options.sharing.processes())
+        join_processes(options.joining.config())
     console = make_console(quiet=not is_first_process())
     show_device(console, ANY_DEVICE if options.launch.launcher else options.device)
     plan = make_plan(options)

@@ -53,7 +53,7 @@ def couplings(*, options: CouplingsOptions, device: DeviceOptions = ANY_DEVICE) 
         fit = fit_mapping(config, variables, pairs, fit_config, bar)
     if not np.isfinite(fit.l1):
         raise InputError(
-            f"--learning-rate {options.learning_rate:g}: found a fit that diverges, expected a smaller rate"
+            f"--learning-rate {fit_config.learning_rate:g}: found a fit that diverges, expected a smaller rate"
         )
     about = {
         "system": system,

@@ -37,7 +37,7 @@ def export_forward(config: RunConfig, variables: Mapping[str, Any]) -> export.Ex
 
     (batch,) = export.symbolic_shape("batch")
     mag_BSF = jax.ShapeDtypeStruct((batch, config.sequences.frames, config.signal.bins), jnp.float32)
-    return export.export(jax.jit(forward))(without_training_parts(variables), mag_BSF)
+    return export.export(jax.jit(forward))(without_training_parts(config.masker, variables), mag_BSF)
 
 
 def export_train_step(config: RunConfig, state: TrainState) -> export.Exported:

@@ -12,10 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from madsep_jax.audio.rate import process_at_rate
-from madsep_jax.config.maskers import DwsMaskerConfig
 from madsep_jax.config.run import RunConfig
 from madsep_jax.host.compiler import compiler_options
 from madsep_jax.models import build_model
+from madsep_jax.models.registry import architecture_of
 from madsep_jax.models.variables import inference_variables
 from madsep_jax.signal.stft import (
     analyse_frames,
@@ -27,9 +27,9 @@ from madsep_jax.signal.stft import (
 )
 from madsep_jax.train.batch import clip_input
 
-#: Frames that go through the model at once: of a DWS-CNN on a CPU few, so that its arrays are small (dws-5-64 on two
-#: cores: real-time factor 0.133 with 40 frames, 0.139 with 320), else many (mad: 0.119 with 40, 0.047 with 320).
-_FEW_FRAMES, _MANY_FRAMES = 40, 320
+#: Frames that go through the model at once where its masker asks for no fewer (mad on two CPU cores: real-time factor
+#: 0.119 with 40, 0.047 with 320).
+_MANY_FRAMES = 320
 
 
 class Separated(NamedTuple):
@@ -82,8 +82,8 @@ def separate(
 
 def suitable_sequences_per_block(config: RunConfig) -> int:
     """Return how many sequences are best separated at once on the present backend."""
-    few = isinstance(config.masker, DwsMaskerConfig) and jax.default_backend() == "cpu"
-    return max((_FEW_FRAMES if few else _MANY_FRAMES) // config.sequences.target_frames, 1)
+    frames = architecture_of(config.masker).frames_at_once.get(jax.default_backend(), _MANY_FRAMES)
+    return max(frames // config.sequences.target_frames, 1)
 
 
 def _separate_voice(

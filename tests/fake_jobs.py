@@ -10,7 +10,7 @@ from experiments.cli.console import make_console
 from experiments.jobs.options import LaunchOptions
 from experiments.rows import launch as launching
 from experiments.rows.folder import ExperimentFolder
-from experiments.rows.options import AblationOptions
+from experiments.rows.options import AblationOptions, RunOptions
 from experiments.rows.plan import make_plan
 from experiments.rows.row import RowResult
 from madsep_jax.config.io import to_dict
@@ -93,7 +93,7 @@ class Jobs:
             seeds=seeds,
             vectorize_seeds=together,
             data=str(self.songs),
-            batch=1,
+            run=RunOptions(batch=1),
             out=self.out,
             set=("signal.sample_rate=8000",),
             launch=LaunchOptions(**{"launcher": "local", **launch_options}),

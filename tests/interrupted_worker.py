@@ -24,9 +24,9 @@ from data_pipelines.songs.spectrograms import TrackFeatures
 from experiments.cli.command import run
 from experiments.training import saving
 from experiments.training.loop import How, train
-from experiments.training.options import SaveOptions
 from madsep_jax.config.io import override
 from madsep_jax.config.parallel import ParallelConfig, ProcessesConfig
+from madsep_jax.config.saving import SavingConfig
 from madsep_jax.parallel.processes import join_processes
 from madsep_jax.train.step import init_state
 
@@ -99,7 +99,7 @@ def work(folder, case):
     if case.get("float64"):
         train_in_float64()
     config = config_of(case)
-    options = SaveOptions(**{"save_every_steps": 7, **case.get("saving", {})})
+    options = SavingConfig(**{"save_every_steps": 7, **case.get("saving", {})})
     how = How(ParallelConfig(**case.get("parallel", {})), options)
     train([config], [Path(folder)], songs(config), on_step, how)
 

@@ -22,7 +22,6 @@ from madsep_jax import (
     TrainingConfig,
 )
 from madsep_jax.config.io import differences, from_dict, override, to_dict
-from madsep_jax.config.maskers import fit_to_bins
 from madsep_jax.config.presets import PRESETS, preset_config
 
 NAN = float("nan")
@@ -232,12 +231,12 @@ def test_unknown_preset():
         preset_config("papper")
 
 
-def test_fit_to_bins_keeps_the_share_of_the_reduced_bins():
-    assert fit_to_bins(GruMaskerConfig(), 2049) == GruMaskerConfig()
-    assert fit_to_bins(GruMaskerConfig(residual_flip="time_and_frequency"), 513) == GruMaskerConfig(
+def test_fitted_to_keeps_the_share_of_the_reduced_bins():
+    assert GruMaskerConfig().fitted_to(2049) == GruMaskerConfig()
+    assert GruMaskerConfig(residual_flip="time_and_frequency").fitted_to(513) == GruMaskerConfig(
         reduced_bins=186, residual_flip="time_and_frequency"
     )
-    assert fit_to_bins(DWS.masker, 513) is DWS.masker
+    assert DWS.masker.fitted_to(513) is DWS.masker
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import tiny
 from whole_songs import cut_sequences, join_sequences
 
 from data_pipelines.songs.spectrograms import TrackFeatures
-from experiments.coupling_maps.fit import autoencoder_layers
+from experiments.coupling_maps.fit import model_layers
 from experiments.coupling_maps.pairs import frame_pairs
 from madsep_jax import build_model
 from madsep_jax.config.maskers import AutoencoderConfig
@@ -76,7 +76,7 @@ def test_layers_are_those_of_the_model():
     features = songs(5)
     pairs = frame_pairs(config, variables, features, 5)
     x_NF = pairs.input_NF
-    layers = autoencoder_layers(variables["params"], config.masker)
+    layers = model_layers(config, variables["params"])
     assert len(layers) == 4
     for layer in layers:
         x_NF = np.maximum(map_frames(layer.weight_FF, x_NF) + layer.bias_F, 0)

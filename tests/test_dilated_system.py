@@ -102,7 +102,7 @@ def test_system_learns_both_sources_and_nothing_else():
     model = build_model(ModelConfig(bins=6, context_frames=2, masker=SMALL))
     variables = model.init(jax.random.key(0), mag_BSF)
     out = model.apply(variables, mag_BSF, train=True)
-    parts = loss_parts(out, voice_BTF, variables["params"], LossConfig(), mag_BSF)
+    parts = loss_parts(out, voice_BTF, model.output_kernels(variables["params"]), LossConfig(), mag_BSF)
     assert set(parts) == {"voice", "accompaniment"}
     assert parts["voice"] == generalised_kl(voice_BTF, out.voice_BTF)
     expected = generalised_kl(0.7 * mag_BSF[:, 2:-2], out.accompaniment_BTF)

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 pytest.importorskip("cyclopts")
 
-from experiments.training.validation import ValidationOptions, should_stop, stops_after
+from experiments.training.options import ValidationOptions
+from experiments.training.validation import should_stop, stops_after
 from madsep_jax.config.training import EarlyStoppingConfig
 from madsep_jax.errors import InputError
 
@@ -69,29 +70,39 @@ def test_bad_rules_are_named(fields, message):
     assert message in str(caught.value)
 
 
+def stopping_after_3(metric=None, **options):
+    """The fields of the configuration, of a patience of 3 and perhaps a metric, with these options."""
+    given = {"patience": 3} if metric is None else {"patience": 3, "metric": metric}
+    fields = {f"training.early_stopping.{name}": value for name, value in given.items()}
+    return ValidationOptions(**options).with_metric({"training.epochs": 7, **fields})
+
+
+def test_without_patience_nothing_stops():
+    given = {"training.epochs": 7, "training.early_stopping.min_delta": 1.0, "training.early_stopping.metric": "SDR"}
+    assert ValidationOptions(validation_loss=True).with_metric(given) == {"training.epochs": 7}
+
+
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
         ({"validation_loss": True}, "loss"),
         ({"validate_every": 2}, "SDR"),
         ({"validation_loss": True, "validate_every": 2}, "loss"),
-        ({"validation_loss": True, "validate_every": 2, "early_stopping_metric": "SDR"}, "SDR"),
+        ({"validation_loss": True, "validate_every": 2, "metric": "SDR"}, "SDR"),
     ],
 )
 def test_the_metric_is_one_that_is_measured(options, expected):
-    changes = ValidationOptions(early_stopping_patience=3, **options).changes()
-    assert changes["training.early_stopping.metric"] == expected
-    assert ValidationOptions(**options).changes() == {}
+    assert stopping_after_3(**options)["training.early_stopping.metric"] == expected
 
 
 @pytest.mark.parametrize(
     ("options", "missing"),
     [
         ({}, "--validation-loss"),
-        ({"validate_every": 1, "early_stopping_metric": "loss"}, "--validation-loss"),
-        ({"validation_loss": True, "early_stopping_metric": "SDR"}, "--validate-every"),
+        ({"validate_every": 1, "metric": "loss"}, "--validation-loss"),
+        ({"validation_loss": True, "metric": "SDR"}, "--validate-every"),
     ],
 )
 def test_stopping_needs_a_validation(options, missing):
     with pytest.raises(InputError, match=f"--early-stopping-patience: found no {missing}"):
-        ValidationOptions(early_stopping_patience=3, **options).changes()
+        stopping_after_3(**options)

@@ -10,7 +10,7 @@ from jax import export
 
 from madsep_jax.config.io import override
 from madsep_jax.config.presets import preset_config
-from madsep_jax.config.systems import SYSTEMS, fields_of
+from madsep_jax.config.systems import fields_of, named_systems
 from madsep_jax.export import export_forward, export_train_step, train_step_of
 from madsep_jax.models import Separation, build_model
 from madsep_jax.models.variables import variable_shapes, without_training_parts
@@ -42,17 +42,17 @@ def test_an_exported_separator_equals_its_model_at_every_batch_size(separator):
     for batch in (1, 3):
         mag_BSF = tiny.magnitudes(batch, S, F)
         expected = build_model(config.model).apply(variables, mag_BSF, train=False)
-        found = program.call(without_training_parts(variables), mag_BSF)
+        found = program.call(without_training_parts(config.masker, variables), mag_BSF)
         assert_equal_trees(Separation(**{"masker_BTF": None, **found}), expected)
 
 
 def test_a_separator_refuses_other_lengths(separator):
-    _, variables, program = separator
+    config, variables, program = separator
     with pytest.raises(ValueError, match=str(S)):
-        program.call(without_training_parts(variables), tiny.magnitudes(1, S + 1, F))
+        program.call(without_training_parts(config.masker, variables), tiny.magnitudes(1, S + 1, F))
 
 
-@pytest.mark.parametrize("system", [*SYSTEMS, "dws-2-8", "dws-2-8-res-k3", "dws-4-8-dilated"])
+@pytest.mark.parametrize("system", [*named_systems(), "dws-2-8", "dws-2-8-res-k3", "dws-4-8-dilated"])
 def test_every_system_can_be_exported_for_any_batch_size(system):
     base = override(preset_config("paper"), {"signal": tiny.SIGNAL, "sequences": tiny.SEQUENCES})
     config = override(base, fields_of(system, base))

@@ -22,6 +22,7 @@ from small_dws import (
 )
 from tiny import enable_float64
 
+from madsep_jax.config.run import ComputeConfig
 from madsep_jax.ops.dws import fast_parts as parts
 from madsep_jax.ops.dws.block import dws_block, dws_blocks
 from madsep_jax.ops.dws.chunks import FrameChunks, position_sums, weighted_sum
@@ -248,10 +249,10 @@ def test_blocks_without_dropout(float64, first):
 def test_blocks_one_by_one(float64, dilations, residual):
     """Residual blocks, and such of several dilations."""
     arguments = blocks_arguments(3, 2, 5, 7, 3, 3)
-    form = {"dilations": dilations, "residual": residual, "unrolled": False}
+    form = {"dilations": dilations, "residual": residual}
     fast, plain = (
         value_and_gradients(lambda *given, of=of: train_blocks(*given, of, **form), *arguments)
-        for of in ("fast", "plain")
+        for of in (ComputeConfig(operations="fast"), ComputeConfig(operations="plain"))
     )
     assert_equal_trees(fast, plain)
 

@@ -24,7 +24,7 @@ def norm_of_the_loss_gradient(config, state, batch):
         rngs = {"dropout": jax.random.fold_in(state.dropout_key, state.step)}
         model = build_model(config.model)
         found, _ = model.apply(variables, batch.mix_BSF, train=True, mutable=["batch_stats"], rngs=rngs)
-        return sum(loss_parts(found, batch.voice_BTF, params, config.loss).values())
+        return sum(loss_parts(found, batch.voice_BTF, model.output_kernels(params), config.loss).values())
 
     return optax.tree.norm(jax.jit(jax.grad(loss_of))(state.params))
 

@@ -17,7 +17,7 @@ from tiny_songs import make_songs
 from experiments.jobs.options import LaunchOptions
 from experiments.jobs.record import JobRecord
 from experiments.rows.launch import ShownRows, command_of_job
-from experiments.rows.options import AblationOptions
+from experiments.rows.options import AblationOptions, RunOptions
 from experiments.rows.row_state import RowState, how_far
 
 JOB = JobRecord("slurm", "7", "login", 0.0, "7.log", ["true"])
@@ -35,7 +35,7 @@ def plan(tmp_path, songs, monkeypatch):
 
 def test_the_command_of_a_job_is_that_of_the_launcher_for_some_rows():
     launch = LaunchOptions(launcher="slurm", partition="gpu")
-    command = command_of_job(AblationOptions(systems=("mad",), steps=3, launch=launch), ("mad-seed0",))
+    command = command_of_job(AblationOptions(systems=("mad",), run=RunOptions(steps=3), launch=launch), ("mad-seed0",))
     assert command[:3] == [sys.executable, "-m", "experiments.ablation"]
     assert command[3:] == ["--systems=mad", "--steps=3", "--only-rows=mad-seed0"]
 

@@ -70,11 +70,11 @@ def test_kl_gradient_is_finite_at_silence():
 
 def parts_of(config):
     separation = Separation(*(jnp.asarray(random(2, 3, 5, seed=seed)) for seed in (1, 2)))
-    params = {
-        "masker": {"mask_layer": {"kernel": jnp.asarray(random(4, 5, seed=3) - 0.5)}},
-        "denoiser": {"decoder": {"kernel": jnp.asarray(random(2, 5, seed=4) - 0.5)}},
+    kernels = {
+        "masker": jnp.asarray(random(4, 5, seed=3) - 0.5),
+        "denoiser": jnp.asarray(random(2, 5, seed=4) - 0.5),
     }
-    return loss_parts(separation, jnp.asarray(random(2, 3, 5)), params, config)
+    return loss_parts(separation, jnp.asarray(random(2, 3, 5)), kernels, config)
 
 
 def test_parts_are_eq_11s(float64):

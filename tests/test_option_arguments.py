@@ -12,7 +12,7 @@ pytest.importorskip("cyclopts")
 from cyclopts import App
 
 from experiments.cli.options import arguments_of
-from experiments.rows.options import AblationOptions
+from experiments.rows.options import AblationOptions, RunOptions
 
 app = App()
 
@@ -72,7 +72,7 @@ def test_every_option_comes_back(leaf):
 def test_defaults_are_left_out():
     assert arguments_of(AblationOptions()) == []
     assert parsed([]) == AblationOptions()
-    assert arguments_of(AblationOptions(steps=3, systems=("mad", "dae"))) == [
+    assert arguments_of(AblationOptions(run=RunOptions(steps=3), systems=("mad", "dae"))) == [
         "--systems=mad",
         "--systems=dae",
         "--steps=3",

@@ -88,7 +88,8 @@ def test_mad_outputs(mad, dtype, tolerance):
 
 def test_mad_losses(mad, float64):
     variables, mag_BSF, target_BTF = cast((mad.variables, mad.file["input"], mad.file["target"]), np.float64)
-    parts = loss_parts(mad.model().apply(variables, mag_BSF), target_BTF, variables["params"], mad.config.loss)
+    kernels = mad.model().output_kernels(variables["params"])
+    parts = loss_parts(mad.model().apply(variables, mag_BSF), target_BTF, kernels, mad.config.loss)
     published = {
         "masker": "masker",
         "denoiser": "denoiser",

@@ -10,14 +10,14 @@ from experiments.rows.plots import plot_quality
 from experiments.rows.row import Row, RowResult
 from madsep_jax import DwsMaskerConfig, InputError, RunConfig, build_model
 from madsep_jax.config.io import differences, from_dict, override, to_dict
-from madsep_jax.config.maskers import AutoencoderConfig, DilatedConfig, fit_to_bins
+from madsep_jax.config.maskers import AutoencoderConfig, DilatedConfig
 from madsep_jax.config.presets import preset_config
-from madsep_jax.config.systems import DWS_VARIANTS, SYSTEMS, expand, fields_of, masker_of
+from madsep_jax.config.systems import DWS_VARIANTS, expand, fields_of, masker_of, named_systems
 from madsep_jax.models.cost import forward_gflop_per_second
 from madsep_jax.train.batch import Batch, zero_batch
 from madsep_jax.train.step import init_state, make_train_step
 
-NAMES = (*SYSTEMS, "dws-1-4", "dws-1-4-res", "dws-2-4-dilated", "dws-1-4-k3")
+NAMES = (*named_systems(), "dws-1-4", "dws-1-4-res", "dws-2-4-dilated", "dws-1-4-k3")
 #: The programs are small and run a few times: it takes longer to optimise them than to run them.
 FAST_COMPILE = {"xla_backend_optimization_level": 0}
 AUTOENCODERS = ("dae", "dae-deep", "skip-filtering")
@@ -136,7 +136,7 @@ def test_variants_change_one_field_each():
 @pytest.mark.parametrize(("bins", "channels"), [(2049, 512), (513, 128), (65, 16), (9, 8)])
 def test_dilated_channels_keep_their_share_of_the_bins(bins, channels):
     """Oracle: 512 of 2049, to a multiple of twice the 4 groups, and at least that."""
-    assert fit_to_bins(DilatedConfig(), bins) == DilatedConfig(channels=channels)
+    assert DilatedConfig().fitted_to(bins) == DilatedConfig(channels=channels)
 
 
 def test_operations_of_a_single_frame_model():
@@ -184,7 +184,7 @@ def test_every_system_has_a_point_in_the_pictures(tmp_path, monkeypatch):
 @pytest.mark.parametrize("preset", ["quick", "paper"])
 def test_all_has_every_named_system_and_every_variant_of_the_dws_masker(preset):
     names = expand(("ALL", "mad"), (), (), preset)
-    assert set(SYSTEMS) <= set(names)
+    assert set(named_systems()) <= set(names)
     assert len(names) == len(set(names))
     for ending in DWS_VARIANTS:
         assert any(name.endswith(ending) for name in names)

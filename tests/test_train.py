@@ -233,8 +233,9 @@ def test_first_step_is_clipped_gradient_then_adam():
     given = batch(0)
 
     def loss_of(params):
-        separation = build_model(run.model).apply({"params": params}, given.mix_BSF, train=True)
-        return sum(loss_parts(separation, given.voice_BTF, params, run.loss).values())
+        model = build_model(run.model)
+        separation = model.apply({"params": params}, given.mix_BSF, train=True)
+        return sum(loss_parts(separation, given.voice_BTF, model.output_kernels(params), run.loss).values())
 
     gradient = jax.jit(jax.grad(loss_of))(state.params)
     norm = np.sqrt(sum(np.square(leaf, dtype=np.float64).sum() for leaf in jax.tree.leaves(gradient)))

@@ -121,7 +121,9 @@ class Case:
         """Return arguments of the function: the initial state or weights, and a batch."""
         state = init_state(self.config)
         batch = jax.tree.map(jnp.asarray, make_batch(self.config, self.dtype))
-        return (state, batch) if self.mode == "train" else (without_training_parts(state.variables), batch.mix_BSF)
+        if self.mode == "train":
+            return state, batch
+        return without_training_parts(self.config.masker, state.variables), batch.mix_BSF
 
     def shapes(self) -> tuple[Any, Any]:
         """Return the arguments' shapes, without computing any."""

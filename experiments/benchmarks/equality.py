@@ -9,7 +9,6 @@ import numpy as np
 
 from experiments.benchmarks.case import Case, Form, Precision, Prepared, make_batch
 from madsep_jax.config.io import override
-from madsep_jax.config.maskers import DwsMaskerConfig
 from madsep_jax.models import build_model
 from madsep_jax.train.losses import loss_parts
 
@@ -74,7 +73,7 @@ def small_case(case: Case) -> Case:
     """Return the same system in training, for a small batch and without dropout."""
     context = case.config.sequences.context
     changes: dict[str, Any] = {"training.batch_size": _SEQUENCES, "sequences.frames": 2 * context + _TARGET_FRAMES}
-    if isinstance(case.config.masker, DwsMaskerConfig):
+    if hasattr(case.config.masker, "dropout"):
         changes["masker.dropout"] = 0.0
     return Case(system=case.system, mode="train", precision=case.precision, config=override(case.config, changes))
 
@@ -85,7 +84,7 @@ def training_loss(case: Case, form: Form, variables: Any) -> float:
 
     def loss(variables: Any, mix_BSF: jax.Array, voice_BTF: jax.Array) -> jax.Array:
         separation, _ = model.apply(variables, mix_BSF, train=True, mutable=["batch_stats"])
-        parts = loss_parts(separation, voice_BTF, variables["params"], case.config.loss, mix_BSF)
+        parts = loss_parts(separation, voice_BTF, model.output_kernels(variables["params"]), case.config.loss, mix_BSF)
         return sum(parts.values(), jnp.zeros(()))
 
     return float(jax.jit(loss)(variables, *make_batch(case.config, case.dtype)))

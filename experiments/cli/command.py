@@ -1,5 +1,6 @@
 """How every command behaves: options from a typed dataclass, bad input as one line and exit code 2."""
 
+import importlib.metadata
 import os
 import select
 import sys
@@ -33,7 +34,7 @@ def run(app: App, argv: Sequence[str] | None = None) -> int:
 
 
 def _run(app: App, argv: Sequence[str] | None) -> int:
-    name = app.name[0]
+    name, app.version, app.version_flags = app.name[0], _version, "--version"
     app.suppress_keyboard_interrupt = False  # Cyclopts would end the process without a word
     try:
         result = app(argv, exit_on_error=False, print_error=False, result_action="return_value")
@@ -48,6 +49,13 @@ def _run(app: App, argv: Sequence[str] | None) -> int:
         print(f"{name}: interrupted; start the same command again to continue", file=sys.stderr)
         return INTERRUPTED
     return result if isinstance(result, int) else 0
+
+
+def _version() -> str:
+    try:
+        return f"madsep-jax {importlib.metadata.version('madsep-jax')}"
+    except importlib.metadata.PackageNotFoundError:  # run from a folder of its source
+        return "madsep-jax, not installed"
 
 
 def _one_line(error: CycloptsError | InputError) -> str:

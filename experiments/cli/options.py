@@ -1,13 +1,20 @@
-"""Kinds of options that Cyclopts does not have by itself, and options back into arguments."""
+"""Kinds of options that Cyclopts does not have by itself, options made of a config, and options back into arguments."""
 
 import dataclasses
 import json
-from collections.abc import Sequence
-from typing import Any
+import typing
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
 from cyclopts import Parameter, Token
 
+from madsep_jax.config.fields import Setting, settings_of
+from madsep_jax.config.io import override
 from madsep_jax.errors import InputError
+
+Config = TypeVar("Config")
+
+Options = TypeVar("Options", bound="OptionsOf[Any]")
 
 
 def _whole(_: object, tokens: Sequence[Token]) -> int:
@@ -23,6 +30,75 @@ Whole = Parameter(converter=_whole)
 Many = Parameter(consume_multiple=True, negative=())
 
 ManyOrNone = Parameter(consume_multiple=True, negative=(), show_default=False)
+
+Switch = Parameter(negative=(), show_default=False)
+
+
+class OptionsOf(Generic[Config]):
+    """Base of the options that are made of a config's fields; one that is not given is None, or False for a switch."""
+
+    kind: ClassVar[Any]
+    settings: ClassVar[dict[str, Setting]]
+    """By the options' names."""
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            about = self.settings[name].option
+            if about.refused and about.check and value is not None and not about.check.holds(value):
+                raise InputError(f"{about.flag}: found {value!r}, expected {about.refused}")
+
+    def given(self) -> dict[str, Any]:
+        """Return the fields of the config that were given, by their dotted names."""
+        given = {name: value for name, value in vars(self).items() if value is not None and value is not False}
+        settings = self.settings
+        return {settings[name].name: settings[name].option.gives or value for name, value in given.items()}
+
+    def config(self) -> Config:
+        """Return the config, with its defaults where nothing was given. Raises InputError where it refuses a value."""
+        return override(self.kind(), self.given())
+
+
+def options_of(
+    kind: Any, group: str | None = None, over_preset: bool = False
+) -> Callable[[type[Options]], type[Options]]:
+    """Give a class of options one for each field of a config, or of its parts, that has a flag.
+
+    Args:
+        kind: of the config.
+        group: title of the options in `--help`, but for parts that have their own.
+        over_preset: the defaults are those of a preset: `--help` shows the config's only where the text has none.
+    """
+    found = [setting for setting in settings_of(kind, group) if setting.option.flag]
+
+    def make(options: type[Options]) -> type[Options]:
+        options.kind = kind
+        options.settings = {_name(setting): setting for setting in found}
+        options.__annotations__ = {name: _annotation(one, over_preset) for name, one in options.settings.items()}
+        for name, setting in options.settings.items():
+            setattr(options, name, False if _is_switch(setting) else None)
+        return Parameter(name="*")(dataclasses.dataclass(frozen=True, kw_only=True)(options))
+
+    return make
+
+
+def _name(setting: Setting) -> str:
+    return str(setting.option.flag).removeprefix("--").replace("-", "_")
+
+
+def _is_switch(setting: Setting) -> bool:
+    return setting.hint is bool or setting.option.gives is not None
+
+
+def _annotation(setting: Setting, over_preset: bool) -> Any:
+    """Return the type of an option as Cyclopts reads it."""
+    about = [Parameter(help=setting.option.help)]
+    about += [Parameter(group=setting.group)] if setting.group else []
+    if _is_switch(setting):
+        return Annotated[bool, Switch, *about]
+    about += [Whole] if int in (setting.hint, *typing.get_args(setting.hint)) else []
+    hides = setting.default is None or (over_preset and "Default:" in setting.option.help)
+    shown = Parameter(show_default=False if hides else lambda _: str(setting.default))
+    return Annotated[setting.hint | None, *about, shown]
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:

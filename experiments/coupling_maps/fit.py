@@ -8,25 +8,19 @@ from experiments.cli.console import Bar
 from experiments.coupling_maps.options import CouplingsOptions
 from experiments.coupling_maps.pairs import FramePairs
 from experiments.data.songs import Songs
-from madsep_jax.config.maskers import AutoencoderConfig
 from madsep_jax.config.run import RunConfig
 from madsep_jax.couplings.fit import CouplingsConfig, CouplingsFit, Layer, fit_couplings, fit_student
 from madsep_jax.errors import InputError
+from madsep_jax.models.registry import architecture_of
 
 
 def choose_fit(options: CouplingsOptions, config: RunConfig, system: str) -> CouplingsConfig:
     """Return the fit's settings. Raises InputError where the system has no layers for the form that is asked for."""
-    layered = isinstance(config.masker, AutoencoderConfig)
+    layered = bool(_layer_names(config))
     if options.form == "compositional" and not layered:
         raise InputError(f"--form compositional: found the system {system}, expected an autoencoder; use student")
     form = ("compositional" if layered else "student") if options.form == "auto" else options.form
-    return CouplingsConfig(
-        form=form,
-        initial=options.initial,
-        steps=options.steps,
-        learning_rate=options.learning_rate,
-        seed=options.seed,
-    )
+    return CouplingsConfig(form=form, **options.fit.given())
 
 
 def fit_mapping(
@@ -39,15 +33,18 @@ def fit_mapping(
 
     if fit_config.form == "student":
         return fit_student(pairs.input_NF, pairs.output_NF, fit_config, on_steps=report)
-    assert isinstance(config.masker, AutoencoderConfig)
-    layers = autoencoder_layers(variables["params"], config.masker)
+    layers = model_layers(config, variables["params"])
     return fit_couplings(layers, pairs.input_NF, pairs.output_NF, fit_config, on_steps=report)
 
 
-def autoencoder_layers(params: Any, config: AutoencoderConfig) -> list[Layer]:
-    """Return an autoencoder's layers, first layer first, from its Flax parameters."""
-    names = [*(f"hidden_{number}" for number in range(config.hidden_layers)), "output"]
-    return [Layer(np.asarray(params[name]["kernel"]).T, np.asarray(params[name]["bias"])) for name in names]
+def model_layers(config: RunConfig, params: Any) -> list[Layer]:
+    """Return the layers of a model that is a chain of them, first layer first, from its Flax parameters."""
+    layers = [params[name] for name in _layer_names(config)]
+    return [Layer(np.asarray(layer["kernel"]).T, np.asarray(layer["bias"])) for layer in layers]
+
+
+def _layer_names(config: RunConfig) -> tuple[str, ...]:
+    return architecture_of(config.masker).layers(config.masker)
 
 
 def protocol(config: RunConfig, songs: Songs, pairs: FramePairs, available: int) -> dict[str, Any]:

@@ -7,11 +7,15 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from data_pipelines.songs.spectrograms import default_cache
+from experiments.cli.options import OptionsOf, options_of
 from experiments.data.songs import EMBEDDED
 from madsep_jax.couplings.fit import CouplingsConfig
 from madsep_jax.errors import InputError
 
-_DEFAULTS = CouplingsConfig()
+
+@options_of(CouplingsConfig)
+class FitOptions(OptionsOf[CouplingsConfig]):
+    """How to fit the matrix."""
 
 
 @Parameter(name="*")
@@ -39,17 +43,8 @@ class CouplingsOptions:
     frames: int = 1024
     """Fit to so many frames, taken at even distances over the songs."""
 
-    steps: int = _DEFAULTS.steps
-    """Updates by Adam."""
-
-    learning_rate: float = _DEFAULTS.learning_rate
-    """Of Adam. Default: the published implementation's."""
-
-    initial: Literal["normal", "identity", "zeros"] = _DEFAULTS.initial
-    """Where the fit starts: normal (random, as published), identity, or zeros (student form only)."""
-
-    seed: int = _DEFAULTS.seed
-    """Of the random start."""
+    fit: FitOptions = field(default_factory=FitOptions)
+    """How to fit the matrix."""
 
     cache: Path = field(default_factory=default_cache)
     """Folder of computed spectrograms, shared by all experiments."""

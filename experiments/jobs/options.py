@@ -5,10 +5,8 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from experiments.cli.options import ManyOrNone, Whole
+from experiments.cli.options import ManyOrNone, Switch, Whole
 from madsep_jax.errors import InputError
-
-_FLAG = Parameter(negative=(), show_default=False)
 
 #: What the launcher needs to find a job's log.
 _OURS = ("error", "output", "array", "open-mode")
@@ -26,7 +24,7 @@ class LaunchOptions:
     jobs: Annotated[int | None, Whole] = None
     """Jobs at a time. Default: 1 with --launcher local, all at once with slurm."""
 
-    no_wait: Annotated[bool, _FLAG] = False
+    no_wait: Annotated[bool, Switch] = False
     """End once the jobs are submitted (slurm only); the same command shows later what they have finished."""
 
     job_gpus: Annotated[int | None, Whole] = None

@@ -12,7 +12,7 @@ from rich.console import Console
 from experiments.cli.console import say
 from experiments.jobs.record import read_record
 from experiments.rows.row import Row, RowResult
-from madsep_jax.config.io import to_dict
+from madsep_jax.config.io import to_dict, to_flat
 from madsep_jax.config.run import RunConfig
 from madsep_jax.errors import InputError
 from madsep_jax.host.environment import environment
@@ -41,7 +41,7 @@ class ExperimentFolder:
         Raises:
             InputError: where the folder holds something else, and what differs.
         """
-        identity = {"data": data, **_flat(to_dict(base))}
+        identity = {"data": data, **to_flat(base)}
         for field in [name for name in identity if name.startswith("masker.") or name == "training.seed"]:
             del identity[field]
         if path.exists() and not path.is_dir():
@@ -115,16 +115,6 @@ def _check_same(path: Path, content: Any, expected: dict[str, Any]) -> None:
         shown = "other songs" if first == "data" else f"{first} {found.get(first)!r}, expected {expected.get(first)!r}"
         more = f" (and {len(different) - 1} more differences)" if len(different) > 1 else ""
         raise InputError(f"--out {path}: holds another experiment, with {shown}{more}; choose another folder")
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = value
-    return flat
 
 
 def row_groups(rows: Sequence[Row], seeds_together: bool) -> list[list[Row]]:

@@ -23,12 +23,12 @@ from experiments.scoring.estimators import REFERENCES
 from experiments.scoring.protocols import EngineName
 from experiments.training.loop import How
 from madsep_jax.config.io import override
-from madsep_jax.config.maskers import DwsMaskerConfig
 from madsep_jax.config.presets import preset_config
 from madsep_jax.config.run import RunConfig
 from madsep_jax.config.systems import expand
 from madsep_jax.errors import InputError, did_you_mean
 from madsep_jax.models.cost import forward_gflop_per_second
+from madsep_jax.models.registry import architecture_of
 from madsep_jax.models.variables import parameter_counts
 from madsep_jax.ops.precision import computing_in
 from madsep_jax.parallel.devices import sharing_devices, with_scaled_batch
@@ -64,24 +64,20 @@ class Plan:
 
 def make_plan(options: AblationOptions) -> Plan:
     """Check the options and resolve them. Raises InputError where one cannot be used."""
-    _require_positive(options)
     if options.launch.launcher:
         _require_whole_jobs(options)
     prepared = PreparedTraining.find(options.prepared) if options.prepared else None
-    base = _base(options, prepared)
+    base = base_config(options, prepared)
     songs = load_songs(options.data, base.signal.sample_rate, prepared, options.validation.songs)
-    systems = expand(options.systems or DEFAULT_SYSTEMS[options.preset], options.layers, options.channels, base.preset)
-    rows = [Row(name, None) for name in REFERENCES]
-    rows += [Row.of_system(system, seed, base) for system in systems for seed in range(options.seeds)]
-    if options.only_rows:
-        rows = _named(rows, options.only_rows)
+    rows = make_rows(options, base)
     out = options.out or Path("runs") / f"{options.preset}-{Path(options.data).name}"
     validation = options.validation.validation(songs.validation, base.signal, options.cache)
-    plan = Plan(base, rows, songs, out, How(options.sharing.config(), options.saving, validation, options.profile))
+    how = How(options.sharing.config(), options.saving.config(), validation, options.profile)
+    plan = Plan(base, rows, songs, out, how)
     for config in (base, *(row.config for row in rows if row.config)):
         plan.steps_of(config)  # raises where there are too few songs
         if not options.launch.launcher:  # else the devices are those of the jobs
-            sharing_devices(config, options.sharing.config())  # or too many devices
+            sharing_devices(config, how.parallel)  # or too many devices
     if not options.launch.launcher:
         computing_in(base.compute.precision)  # or no such arithmetic
     return dataclasses.replace(plan, rows=with_schedules(plan.rows, plan.steps_of))
@@ -114,24 +110,16 @@ def plan_table(plan: Plan, processes: int, engine: EngineName) -> Table:
     return table
 
 
-def _base(options: AblationOptions, prepared: PreparedTraining | None) -> RunConfig:
+def base_config(options: AblationOptions, prepared: PreparedTraining | None) -> RunConfig:
+    """Return the configuration that all rows start from. Raises InputError where an option cannot be used."""
     base = preset_config(options.preset)
     changes: dict[str, Any] = {"data.features": prepared.index.settings.features} if prepared else {}
-    if options.epochs is not None and options.steps is not None:
-        raise InputError("--epochs and --steps: found both, expected one of them")
-    if options.epochs is not None:
-        changes |= {"training.epochs": options.epochs, "training.steps": None}
-    if options.steps is not None:
-        changes["training.steps"] = options.steps
-    if options.batch is not None:
-        changes["training.batch_size"] = options.batch
-    if options.accumulate is not None:
-        changes["training.accumulation"] = options.accumulate
-    if options.precision is not None:
-        changes["compute.precision"] = options.precision
-    if options.remat:
-        changes["compute.remat"] = True
-    changes |= {**options.schedule.changes(), **options.validation.changes()}
+    given = options.run.given()
+    if "training.epochs" in given:
+        if "training.steps" in given:
+            raise InputError("--epochs and --steps: found both, expected one of them")
+        changes["training.steps"] = None
+    changes |= options.validation.with_metric(given)
     for assignment in options.set:
         name, value = parse_assignment(assignment)
         if name.startswith("masker") or name in ("training.seed", "preset", "data.features"):
@@ -140,20 +128,20 @@ def _base(options: AblationOptions, prepared: PreparedTraining | None) -> RunCon
     return with_scaled_batch(override(base, changes), options.sharing.config())
 
 
-def _require_positive(options: AblationOptions) -> None:
-    for name in ("seeds", "processes", "profile"):
-        found = getattr(options, name)
-        if found is not None and found < 1:
-            raise InputError(f"--{name.replace('_', '-')}: found {found}, expected at least 1")
+def make_rows(options: AblationOptions, base: RunConfig) -> list[Row]:
+    """Return the rows, references first. Raises InputError where there is no such system, or no such row."""
+    systems = expand(options.systems or DEFAULT_SYSTEMS[options.preset], options.layers, options.channels, base.preset)
+    rows = [Row(name, None) for name in REFERENCES]
+    rows += [Row.of_system(system, seed, base) for system in systems for seed in range(options.seeds)]
+    return _named(rows, options.only_rows) if options.only_rows else rows
 
 
 def _require_whole_jobs(options: AblationOptions) -> None:
     import_submitit()
-    sharing = options.sharing
-    for name, given in (("distributed", sharing.distributed), ("coordinator", sharing.coordinator is not None)):
-        if given:
+    for name in ("distributed", "coordinator"):
+        if name in options.joining.given():
             raise InputError(f"--{name} and --launcher: found both, expected one; a job is one process")
-    if sharing.batch_per_device:
+    if "batch" in options.sharing.given():
         raise InputError("--batch-per-device and --launcher: found both, expected --batch of all devices of a job")
 
 
@@ -178,11 +166,6 @@ def _duration(seconds: float) -> str:
 
 #: A training step takes about three forward passes.
 _STEP_FORWARDS = 3
-
-#: Share of a matrix product's speed that a whole training step reaches on two CPU cores.
-_DWS_SHARE = 0.20
-
-_GRU_SHARE = 0.50
 
 #: Seconds of one core to score a second of stereo audio at 44.1 kHz (BSSEval v4, 512-tap filters), and a song apart
 #: from its length.
@@ -210,8 +193,7 @@ def training_seconds(row: Row, steps: int, device_gflop: float) -> float:
     sequences = row.config.sequences
     audio_s = row.config.training.batch_size * sequences.target_frames / row.config.signal.frames_per_second
     gflop = _STEP_FORWARDS * forward_gflop_per_second(row.config) * audio_s
-    share = _DWS_SHARE if isinstance(row.config.masker, DwsMaskerConfig) else _GRU_SHARE
-    return steps * gflop / (device_gflop * share)
+    return steps * gflop / (device_gflop * architecture_of(row.config.masker).speed_share)
 
 
 def scoring_seconds(songs: int, audio_s: float, sample_rate: int, processes: int, engine: EngineName) -> float:

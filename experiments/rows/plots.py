@@ -6,17 +6,14 @@ from typing import Any
 
 from experiments.cli.tables import save_figure
 from experiments.rows.row import RowResult
-
-#: Shape of a system's point, by the first word of its name; each system has a colour of its own.
-_MARKERS = {"mad": "o", "dws": "s", "dilated": "^", "dae": "D", "skip": "v"}
-
-_OTHER_MARKER = "X"
+from madsep_jax.config.systems import mark_of
 
 
 def plot_quality(rows: Sequence[RowResult], folder: Path) -> list[Path]:
     """Draw voice SDR against parameters and against GFLOP per second of audio; returns the files written.
 
-    The rows without a model are horizontal lines. Nothing is drawn where no model has scores yet.
+    Each system has a colour of its own. The rows without a model are horizontal lines. Nothing is drawn where no model
+    has scores yet.
     """
     scored = [row for row in rows if row.median_db("SDR") is not None]
     models = [row for row in scored if row.total_parameters]
@@ -45,9 +42,8 @@ def _draw(
     axes = figure.subplots()
     for number, system in enumerate(dict.fromkeys(row.system for row in models)):
         seeds = [row for row in models if row.system == system]
-        marker = _MARKERS.get(system.partition("-")[0], _OTHER_MARKER)
         x, y = [value(row) for row in seeds], [sdr(row) for row in seeds]
-        axes.scatter(x, y, marker=marker, color=colormaps["tab20"](number % 20), s=55, label=system)
+        axes.scatter(x, y, marker=mark_of(system), color=colormaps["tab20"](number % 20), s=55, label=system)
     for row in references:
         axes.axhline(sdr(row), color="grey", linestyle=":", linewidth=1)
         axes.text(0.01, sdr(row), row.system, transform=axes.get_yaxis_transform(), color="grey", va="bottom")

@@ -1,6 +1,5 @@
 """`madsep import` and `madsep export`: published parameters to a checkpoint, and back."""
 
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,7 +11,6 @@ from cyclopts import Parameter
 from experiments.cli.console import ANY_DEVICE, DeviceOptions, make_console, say, show_device
 from madsep_jax.checkpoint.folder import find_checkpoint, load_model, save_model
 from madsep_jax.config.io import from_dict, override, to_dict
-from madsep_jax.config.maskers import DwsMaskerConfig, GruMaskerConfig
 from madsep_jax.config.presets import masker_fields, preset_config
 from madsep_jax.config.run import ModelConfig, RunConfig
 from madsep_jax.errors import InputError, shown
@@ -122,12 +120,9 @@ def run_config(model: ModelConfig, preset: str) -> RunConfig:
     if model.bins != base.signal.bins:
         raise InputError(f"parameters: found spectra of {model.bins} bins, expected {base.signal.bins}, as of {preset}")
     base = _with_context(base, model.context_frames)
-    masker = model.masker
     # The fields of which weights tell nothing start from the defaults, which are the paper's.
-    if isinstance(masker, GruMaskerConfig):
-        masker = GruMaskerConfig(reduced_bins=masker.reduced_bins, twin=masker.twin)
-    elif isinstance(masker, DwsMaskerConfig):
-        masker = dataclasses.replace(masker, input_frames=DwsMaskerConfig.input_frames)
+    found = model.masker
+    masker = type(found)(**{name: getattr(found, name) for name in found.told_by_weights})
     return override(base, masker_fields(base, masker))
 
 
@@ -145,8 +140,7 @@ def _exported_config(files: tuple[Path, ...]) -> RunConfig | None:
 
 def _check_architecture(config: ModelConfig, found: ModelConfig) -> None:
     """Raise InputError where a file's configuration is not that of its weights."""
-    told = ("kind", "reduced_bins", "twin", "layers", "channels", "kernel", "residual")
-    for name in told:
+    for name in ("kind", *found.masker.told_by_weights):
         ours, theirs = getattr(config.masker, name, None), getattr(found.masker, name, None)
         if ours != theirs:
             raise InputError(f"configuration in the file: found {name} {ours!r}, expected {theirs!r} as of its arrays")

@@ -12,12 +12,12 @@ from data_pipelines.batches.sources import Source
 from data_pipelines.batches.to_device import prefetch_to_device
 from experiments.cli.signals import StopSignals
 from experiments.training.log import Log
-from experiments.training.options import SaveOptions
 from experiments.training.profile import profiled
 from experiments.training.saving import Saver, Start, TrainResult, find_start, finished_training, write_results
 from experiments.training.validation import Judge, Validation
 from madsep_jax.config.parallel import ParallelConfig
 from madsep_jax.config.run import RunConfig
+from madsep_jax.config.saving import SavingConfig
 from madsep_jax.parallel.layout import compile_layout, make_layout
 from madsep_jax.parallel.processes import process_shard
 from madsep_jax.parallel.program import Program
@@ -31,7 +31,7 @@ class How:
     """How trainings are carried out. Nothing here changes what is learnt by more than rounding."""
 
     parallel: ParallelConfig = field(default_factory=lambda: ParallelConfig(devices=1))
-    saving: SaveOptions = field(default_factory=SaveOptions)
+    saving: SavingConfig = field(default_factory=SavingConfig)
     validation: Validation | None = None
     profile_steps: int | None = None
     """Trace so many steps; None for no trace."""

@@ -1,37 +1,63 @@
-"""The options that say when a training is saved, and which of its checkpoints are kept."""
+"""The options that say what is found of the songs that are kept out of training, and what that ends."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from experiments.cli.options import Whole
-from madsep_jax.config.saving import Keep
+from data_pipelines.songs.tracks import Track
+from experiments.cli.options import Switch, Whole
+from experiments.training.validation import Validation
+from madsep_jax.config.signal import SignalConfig
 from madsep_jax.errors import InputError
 
 
-@Parameter(name="*", group="Checkpoints")
+@Parameter(name="*", group="Validation")
 @dataclass(frozen=True, kw_only=True)
-class SaveOptions:
-    """When to save, and what to keep. A training is saved at its end in any case, and where songs are validated on."""
+class ValidationOptions:
+    """Songs that are kept out of training, and what is found of them."""
 
-    save_every: float = 60.0
-    """Save the training when so many seconds have gone by since the last time."""
+    validate_every: Annotated[int | None, Whole] = None
+    """Score the voice after every so many epochs of training, on songs that are kept out of it. Default: never."""
 
-    save_every_steps: Annotated[int | None, Whole] = None
-    """Save it after every so many steps instead."""
+    validation_loss: Annotated[bool, Switch] = False
+    """Compute the loss after every epoch, on songs that are kept out of training; takes a few seconds a song."""
 
-    keep_every: Annotated[int | None, Whole] = None
-    """Keep the checkpoints of steps that are multiples of this. Default: only the last three and the best."""
+    validation_songs: Annotated[int, Whole] = 2
+    """How many songs those two keep out of training: the last ones by name."""
 
     def __post_init__(self) -> None:
-        if not self.save_every >= 0:
-            raise InputError(f"--save-every: found {self.save_every}, expected 0 or more seconds")
-        for name in ("save_every_steps", "keep_every"):
+        for name in ("validate_every", "validation_songs"):
             found = getattr(self, name)
             if found is not None and found < 1:
                 raise InputError(f"--{name.replace('_', '-')}: found {found}, expected at least 1")
 
-    def keep(self) -> Keep:
-        """Return what is kept."""
-        return Keep(every_steps=self.keep_every)
+    @property
+    def songs(self) -> int:
+        """How many songs are kept out of training."""
+        return self.validation_songs if self.validate_every or self.validation_loss else 0
+
+    def with_metric(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return given fields of the configuration with the metric to stop by; without patience nothing stops.
+
+        Raises:
+            InputError: where the training would stop by something that is not measured.
+        """
+        rule = "training.early_stopping"
+        if f"{rule}.patience" not in given:
+            return {name: value for name, value in given.items() if not name.startswith(rule)}
+        by_default = "loss" if self.validation_loss or not self.validate_every else "SDR"
+        metric = given.get(f"{rule}.metric", by_default)
+        needed = {"loss": ("--validation-loss", self.validation_loss), "SDR": ("--validate-every", self.validate_every)}
+        option, measured = needed[metric]
+        if not measured:
+            raise InputError(f"--early-stopping-patience: found no {option}, which finds the {metric} to stop by")
+        return {**given, f"{rule}.metric": metric}
+
+    def validation(self, tracks: Sequence[Track], signal: SignalConfig, cache: Path) -> Validation | None:
+        """Return what is to be done with the songs that are kept out; None for nothing."""
+        if not self.songs:
+            return None
+        return Validation(list(tracks), self.validate_every, cache if self.validation_loss else None, signal)

@@ -16,10 +16,10 @@ from jax.experimental import multihost_utils
 from data_pipelines.batches.order import TrainingOrder, check_position, data_position
 from data_pipelines.batches.sources import Source
 from experiments.cli.signals import Stopped, StopSignals
-from experiments.training.options import SaveOptions
 from madsep_jax.checkpoint.folder import CheckpointWriter, checkpoint_folder, restore_training
 from madsep_jax.checkpoint.steps import Score
 from madsep_jax.config.run import RunConfig
+from madsep_jax.config.saving import SavingConfig
 from madsep_jax.errors import InputError
 from madsep_jax.host.files import read_json, write_json
 from madsep_jax.parallel.processes import Agreement, Wishes, is_first_process, process_shard
@@ -51,7 +51,7 @@ class Saver:
     been sent a signal; all of them then do it after the same step.
     """
 
-    def __init__(self, starts: Sequence[Start], options: SaveOptions, signals: StopSignals) -> None:
+    def __init__(self, starts: Sequence[Start], options: SavingConfig, signals: StopSignals) -> None:
         """Take where the trainings start, and what tells them to stop."""
         self._starts, self._options, self._signals = starts, options, signals
         self._agreement = Agreement(starts[0].step)
@@ -132,7 +132,7 @@ class Saver:
         with ExitStack() as stack:
             if is_first_process():
                 for start in self._starts:
-                    writer = CheckpointWriter(checkpoint_folder(start.folder), start.config, self._options.keep())
+                    writer = CheckpointWriter(checkpoint_folder(start.folder), start.config, self._options)
                     self._writers.append(stack.enter_context(writer))
             self._open = stack.pop_all()
         return self

@@ -15,7 +15,7 @@ from madsep_jax.checkpoint.checks import MisfitError
 from madsep_jax.checkpoint.steps import OrbaxSteps, Score
 from madsep_jax.config.io import from_dict, to_dict
 from madsep_jax.config.run import RunConfig
-from madsep_jax.config.saving import Keep
+from madsep_jax.config.saving import SavingConfig
 from madsep_jax.errors import InputError
 from madsep_jax.host.environment import environment
 from madsep_jax.host.files import read_json, write_json
@@ -30,18 +30,18 @@ _TRAINING = "training"
 
 _ITEMS = (_WEIGHTS, _TRAINING)
 
-_KEEP = Keep()
+_SAVING = SavingConfig()
 
 
 class CheckpointWriter:
     """Saves the states of a training into a folder, in the background."""
 
-    def __init__(self, folder: Path, config: RunConfig, keep: Keep = _KEEP) -> None:
+    def __init__(self, folder: Path, config: RunConfig, saving: SavingConfig = _SAVING) -> None:
         """Open the folder, and make it where there is none. Raises InputError where it cannot be written."""
         self._notes = {"config": to_dict(config), "environment": environment()}
         try:
             write_json(folder / _CONFIG, self._notes)
-            self._steps = OrbaxSteps(folder, _ITEMS, keep)
+            self._steps = OrbaxSteps(folder, _ITEMS, saving)
         except OSError as error:
             raise InputError(f"{folder}: cannot be written: {error.strerror or error}") from error
 
@@ -87,7 +87,7 @@ class Restored:
 
 def save_checkpoint(folder: Path, config: RunConfig, state: TrainState) -> None:
     """Save one state, and wait for it; a checkpoint already there is replaced once the new one is whole."""
-    with CheckpointWriter(folder, config, Keep(last=1)) as writer:
+    with CheckpointWriter(folder, config, SavingConfig(keep_last=1)) as writer:
         writer.save(state)
 
 
@@ -99,7 +99,7 @@ def save_model(folder: Path, config: RunConfig, variables: Any) -> None:
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder}: is there already, expected a new or an empty folder")
-    with CheckpointWriter(folder, config, Keep(last=1)) as writer:
+    with CheckpointWriter(folder, config, SavingConfig(keep_last=1)) as writer:
         writer.save_weights(variables)
 
 

@@ -18,7 +18,7 @@ from etils import epath
 from orbax.checkpoint import checkpoint_managers as policies
 
 from madsep_jax.checkpoint.checks import MisfitError, check_shapes, find_damage, write_checksums
-from madsep_jax.config.saving import Keep
+from madsep_jax.config.saving import SavingConfig
 from madsep_jax.errors import InputError, first_line
 
 _NOTES = "notes"
@@ -41,21 +41,21 @@ class Score:
 
 
 class OrbaxSteps:
-    """Reads, and with `keep` writes, the checkpoints in a folder.
+    """Reads, and with `saving` writes, the checkpoints in a folder.
 
     A checkpoint has named items, which are trees of arrays, and notes, a JSON object. It is written aside and renamed
     when it is whole, in the background: the arrays are copied first, so that they may be written over at once. Of those
-    in the folder, the ones that `keep` names stay. What a killed process had begun to write is cleared away.
+    in the folder, the ones that `saving` keeps stay. What a killed process had begun to write is cleared away.
     """
 
-    def __init__(self, folder: Path, items: tuple[str, ...], keep: Keep | None = None) -> None:
+    def __init__(self, folder: Path, items: tuple[str, ...], saving: SavingConfig | None = None) -> None:
         """Take the folder, its items' names, and which steps to keep; None for reading only, which changes nothing."""
         self._shown, self._folder = folder, folder.absolute()
         self._step: int | None = None
         self._under_way = False
         logging.getLogger("absl").addFilter(_NOT_FROM_ORBAX)  # for good: its threads may outlive the manager
         self._manager = ocp.CheckpointManager(
-            self._folder, options=_reading() if keep is None else self._writing(keep), item_names=(*items, _NOTES)
+            self._folder, options=_reading() if saving is None else self._writing(saving), item_names=(*items, _NOTES)
         )
 
     def all(self) -> list[int]:
@@ -146,14 +146,14 @@ class OrbaxSteps:
         finally:
             self._manager.close()
 
-    def _writing(self, keep: Keep) -> ocp.CheckpointManagerOptions:
+    def _writing(self, saving: SavingConfig) -> ocp.CheckpointManagerOptions:
         self._folder.mkdir(parents=True, exist_ok=True)
         kept: list[Any] = [
-            policies.LatestN(keep.last),
+            policies.LatestN(saving.keep_last),
             policies.BestN(get_metric_fn=_rank, n=1, keep_checkpoints_without_metrics=False),
         ]
-        if keep.every_steps is not None:
-            kept.append(policies.EveryNSteps(keep.every_steps))
+        if saving.keep_every is not None:
+            kept.append(policies.EveryNSteps(saving.keep_every))
         return ocp.CheckpointManagerOptions(
             create=False,
             cleanup_tmp_directories=True,

@@ -6,6 +6,7 @@ import typing
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+from madsep_jax.config.maskers import KINDS, MaskerConfig
 from madsep_jax.errors import InputError, did_you_mean
 
 Config = TypeVar("Config")
@@ -14,6 +15,11 @@ Config = TypeVar("Config")
 def to_dict(config: Any) -> dict[str, Any]:
     """Return a config as nested dictionaries of JSON values."""
     return dataclasses.asdict(config, dict_factory=_json_object)
+
+
+def to_flat(config: Any) -> dict[str, Any]:
+    """Return a config's fields as JSON values by their dotted names."""
+    return _flat(to_dict(config))
 
 
 def from_dict(config_type: type[Config], values: Mapping[str, Any], where: str = "") -> Config:
@@ -26,7 +32,7 @@ def from_dict(config_type: type[Config], values: Mapping[str, Any], where: str =
     where = where or config_type.__name__
     if not isinstance(values, Mapping):
         raise InputError(f"{where}: found {values!r}, expected an object with named fields")
-    hints = typing.get_type_hints(config_type)
+    hints = _hints(config_type)
     unknown = [name for name in values if name not in hints]
     if unknown:
         raise InputError(f"{where}: unknown field {unknown[0]!r}, {did_you_mean(unknown[0], hints)}")
@@ -41,7 +47,7 @@ def override(config: Config, changes: Mapping[str, Any]) -> Config:
     """
     values: dict[str, Any] = {}
     inner: dict[str, dict[str, Any]] = {}
-    hints = typing.get_type_hints(type(config))
+    hints = _hints(type(config))
     for path, value in changes.items():
         name, _, rest = path.partition(".")
         if name not in hints or (rest and not dataclasses.is_dataclass(getattr(config, name))):
@@ -66,17 +72,33 @@ def differences(base: Any, other: Any, prefix: str = "") -> dict[str, tuple[Any,
     return {} if base == other else {prefix: (base, other)}
 
 
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat
+
+
 def _json_object(fields: list[tuple[str, Any]]) -> dict[str, Any]:
     return {name: list(value) if isinstance(value, tuple) else value for name, value in fields}
 
 
+def _hints(config_type: type) -> dict[str, Any]:
+    hints = typing.get_type_hints(config_type)
+    return {field.name: hints[field.name] for field in dataclasses.fields(config_type)}
+
+
 def _convert(hint: Any, value: Any, where: str) -> Any:
-    if dataclasses.is_dataclass(value) and isinstance(value, _config_types(hint)):
+    if dataclasses.is_dataclass(hint) and isinstance(value, typing.cast(type, hint)):
         return value
+    if hint is MaskerConfig:
+        return _convert_masker(value, where)
     if dataclasses.is_dataclass(hint):
         return from_dict(typing.cast(type, hint), value, where)
     if typing.get_origin(hint) in (types.UnionType, typing.Union):
-        return _convert_union(typing.get_args(hint), value, where)
+        if value is None and type(None) in typing.get_args(hint):
+            return None
+        return _convert(next(option for option in typing.get_args(hint) if option is not type(None)), value, where)
     if typing.get_origin(hint) is typing.Literal:
         if value in typing.get_args(hint):
             return value
@@ -91,21 +113,8 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     return value
 
 
-def _config_types(hint: Any) -> tuple[type, ...]:
-    options = typing.get_args(hint) if typing.get_origin(hint) in (types.UnionType, typing.Union) else (hint,)
-    return tuple(option for option in options if dataclasses.is_dataclass(option) and isinstance(option, type))
-
-
-def _convert_union(options: tuple[Any, ...], value: Any, where: str) -> Any:
-    """A config union is told apart by its `kind` field; any other by the first type that fits."""
-    configs: dict[Any, Any] = {
-        option.__dataclass_fields__["kind"].default: option for option in options if dataclasses.is_dataclass(option)
-    }
-    if configs:
-        kind = value.get("kind") if isinstance(value, Mapping) else None
-        if kind not in configs:
-            raise InputError(f"{where}.kind: found {kind!r}, {did_you_mean(str(kind), configs)}")
-        return from_dict(configs[kind], value, where)
-    if value is None and type(None) in options:
-        return None
-    return _convert(next(option for option in options if option is not type(None)), value, where)
+def _convert_masker(value: Any, where: str) -> MaskerConfig:
+    kind = value.get("kind") if isinstance(value, Mapping) else None
+    if kind not in KINDS:
+        raise InputError(f"{where}.kind: found {kind!r}, {did_you_mean(str(kind), KINDS)}")
+    return from_dict(KINDS[kind], value, where)

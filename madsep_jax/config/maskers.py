@@ -1,4 +1,4 @@
-"""The systems' own settings, as frozen dataclasses: the part of a configuration in which the compared rows differ.
+"""The maskers' own settings, as frozen dataclasses: the part of a configuration in which the compared rows differ.
 
 The defaults are those of the papers; `madsep_jax.config.run` has everything else.
 
@@ -6,18 +6,57 @@ The defaults are those of the papers; `madsep_jax.config.run` has everything els
 Monaural Singing Voice Separation, 2020 (arXiv:2007.02683).
 """
 
+import dataclasses
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, ClassVar, Literal, Self
 
-from madsep_jax.config.io import override
-from madsep_jax.errors import require
+from madsep_jax.errors import InputError, require
 
-#: F from which on the DWS masker's three poolings by 5, with the upsampling between them, leave a frequency.
-LEAST_DWS_BINS = 75
+#: F of the full-size systems.
+_FULL_BINS = 2049
 
 
 @dataclass(frozen=True, kw_only=True)
-class GruMaskerConfig:
+class MaskerConfig:
+    """Settings of one kind of masker, and what the rest of the code asks of them. What is said here suits a plain one.
+
+    Three names of fields mean the same in all: `dropout`, a probability; `layers`, the equal blocks in a row that
+    `ComputeConfig.blocks` is about; `recurrent_iterations`, how often at most a loop without a fixed end turns.
+    `madsep_jax.models.architecture` says what else makes a masker.
+    """
+
+    kind: str = ""
+    """Its name in files; each class has one, its default."""
+
+    systems: ClassVar[dict[str, dict[str, Any]]] = {}
+    """Names for `--systems`, each of a full-size system: the fields in which it differs from the defaults."""
+    single_frames: ClassVar[bool] = False
+    """It is published on single frames, and trained on them."""
+    told_by_weights: ClassVar[tuple[str, ...]] = ()
+    """The fields that published parameters tell, by their names and shapes."""
+
+    def __post_init__(self) -> None:
+        require(self.kind == type(self).kind, self, "kind", repr(type(self).kind))
+
+    @property
+    def mark(self) -> str:
+        """The shape of its point in pictures, as Matplotlib names it."""
+        return "X"
+
+    def check_bins(self, bins: int) -> None:
+        """Raise InputError where spectra of so many bins are too small."""
+
+    def fitted_to(self, bins: int) -> Self:
+        """Return full-size settings for spectra of `bins` bins: a number of frequencies keeps its share of them."""
+        return self
+
+
+#: The settings of each kind, in the order in which systems are listed; `madsep_jax.models.registry` fills it.
+KINDS: dict[str, type[MaskerConfig]] = {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class GruMaskerConfig(MaskerConfig):
     """MaD's masker: bidirectional GRU encoder, GRU decoder ([1] sec. II-A)."""
 
     kind: Literal["gru"] = "gru"
@@ -36,8 +75,22 @@ class GruMaskerConfig:
     """Axes in which the twin's input is flipped, and its states back: time alone makes it a decoder that runs
     backwards, the released code flips both."""
 
+    #: Voice SDR / SIR / SAR in dB are the published ones (DSD100 Test, `paper` protocol).
+    systems: ClassVar[dict[str, dict[str, Any]]] = {
+        # 3.62 / 7.06 / 5.88 (DWS paper, Table II)
+        "mad": {},
+        # 3.41 / 8.32 (recurrent-inference poster, RIS-s)
+        "mad-ris-s": {"recurrent_iterations": 3, "recurrent_tolerance": 1e-2},
+        # 4.20 / 7.94 / 5.91 (DWS paper, Table II; RIS-l)
+        "mad-ris-l": {"recurrent_iterations": 10, "recurrent_tolerance": 1e-3},
+        # 4.57 / 8.17 / 5.95 (DWS paper, Table II)
+        "mad-twinnet": {"twin": True},
+    }
+    mark = "o"
+    told_by_weights = ("reduced_bins", "twin")
+
     def __post_init__(self) -> None:
-        require(self.kind == "gru", self, "kind", "'gru'")
+        super().__post_init__()
         require(self.reduced_bins > 0, self, "reduced_bins", "a positive number of bins")
         require(
             self.residual_flip in ("time", "time_and_frequency"),
@@ -49,9 +102,17 @@ class GruMaskerConfig:
         require(self.recurrent_iterations >= 0, self, "recurrent_iterations", "0 or more")
         require(self.recurrent_tolerance >= 0, self, "recurrent_tolerance", "0 or more")
 
+    def check_bins(self, bins: int) -> None:
+        """Raise InputError where there are fewer bins than the encoder reads."""
+        require(self.reduced_bins <= bins, self, "reduced_bins", f"at most the {bins} bins")
+
+    def fitted_to(self, bins: int) -> Self:
+        """Keep the share of the bins that the encoder reads."""
+        return dataclasses.replace(self, reduced_bins=round(bins * self.reduced_bins / _FULL_BINS))
+
 
 @dataclass(frozen=True, kw_only=True)
-class DwsMaskerConfig:
+class DwsMaskerConfig(MaskerConfig):
     """The depthwise-separable convolutional masker ([1] sec. II-B)."""
 
     kind: Literal["dws"] = "dws"
@@ -73,8 +134,14 @@ class DwsMaskerConfig:
     pointwise_kernel: int = 1
     """Side of the square channel-wise kernel of the L_enc blocks; 1 as published."""
 
+    # `madsep_jax.config.systems` names them by their sizes.
+    mark = "s"
+    told_by_weights = ("layers", "channels", "kernel", "residual")
+    least_bins: ClassVar[int] = 75
+    """F from which on the three poolings by 5, with the upsampling between them, leave a frequency."""
+
     def __post_init__(self) -> None:
-        require(self.kind == "dws", self, "kind", "'dws'")
+        super().__post_init__()
         require(0 <= self.layers <= 1000, self, "layers", "0 to 1000 blocks")
         require(0 < self.channels <= 65536, self, "channels", "1 to 65536 channels")
         require(self.kernel > 0 and self.kernel % 2 == 1, self, "kernel", "a positive odd number")
@@ -93,9 +160,14 @@ class DwsMaskerConfig:
             "a positive odd number",
         )
 
+    def check_bins(self, bins: int) -> None:
+        """Raise InputError where the poolings leave no frequency."""
+        if bins < self.least_bins:
+            raise InputError(f"ModelConfig.bins: found {bins}, expected at least {self.least_bins} for the DWS masker")
+
 
 @dataclass(frozen=True, kw_only=True)
-class DilatedConfig:
+class DilatedConfig(MaskerConfig):
     """A stack of blocks of dilated convolutions over time and a dilated GRU (Dilated Convolution with Dilated GRU)."""
 
     kind: Literal["dilated"] = "dilated"
@@ -115,8 +187,15 @@ class DilatedConfig:
     """k: step t of the GRU reads step t - k."""
     bidirectional: bool = True
 
+    systems: ClassVar[dict[str, dict[str, Any]]] = {
+        # in place of the recurrent masker: not published
+        "mad-dilated": {"role": "masker"},
+        # alone: published on other data
+        "dilated-gru": {"role": "system"},
+    }
+
     def __post_init__(self) -> None:
-        require(self.kind == "dilated", self, "kind", "'dilated'")
+        super().__post_init__()
         require(self.role in ("masker", "system"), self, "role", "'masker' or 'system'")
         for name in ("blocks", "convolutions", "groups", "gru_dilation"):
             require(getattr(self, name) > 0, self, name, "a positive number")
@@ -128,9 +207,20 @@ class DilatedConfig:
             f"a positive multiple of twice the groups ({self.groups})",
         )
 
+    @property
+    def mark(self) -> str:
+        """That of MaD for a MaD with another masker, and one of its own."""
+        return "o" if self.role == "masker" else "^"
+
+    def fitted_to(self, bins: int) -> Self:
+        """Keep the share of the channels, which are frequencies, to a multiple of twice the groups."""
+        unit = 2 * self.groups
+        units = round(bins * self.channels / _FULL_BINS / unit)
+        return dataclasses.replace(self, channels=max(units, 1) * unit)
+
 
 @dataclass(frozen=True, kw_only=True)
-class AutoencoderConfig:
+class AutoencoderConfig(MaskerConfig):
     """A denoising autoencoder on single frames (Examining the Mapping Functions of Denoising Autoencoders)."""
 
     kind: Literal["autoencoder"] = "autoencoder"
@@ -139,26 +229,19 @@ class AutoencoderConfig:
     skip_filtering: bool = False
     """The output is a mask for the input, in place of the estimate itself."""
 
+    #: Published without such scores.
+    systems: ClassVar[dict[str, dict[str, Any]]] = {
+        "dae": {},
+        "dae-deep": {"hidden_layers": 3},
+        "skip-filtering": {"skip_filtering": True},
+    }
+    single_frames = True
+
     def __post_init__(self) -> None:
-        require(self.kind == "autoencoder", self, "kind", "'autoencoder'")
+        super().__post_init__()
         require(self.hidden_layers > 0, self, "hidden_layers", "a positive number of layers")
 
-
-MaskerConfig = GruMaskerConfig | DwsMaskerConfig | DilatedConfig | AutoencoderConfig
-
-#: F of the full-size systems.
-_FULL_BINS = 2049
-
-
-def fit_to_bins(masker: MaskerConfig, bins: int) -> MaskerConfig:
-    """Return a full-size masker for spectra of `bins` bins: what is a number of frequencies keeps its share of them.
-
-    That is the GRU's reduced bins, and the channels of the dilated blocks, which have frequencies for channels.
-    """
-    if isinstance(masker, GruMaskerConfig):
-        return override(masker, {"reduced_bins": round(bins * masker.reduced_bins / _FULL_BINS)})
-    if isinstance(masker, DilatedConfig):
-        unit = 2 * masker.groups
-        units = round(bins * masker.channels / _FULL_BINS / unit)
-        return override(masker, {"channels": max(units, 1) * unit})
-    return masker
+    @property
+    def mark(self) -> str:
+        """One for estimates, another for a mask."""
+        return "v" if self.skip_filtering else "D"

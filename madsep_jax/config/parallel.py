@@ -3,50 +3,69 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from madsep_jax.config.fields import Settings, option, positive
 from madsep_jax.errors import InputError, require
 
 
 @dataclass(frozen=True, kw_only=True)
-class ParallelConfig:
-    """Data parallelism: each device takes an equal part of every batch."""
+class ParallelConfig(Settings):
+    """Data parallelism: each device takes an equal part of every batch.
 
-    style: Literal["jit", "pmap"] = "jit"
-    """`jit`: one program over a mesh of devices, arrays placed by `NamedSharding`. `pmap`: one program a device."""
-    parameters: Literal["replicated", "sharded"] = "replicated"
-    """`replicated`: each device holds all parameters and the whole state of the optimiser. `sharded`: each holds a part
-    of them, and they are gathered for the step; less memory, more communication (`jit` only)."""
-    devices: int | None = None
-    """Devices that each process uses; None for all it has."""
-    batch: Literal["constant", "scaled"] = "constant"
-    """`constant`: the batch size is that of all devices together. `scaled`: it is that of each device."""
-    steps_per_call: int = 1
-    """K, the steps that one call of the compiled program does; the result is that of K calls."""
+    `jit` places arrays by `NamedSharding`; `pmap` is one program a device. Parameters that are shared out are gathered
+    for the step: less memory, more communication.
+    """
+
+    style: Literal["jit", "pmap"] = option(
+        "jit", "How devices share a batch: jit over a mesh, or pmap.", flag="--parallel"
+    )
+    parameters: Literal["replicated", "sharded"] = option(
+        "replicated",
+        "Parameters and the optimiser's state: a copy on each device, or shared out among them (jit only).",
+        flag="--parameters",
+    )
+    devices: int | None = option(
+        None, "Devices that each process uses. Default: all it has.", positive(), flag="--devices"
+    )
+    batch: Literal["constant", "scaled"] = option(
+        "constant",
+        "The batch size is that of each device, not of all together.",
+        flag="--batch-per-device",
+        gives="scaled",
+    )
+    steps_per_call: int = option(
+        1, "Steps that one call of the compiled program does.", positive("number of steps"), flag="--steps-per-call"
+    )
+    """K; the result is that of K calls."""
 
     def __post_init__(self) -> None:
-        require(self.style in ("jit", "pmap"), self, "style", "'jit' or 'pmap'")
-        require(self.parameters in ("replicated", "sharded"), self, "parameters", "'replicated' or 'sharded'")
-        require(self.devices is None or self.devices > 0, self, "devices", "a positive number")
-        require(self.batch in ("constant", "scaled"), self, "batch", "'constant' or 'scaled'")
-        require(self.steps_per_call > 0, self, "steps_per_call", "a positive number of steps")
+        super().__post_init__()
         if self.style == "pmap":
             require(self.parameters == "replicated", self, "parameters", "'replicated', all that pmap has")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProcessesConfig:
-    """The processes that train one model together, each with its own devices (`jax.distributed`)."""
+class ProcessesConfig(Settings):
+    """The processes that train one model together, each with its own devices (`jax.distributed`).
 
-    distributed: bool = False
-    """Train together with other processes. Those that Slurm, Open MPI or a Cloud TPU has started find each other; for
-    others the next three say who they are."""
-    coordinator: str | None = None
-    """HOST:PORT of the first process."""
-    count: int | None = None
-    """Processes in all."""
-    number: int | None = None
-    """Number of this process, from 0."""
-    timeout_s: int = 300
-    """How long to wait for the other processes."""
+    Those that Slurm, Open MPI or a Cloud TPU has started find each other; for others coordinator, count and number say
+    who they are.
+    """
+
+    distributed: bool = option(
+        False,
+        "Train together with the other processes that Slurm, Open MPI or a Cloud TPU has started.",
+        flag="--distributed",
+    )
+    coordinator: str | None = option(
+        None,
+        "HOST:PORT of the first of the processes that train together, where nothing else tells.",
+        flag="--coordinator",
+    )
+    count: int | None = option(None, "Processes in all, with --coordinator.", flag="--process-count")
+    number: int | None = option(None, "Number of this process, from 0, with --coordinator.", flag="--process-id")
+    timeout_s: int = option(
+        300, "Seconds to wait for the other processes.", positive("number of seconds"), flag="--join-timeout"
+    )
 
     def __post_init__(self) -> None:
         given = [name for name in ("coordinator", "count", "number") if getattr(self, name) is not None]
@@ -58,4 +77,4 @@ class ProcessesConfig:
             count, number = int(self.count or 0), int(self.number or 0)
             require(count > 0, self, "count", "a positive number of processes")
             require(0 <= number < count, self, "number", f"0 to {count - 1}")
-        require(self.timeout_s > 0, self, "timeout_s", "a positive number of seconds")
+        super().__post_init__()

@@ -9,35 +9,43 @@ Monaural Singing Voice Separation, 2020 (arXiv:2007.02683).
 from dataclasses import dataclass, field
 from typing import Literal
 
-from madsep_jax.config.maskers import LEAST_DWS_BINS, DwsMaskerConfig, GruMaskerConfig, MaskerConfig
+from madsep_jax.config.fields import Settings, option, zero_or_more
+from madsep_jax.config.maskers import GruMaskerConfig, MaskerConfig
 from madsep_jax.config.signal import DataConfig, SequenceConfig, SignalConfig
 from madsep_jax.config.training import TrainingConfig
-from madsep_jax.errors import InputError, require
+from madsep_jax.errors import require
+
+Operations = Literal["auto", "plain", "fast"]
 
 Precision = Literal["float32", "tf32", "bfloat16"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ComputeConfig:
+class ComputeConfig(Settings):
     """How the models are computed. Nothing here changes a result by more than rounding."""
 
-    operations: Literal["auto", "plain", "fast"] = "auto"
-    """`plain`: each operation as it is defined, gradients by automatic differentiation. `fast`: the forms of
-    `madsep_jax.ops` that are written for speed. `auto`: for each operation the one that was faster where it was
-    measured, see `madsep_jax.ops.choice`."""
-    blocks: Literal["scanned", "unrolled"] = "scanned"
-    """`scanned`: equal blocks are compiled once and run in a loop. `unrolled`: each is compiled by itself."""
-    precision: Precision = "float32"
-    """Of matrix products, convolutions and, with `bfloat16`, activations in training: `madsep_jax.ops.precision`."""
-    remat: bool = False
-    """Keep no more of a block than its input for the gradient, and compute the rest again: less memory, more time. The
-    fast form of the depthwise-separable blocks does so in any case."""
-
-    def __post_init__(self) -> None:
-        require(self.operations in ("auto", "plain", "fast"), self, "operations", "'auto', 'plain' or 'fast'")
-        require(self.blocks in ("scanned", "unrolled"), self, "blocks", "'scanned' or 'unrolled'")
-        precisions = ("float32", "tf32", "bfloat16")
-        require(self.precision in precisions, self, "precision", "'float32', 'tf32' or 'bfloat16'")
+    operations: Operations = option(
+        "auto",
+        "plain: each operation as it is defined, gradients by automatic differentiation. fast: the forms of "
+        "`madsep_jax.ops` that are written for speed. auto: for each operation the one that was faster where it was "
+        "measured, see `madsep_jax.ops.choice`.",
+    )
+    blocks: Literal["scanned", "unrolled"] = option(
+        "scanned", "Compile equal blocks once and run them in a loop, or compile each by itself."
+    )
+    precision: Precision = option(
+        "float32",
+        "Arithmetic of the training: float32, tf32 (not on a CPU) or bfloat16; parameters, optimiser, statistics and "
+        "loss are float32 in any case. Default: the preset's, float32.",
+        flag="--precision",
+    )
+    """Of matrix products, convolutions and, with `bfloat16`, activations: `madsep_jax.ops.precision`."""
+    remat: bool = option(
+        False,
+        "Keep no more of each block than its input for the gradient: less memory, more time.",
+        flag="--remat",
+    )
+    """The fast form of the depthwise-separable blocks does so in any case."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,36 +62,30 @@ class ModelConfig:
     def __post_init__(self) -> None:
         require(self.bins > 1, self, "bins", "at least 2")
         require(self.context_frames >= 0, self, "context_frames", "0 or more frames")
-        if isinstance(self.masker, GruMaskerConfig) and self.masker.reduced_bins > self.bins:
-            raise InputError(
-                f"GruMaskerConfig.reduced_bins: found {self.masker.reduced_bins}, expected at most the {self.bins} bins"
-            )
-        if isinstance(self.masker, DwsMaskerConfig):
-            require(self.bins >= LEAST_DWS_BINS, self, "bins", f"at least {LEAST_DWS_BINS} for the DWS masker")
+        self.masker.check_bins(self.bins)
 
 
 @dataclass(frozen=True, kw_only=True)
-class LossConfig:
+class LossConfig(Settings):
     """The training objective ([1] eq. 11)."""
 
-    target: Literal["magnitude", "ratio_mask"] = "magnitude"
-    """`magnitude`: |STFT(voice)|. `ratio_mask`: the released code's clip(2·m·v/(v+m), 0, 1), learnt from a mixture
-    magnitude that is clipped to 0…1 as well."""
-    masker_diagonal_l1: float = 1e-2
-    """λ₁, the weight of the L1 norm of the mask layer's diagonal."""
-    denoiser_l2: float = 1e-4
-    """λ₂, the weight of the squared L2 norm of the denoiser's output layer."""
-    twin_kl: float = 0.5
-    """Weight of the divergence of the twin's masker output (TwinNet only)."""
-    twin_l2: float = 1.0
-    """Weight of the distance between the decoder's states, mapped, and the twin's (TwinNet only)."""
-
-    def __post_init__(self) -> None:
-        require(self.target in ("magnitude", "ratio_mask"), self, "target", "'magnitude' or 'ratio_mask'")
-        require(self.masker_diagonal_l1 >= 0, self, "masker_diagonal_l1", "0 or more")
-        require(self.denoiser_l2 >= 0, self, "denoiser_l2", "0 or more")
-        require(self.twin_kl >= 0, self, "twin_kl", "0 or more")
-        require(self.twin_l2 >= 0, self, "twin_l2", "0 or more")
+    target: Literal["magnitude", "ratio_mask"] = option(
+        "magnitude",
+        "|STFT(voice)|; or the released code's clip(2·m·v/(v+m), 0, 1), learnt from a mixture magnitude that is "
+        "clipped to 0…1 as well.",
+    )
+    masker_diagonal_l1: float = option(
+        1e-2, "λ₁, the weight of the L1 norm of the mask layer's diagonal.", zero_or_more()
+    )
+    denoiser_l2: float = option(
+        1e-4, "λ₂, the weight of the squared L2 norm of the denoiser's output layer.", zero_or_more()
+    )
+    twin_kl: float = option(0.5, "Weight of the divergence of the twin's masker output (TwinNet only).", zero_or_more())
+    twin_l2: float = option(
+        1.0,
+        "Weight of the distance between the decoder's states, mapped, and the twin's (TwinNet only).",
+        zero_or_more(),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +111,3 @@ class RunConfig:
         return ModelConfig(
             bins=self.signal.bins, context_frames=self.sequences.context, masker=self.masker, compute=self.compute
         )
-
-
-Operations = Literal["auto", "plain", "fast"]

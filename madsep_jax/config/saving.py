@@ -1,19 +1,40 @@
-"""Which checkpoints of a training are kept."""
+"""When a training is saved, and which of its checkpoints are kept."""
 
 from dataclasses import dataclass
 
-from madsep_jax.errors import require
+from madsep_jax.config.fields import Settings, option, positive, zero_or_more
 
 
 @dataclass(frozen=True, kw_only=True)
-class Keep:
-    """The last few checkpoints, the best one, and some for good."""
+class SavingConfig(Settings):
+    """When to save, and what to keep. A training is saved at its end in any case, and where songs are validated on.
 
-    last: int = 3
-    """So many of the last ones: where the newest is damaged, a training goes on from the one before."""
-    every_steps: int | None = None
-    """Those of the steps that this divides are kept for good."""
+    Kept are the last few checkpoints, the best one, and some for good.
+    """
 
-    def __post_init__(self) -> None:
-        require(self.last > 0, self, "last", "a positive number of checkpoints")
-        require(self.every_steps is None or self.every_steps > 0, self, "every_steps", "a positive number of steps")
+    save_every: float = option(
+        60.0,
+        "Save the training when so many seconds have gone by since the last time.",
+        zero_or_more("seconds"),
+        flag="--save-every",
+        refused="0 or more seconds",
+    )
+    save_every_steps: int | None = option(
+        None,
+        "Save it after every so many steps instead.",
+        positive("number of steps"),
+        flag="--save-every-steps",
+        refused="at least 1",
+    )
+    keep_last: int = option(
+        3,
+        "So many of the last ones: where the newest is damaged, a training goes on from the one before.",
+        positive("number of checkpoints"),
+    )
+    keep_every: int | None = option(
+        None,
+        "Keep the checkpoints of steps that are multiples of this. Default: only the last three and the best.",
+        positive("number of steps"),
+        flag="--keep-every",
+        refused="at least 1",
+    )

@@ -1,41 +1,49 @@
 """From songs to what a model reads: the Fourier transform, the sequences, what is done to the songs on the way."""
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
+from madsep_jax.config.fields import Settings, option, positive, zero_or_more, zero_to_one
 from madsep_jax.errors import require
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataConfig:
+class DataConfig(Settings):
     """Form of the training data, its ends, and its augmentation. By default the songs are taken as they are.
 
     What is drawn at random is a pure function of the training's seed, the epoch, and the place in the epoch.
     """
 
-    features: Literal["spectrogram", "waveform"] = "spectrogram"
-    """`spectrogram`: magnitudes, computed beforehand. `waveform`: samples; the step computes the magnitudes."""
-    last_batch: Literal["drop", "pad"] = "drop"
-    """What becomes of an epoch's sequences that do not fill a batch: `drop` leaves them out of this epoch, `pad` fills
-    the batch with silence."""
-    gain_db: float = 0.0
-    """Voice and accompaniment are each made louder or softer by up to so many dB (uniform in dB)."""
-    channel_swap: float = 0.0
-    """Probability that the channels of the voice, and of the accompaniment, are swapped, each by itself. The average of
-    the channels, which all models here take, stays the same: it is for models of stereo."""
-    remix: float = 0.0
-    """Probability that the accompaniment is replaced by that of a sequence of another song."""
-    silent_share: float = 1.0
-    """Share of the sequences without voice that an epoch takes, drawn anew for each epoch."""
+    features: Literal["spectrogram", "waveform"] = option(
+        "spectrogram", "Magnitudes, computed beforehand; or samples, of which the step computes the magnitudes."
+    )
+    last_batch: Literal["drop", "pad"] = option(
+        "drop", "Leave an epoch's sequences that do not fill a batch out of it, or fill the batch with silence."
+    )
+    gain_db: float = option(
+        0.0,
+        "Voice and accompaniment are each made louder or softer by up to so many dB (uniform in dB).",
+        zero_or_more("dB"),
+    )
+    channel_swap: float = option(
+        0.0,
+        "Probability that the channels of the voice, and of the accompaniment, are swapped, each by itself. The "
+        "average of the channels, which all models here take, stays the same: it is for models of stereo.",
+        zero_to_one("probability"),
+    )
+    remix: float = option(
+        0.0,
+        "Probability that the accompaniment is replaced by that of a sequence of another song.",
+        zero_to_one("probability"),
+    )
+    silent_share: float = option(
+        1.0,
+        "Share of the sequences without voice that an epoch takes, drawn anew for each epoch.",
+        zero_to_one("share"),
+    )
 
     def __post_init__(self) -> None:
-        require(self.features in ("spectrogram", "waveform"), self, "features", "'spectrogram' or 'waveform'")
-        require(self.last_batch in ("drop", "pad"), self, "last_batch", "'drop' or 'pad'")
-        require(0 <= self.gain_db < math.inf, self, "gain_db", "0 or more dB")
-        for name in ("channel_swap", "remix"):
-            require(0 <= getattr(self, name) <= 1, self, name, "a probability, 0 to 1")
-        require(0 <= self.silent_share <= 1, self, "silent_share", "a share, 0 to 1")
+        super().__post_init__()
         mixes = [name for name in ("gain_db", "channel_swap", "remix") if getattr(self, name)]
         if mixes:
             require(self.features == "waveform", self, "features", f"'waveform', which {mixes[0]} needs")
@@ -47,17 +55,16 @@ class DataConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SignalConfig:
+class SignalConfig(Settings):
     """The short-time Fourier transform ([1] sec. III-A). Lengths in samples, the rate in Hz."""
 
-    sample_rate: int = 44100
+    sample_rate: int = option(44100, "Hz.", positive("number of Hz"))
     window_length: int = 2049
-    hop_length: int = 384
+    hop_length: int = option(384, "From one frame to the next.", positive("number of samples"))
     fft_length: int = 4096
 
     def __post_init__(self) -> None:
-        require(self.sample_rate > 0, self, "sample_rate", "a positive number of Hz")
-        require(self.hop_length > 0, self, "hop_length", "a positive number of samples")
+        super().__post_init__()
         require(
             3 * self.hop_length < self.window_length <= 6 * self.hop_length,
             self,
@@ -83,22 +90,23 @@ class SignalConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SequenceConfig:
+class SequenceConfig(Settings):
     """How a song's frames are cut into sequences for training ([1] sec. III-A)."""
 
-    frames: int = 60
-    """S, the frames that go into the model."""
-    context: int = 10
-    """L, the frames on each side that only give context; T = S - 2L frames come out."""
-    tail: Literal["pad", "drop"] = "pad"
-    """`pad`: every frame is a target once, the last sequence is filled with silence. `drop`: the released code's
-    cut, which starts at the first frame (so that the first L are never a target) and leaves out the sequences
-    that do not fill a batch."""
+    frames: int = option(60, "S, the frames that go into the model.")
+    context: int = option(
+        10, "L, the frames on each side that only give context; T = S - 2L frames come out.", zero_or_more("frames")
+    )
+    tail: Literal["pad", "drop"] = option(
+        "pad",
+        "pad: every frame is a target once, the last sequence is filled with silence. drop: the released code's cut, "
+        "which starts at the first frame (so that the first L are never a target) and leaves out the sequences that do "
+        "not fill a batch.",
+    )
 
     def __post_init__(self) -> None:
-        require(self.context >= 0, self, "context", "0 or more frames")
+        super().__post_init__()
         require(self.frames > 2 * self.context, self, "frames", f"more than twice the context ({self.context})")
-        require(self.tail in ("pad", "drop"), self, "tail", "'pad' or 'drop'")
 
     @property
     def target_frames(self) -> int:

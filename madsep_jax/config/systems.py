@@ -6,37 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from madsep_jax.config.io import override
-from madsep_jax.config.maskers import (
-    AutoencoderConfig,
-    DilatedConfig,
-    DwsMaskerConfig,
-    GruMaskerConfig,
-    MaskerConfig,
-    fit_to_bins,
-)
+from madsep_jax.config.maskers import KINDS, DwsMaskerConfig, MaskerConfig
 from madsep_jax.config.presets import masker_fields
 from madsep_jax.config.run import RunConfig
 from madsep_jax.errors import InputError, did_you_mean
-
-#: Full-size maskers. Voice SDR / SIR / SAR in dB are the published ones (DSD100 Test, `paper` protocol).
-SYSTEMS: dict[str, MaskerConfig] = {
-    # 3.62 / 7.06 / 5.88 (DWS paper, Table II)
-    "mad": GruMaskerConfig(),
-    # 3.41 / 8.32 (recurrent-inference poster, RIS-s)
-    "mad-ris-s": GruMaskerConfig(recurrent_iterations=3, recurrent_tolerance=1e-2),
-    # 4.20 / 7.94 / 5.91 (DWS paper, Table II; RIS-l)
-    "mad-ris-l": GruMaskerConfig(recurrent_iterations=10, recurrent_tolerance=1e-3),
-    # 4.57 / 8.17 / 5.95 (DWS paper, Table II)
-    "mad-twinnet": GruMaskerConfig(twin=True),
-    # the dilated blocks in place of the recurrent masker: not published
-    "mad-dilated": DilatedConfig(role="masker"),
-    # the dilated blocks alone: published on other data
-    "dilated-gru": DilatedConfig(role="system"),
-    # of single frames, see `fields_of`: published without such scores
-    "dae": AutoencoderConfig(),
-    "dae-deep": AutoencoderConfig(hidden_layers=3),
-    "skip-filtering": AutoencoderConfig(skip_filtering=True),
-}
 
 #: What the endings of `dws-L-C`, which combine in this order, change in the masker. None is of the paper's tables; the
 #: last two are its future work.
@@ -54,28 +27,40 @@ ALL_DWS = {
     "paper": ("dws-5-64", "dws-7-256", "dws-5-64-res", "dws-5-64-dilated", "dws-5-64-k3"),
 }
 
-#: What the options accept: `dws` alone stands for the grid of --layers and --channels.
-NAMES = (*SYSTEMS, ALL, "dws", "dws-L-C", *(f"dws-L-C{ending}" for ending in DWS_VARIANTS))
-
 _DWS = re.compile(r"dws-(\d+)-(\d+)" + "".join(f"({ending})?" for ending in DWS_VARIANTS))
 
 
+def named_systems() -> dict[str, MaskerConfig]:
+    """Return the full-size maskers that have a name of their own."""
+    return {name: kind(**fields) for kind in KINDS.values() for name, fields in kind.systems.items()}
+
+
 def masker_of(system: str) -> MaskerConfig:
-    """Return the full-size masker of a system: one of `SYSTEMS`, or `dws-L-C` for L_enc = L blocks of C channels.
+    """Return the full-size masker of a system: one of `named_systems`, or `dws-L-C` for L_enc = L blocks of C channels.
 
     The autoencoders, and `dilated-gru`, have no denoiser: their masker is the whole model.
 
     Raises:
         InputError: on an unknown name.
     """
-    if system in SYSTEMS:
-        return SYSTEMS[system]
+    if system in (named := named_systems()):
+        return named[system]
     if match := _DWS.fullmatch(system):
         masker = DwsMaskerConfig(layers=int(match[1]), channels=int(match[2]))
         for ending in filter(None, match.groups()[2:]):
             masker = override(masker, DWS_VARIANTS[ending])
         return masker
-    raise InputError(f"system {system!r}: unknown, {did_you_mean(system, NAMES)} (dws-5-64: 5 layers, 64 channels)")
+    # `dws` alone stands for the grid of --layers and --channels.
+    names = (*named, ALL, "dws", "dws-L-C", *(f"dws-L-C{ending}" for ending in DWS_VARIANTS))
+    raise InputError(f"system {system!r}: unknown, {did_you_mean(system, names)} (dws-5-64: 5 layers, 64 channels)")
+
+
+def mark_of(system: str) -> str:
+    """Return the shape of a system's point in pictures, also of one that is not known (any more)."""
+    try:
+        return masker_of(system).mark
+    except InputError:
+        return MaskerConfig().mark
 
 
 def fields_of(system: str, base: RunConfig) -> dict[str, Any]:
@@ -88,8 +73,8 @@ def fields_of(system: str, base: RunConfig) -> dict[str, Any]:
     Raises:
         InputError: on an unknown name.
     """
-    fields = masker_fields(base, fit_to_bins(masker_of(system), base.signal.bins))
-    if not isinstance(fields["masker"], AutoencoderConfig):
+    fields = masker_fields(base, masker_of(system).fitted_to(base.signal.bins))
+    if not fields["masker"].single_frames:
         return fields
     return {
         **fields,
@@ -106,7 +91,7 @@ def expand(
     names: list[str] = []
     for system in systems:
         if system == ALL:
-            names += [*SYSTEMS, *ALL_DWS.get(preset, ALL_DWS["paper"])]
+            names += [*named_systems(), *ALL_DWS.get(preset, ALL_DWS["paper"])]
             continue
         if system == "dws":
             names += [f"dws-{layer}-{channel}" for layer in layers for channel in channels]
@@ -119,13 +104,13 @@ def expand(
 def system_name(config: RunConfig) -> str:
     """Return the name by which the ablation knows a system; for one with other fields, `custom` and its kind."""
     for name in _candidates(config):
-        if fit_to_bins(masker_of(name), config.signal.bins) == config.masker:
+        if masker_of(name).fitted_to(config.signal.bins) == config.masker:
             return name
     return f"custom-{config.masker.kind}"
 
 
 def _candidates(config: RunConfig) -> Iterator[str]:
-    yield from SYSTEMS
+    yield from config.masker.systems
     if isinstance(config.masker, DwsMaskerConfig):
         for endings in itertools.product(*(("", ending) for ending in DWS_VARIANTS)):
             yield f"dws-{config.masker.layers}-{config.masker.channels}{''.join(endings)}"

@@ -1,56 +1,64 @@
 """How a model is trained: optimiser, learning rate, early end. The papers have a constant rate and no early end."""
 
-import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
+from madsep_jax.config.fields import RATE, SEED, Check, Settings, option, part, positive, zero_or_more
 from madsep_jax.errors import require
-
-ScheduleKind = Literal["constant", "cosine", "exponential", "step"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScheduleConfig:
-    """The learning rate as a function of the step; its largest value is `TrainingConfig.learning_rate`."""
+class ScheduleConfig(Settings):
+    """The learning rate as a function of the step; its largest value is `TrainingConfig.learning_rate`.
 
-    kind: ScheduleKind = "constant"
-    """After the warm-up: `constant`; `cosine`, half a period of it down to `final_learning_rate` (Loshchilov, Hutter:
-    SGDR, 2017, without restarts); `exponential`, down to there by the same factor each step; `step`, by `step_factor`
-    after every `step_every` steps."""
-    warmup_steps: int = 0
-    """W, the steps before the largest rate: step n of them, from 1, has the share n / (W + 1) of it."""
-    final_learning_rate: float = 0.0
-    """What a cosine or exponential decay arrives at after the last step, and what steps do not go below."""
-    steps: int | None = None
-    """Of warm-up and decay together (`cosine` and `exponential`). None: those of the training."""
-    step_every: int = 10_000
-    step_factor: float = 0.1
+    The cosine is half a period (Loshchilov, Hutter: SGDR, 2017, without restarts), the exponential falls by the same
+    factor each step. Step n of the W of the warm-up, from 1, has the share n / (W + 1) of the largest rate.
+    """
+
+    kind: Literal["constant", "cosine", "exponential", "step"] = option(
+        "constant",
+        "Learning rate after the warm-up: constant, as in the papers; cosine, or exponential down to "
+        "--final-learning-rate at the last step; step, times --decay-factor after every --decay-every steps. Default: "
+        "the preset's, constant.",
+        flag="--schedule",
+    )
+    warmup_steps: int = option(
+        0,
+        "Steps in which the learning rate rises to its largest. Default: none.",
+        zero_or_more("steps"),
+        flag="--warmup-steps",
+    )
+    final_learning_rate: float = option(
+        0.0,
+        "Where a cosine or exponential decay ends, and what steps do not go below. Default: 0.",
+        zero_or_more(),
+        flag="--final-learning-rate",
+    )
+    steps: int | None = option(
+        None, "Of warm-up and decay together (cosine and exponential). Default: those of the training."
+    )
+    step_every: int = option(
+        10_000,
+        "Steps from one decay to the next, with --schedule step. Default: 10000.",
+        positive("number of steps"),
+        flag="--decay-every",
+    )
+    step_factor: float = option(
+        0.1,
+        "Of each decay, with --schedule step. Default: 0.1.",
+        Check(lambda factor: 0 < factor <= 1, "more than 0, at most 1"),
+        flag="--decay-factor",
+    )
 
     def __post_init__(self) -> None:
-        kinds = ("constant", "cosine", "exponential", "step")
-        require(self.kind in kinds, self, "kind", "'constant', 'cosine', 'exponential' or 'step'")
-        require(self.warmup_steps >= 0, self, "warmup_steps", "0 or more steps")
-        require(0 <= self.final_learning_rate < math.inf, self, "final_learning_rate", "0 or more")
-        require(
-            self.kind != "exponential" or self.final_learning_rate > 0,
-            self,
-            "final_learning_rate",
-            "more than 0, which no exponential decay arrives at",
-        )
-        require(
-            self.kind != "constant" or self.final_learning_rate == 0,
-            self,
-            "final_learning_rate",
-            "0 for a constant learning rate",
-        )
-        require(
-            self.steps is None or self.steps > self.warmup_steps,
-            self,
-            "steps",
-            f"more than the {self.warmup_steps} of the warm-up",
-        )
-        require(self.step_every > 0, self, "step_every", "a positive number of steps")
-        require(0 < self.step_factor <= 1, self, "step_factor", "more than 0, at most 1")
+        super().__post_init__()
+        last = self.final_learning_rate
+        arrives = self.kind != "exponential" or last > 0
+        require(arrives, self, "final_learning_rate", "more than 0, which no exponential decay arrives at")
+        moves = self.kind != "constant" or last == 0
+        require(moves, self, "final_learning_rate", "0 for a constant learning rate")
+        decays = self.steps is None or self.steps > self.warmup_steps
+        require(decays, self, "steps", f"more than the {self.warmup_steps} of the warm-up")
 
     @property
     def needs_steps(self) -> bool:
@@ -59,72 +67,64 @@ class ScheduleConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EarlyStoppingConfig:
+class EarlyStoppingConfig(Settings):
     """Stop where the validation has not improved for a while."""
 
-    patience: int | None = None
-    """Validations without an improvement after which the training ends; None for never."""
-    min_delta: float = 0.0
-    """What is no more than this better than the best before is no improvement; in the metric's own unit."""
-    metric: Literal["loss", "SDR"] = "loss"
-    """Of the validation: its loss, or the SDR of the voice (dB)."""
-
-    def __post_init__(self) -> None:
-        require(self.patience is None or self.patience > 0, self, "patience", "a positive number of validations")
-        require(0 <= self.min_delta < float("inf"), self, "min_delta", "0 or more")
-        require(self.metric in ("loss", "SDR"), self, "metric", "'loss' or 'SDR'")
+    patience: int | None = option(
+        None,
+        "End a row's training once so many validations have brought no improvement. Default: never.",
+        positive("number of validations"),
+        flag="--early-stopping-patience",
+        refused="at least 1",
+    )
+    min_delta: float = option(
+        0.0,
+        "What an improvement has to be more than, in the metric's own unit.",
+        zero_or_more(),
+        flag="--early-stopping-min-delta",
+    )
+    metric: Literal["loss", "SDR"] = option(
+        "loss",
+        "What has to improve: the loss, or the voice's SDR (dB). Default: the loss with --validation-loss, else SDR.",
+        flag="--early-stopping-metric",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingConfig:
+class TrainingConfig(Settings):
     """How the parameters are found ([1] sec. III-B)."""
 
-    batch_size: int = 4
-    """Sequences of each step, those of all devices together."""
-    accumulation: int = 1
-    """Parts of a batch that are taken one after the other, their gradients averaged: less memory for as many sequences.
-    BatchNorm then normalises by the moments of a part."""
-    epochs: int = 100
-    steps: int | None = None
-    """Stop after so many steps; `epochs` is then ignored."""
-    learning_rate: float = 1e-4
-    """The largest, where `schedule` moves it."""
-    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
-    early_stopping: EarlyStoppingConfig = field(default_factory=EarlyStoppingConfig)
-    adam_b1: float = 0.9
-    adam_b2: float = 0.999
-    adam_epsilon: float = 1e-8
-    gradient_clip: float = 0.5
-    """Largest global L2 norm of the gradient."""
-    seed: int = 0
-    """Of the initial parameters, the dropout and the order of the sequences."""
-    order: Literal["global", "passes"] = "global"
-    """`global`: one shuffle of all sequences an epoch. `passes`: the released code's, which shuffles within passes of
-    `songs_per_pass` songs in file order."""
-    songs_per_pass: int = 16
+    epochs: int = option(100, "Train for so many epochs. Default: the preset's.", positive(), flag="--epochs")
+    steps: int | None = option(None, "Train for so many steps instead.", positive(), flag="--steps")
+    batch_size: int = option(
+        4, "Sequences in a batch. Default: the preset's.", positive("number of sequences"), flag="--batch"
+    )
+    """Those of all devices together."""
+    accumulation: int = option(
+        1,
+        "Parts of a batch that are taken one after the other, their gradients averaged. Default: the preset's.",
+        positive("number of parts"),
+        flag="--accumulate",
+    )
+    """Less memory for as many sequences. BatchNorm then normalises by the moments of a part."""
+    learning_rate: float = option(1e-4, "The largest, where the schedule moves it.", RATE)
+    schedule: ScheduleConfig = part(ScheduleConfig, "Learning rate")
+    early_stopping: EarlyStoppingConfig = part(EarlyStoppingConfig, "Validation")
+    adam_b1: float = option(0.9, "β₁ of Adam.", Check(lambda share: 0 <= share < 1, "at least 0 and below 1"))
+    adam_b2: float = option(0.999, "β₂ of Adam.", Check(lambda share: 0 <= share < 1, "at least 0 and below 1"))
+    adam_epsilon: float = option(1e-8, "ε of Adam.", positive())
+    gradient_clip: float = option(0.5, "Largest global L2 norm of the gradient.", positive())
+    seed: int = option(0, "Of the initial parameters, the dropout and the order of the sequences.", SEED)
+    order: Literal["global", "passes"] = option(
+        "global",
+        "One shuffle of all sequences an epoch; or the released code's, which shuffles within passes of "
+        "`songs_per_pass` songs in file order.",
+    )
+    songs_per_pass: int = option(16, "Songs of a pass.", positive("number of songs"))
 
     def __post_init__(self) -> None:
-        require(self.batch_size > 0, self, "batch_size", "a positive number of sequences")
-        require(self.accumulation > 0, self, "accumulation", "a positive number of parts")
-        require(
-            self.batch_size % self.accumulation == 0,
-            self,
-            "accumulation",
-            f"a divisor of the batch size ({self.batch_size})",
-        )
-        require(self.epochs > 0, self, "epochs", "a positive number")
-        require(self.steps is None or self.steps > 0, self, "steps", "a positive number")
-        require(0 < self.learning_rate < math.inf, self, "learning_rate", "a positive number")
-        require(
-            self.schedule.final_learning_rate <= self.learning_rate,
-            self,
-            "learning_rate",
-            f"at least the schedule's last ({self.schedule.final_learning_rate:g})",
-        )
-        require(0 <= self.adam_b1 < 1, self, "adam_b1", "at least 0 and below 1")
-        require(0 <= self.adam_b2 < 1, self, "adam_b2", "at least 0 and below 1")
-        require(self.adam_epsilon > 0, self, "adam_epsilon", "a positive number")
-        require(self.gradient_clip > 0, self, "gradient_clip", "a positive number")
-        require(0 <= self.seed < 2**31, self, "seed", "0 or more, below 2**31")
-        require(self.order in ("global", "passes"), self, "order", "'global' or 'passes'")
-        require(self.songs_per_pass > 0, self, "songs_per_pass", "a positive number of songs")
+        super().__post_init__()
+        divides = self.batch_size % self.accumulation == 0
+        require(divides, self, "accumulation", f"a divisor of the batch size ({self.batch_size})")
+        last = self.schedule.final_learning_rate
+        require(last <= self.learning_rate, self, "learning_rate", f"at least the schedule's last ({last:g})")

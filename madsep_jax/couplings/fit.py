@@ -24,38 +24,38 @@ import numpy as np
 import optax
 from jax.typing import ArrayLike
 
-from madsep_jax.errors import InputError
+from madsep_jax.config.fields import RATE, SEED, Settings, option, positive
+from madsep_jax.errors import InputError, require
 
 #: Steps that are compiled into one call; between calls the progress is reported.
 _STEPS_PER_CALL = 10
 
 
 @dataclass(frozen=True, kw_only=True)
-class CouplingsConfig:
-    """How the matrices are found. Learning rate and initial values are those of the published implementation."""
+class CouplingsConfig(Settings):
+    """How the matrices are found. Learning rate and initial values are those of the published implementation.
 
-    form: Literal["compositional", "student"] = "compositional"
-    initial: Literal["normal", "identity", "zeros"] = "normal"
-    """Values that the fitted matrices start from. `normal`: drawn with a standard deviation of 1/sqrt(F), as published.
-    What the frames do not determine stays as it was drawn, so that a student keeps some of the noise; `zeros` (student
-    only: couplings of 0 have no gradient) and `identity` avoid it, the latter in favour of the diagonal."""
-    steps: int = 1000
-    """Updates by Adam."""
-    learning_rate: float = 1e-3
-    seed: int = 0
-    """Of the `normal` initial values."""
+    What the frames do not determine stays as it was drawn, so that a student keeps some of the noise. Zeros (student
+    only: couplings of 0 have no gradient) and the identity avoid it, the latter in favour of the diagonal.
+    """
+
+    form: Literal["compositional", "student"] = option("compositional", "The matrix's form.")
+    steps: int = option(1000, "Updates by Adam.", positive(), flag="--steps")
+    learning_rate: float = option(
+        1e-3, "Of Adam. Default: the published implementation's.", RATE, flag="--learning-rate"
+    )
+    initial: Literal["normal", "identity", "zeros"] = option(
+        "normal",
+        "Where the fit starts: normal (random, as published), identity, or zeros (student form only).",
+        flag="--initial",
+    )
+    """`normal` has a standard deviation of 1/sqrt(F)."""
+    seed: int = option(0, "Of the random start.", SEED, flag="--seed")
 
     def __post_init__(self) -> None:
-        self._require(self.form in ("compositional", "student"), "form", "'compositional' or 'student'")
         starts = ("normal", "identity", "zeros") if self.form == "student" else ("normal", "identity")
-        self._require(self.initial in starts, "initial", f"one of {', '.join(starts)} in the {self.form} form")
-        self._require(self.steps > 0, "steps", "a positive number")
-        self._require(0 < self.learning_rate < math.inf, "learning_rate", "a positive number")
-        self._require(0 <= self.seed < 2**31, "seed", "0 or more, below 2**31")
-
-    def _require(self, condition: bool, name: str, expected: str) -> None:
-        if not condition:
-            raise InputError(f"CouplingsConfig.{name}: found {getattr(self, name)!r}, expected {expected}")
+        require(self.initial in starts, self, "initial", f"one of {', '.join(starts)} in the {self.form} form")
+        super().__post_init__()
 
 
 class Layer(NamedTuple):

@@ -8,12 +8,13 @@ import jax
 from flax import linen as nn
 
 from madsep_jax.config.maskers import AutoencoderConfig
+from madsep_jax.models.architecture import Architecture
 from madsep_jax.models.denoiser import dense
-from madsep_jax.models.mad import Separation
+from madsep_jax.models.mad import Separation, Separator
 from madsep_jax.signal.framing import middle_frames
 
 
-class Autoencoder(nn.Module):
+class Autoencoder(Separator):
     """Hidden layers of F units, then an output layer of as many, a ReLU after each.
 
     The output is the voice itself, or with skip-filtering a mask for the input.
@@ -22,13 +23,23 @@ class Autoencoder(nn.Module):
     config: AutoencoderConfig
     context_frames: int
 
+    last_layer = ("output",)
+
     @nn.compact
     def __call__(self, mag_BSF: jax.Array, train: bool = False) -> Separation:
         """Estimate the voice in each of the middle frames of mag_BSF alone; `train` changes nothing here."""
         mix_BTF = middle_frames(mag_BSF, self.context_frames)
         h_BTF = mix_BTF
-        for layer in range(self.config.hidden_layers):
-            h_BTF = nn.relu(dense(h_BTF.shape[-1], f"hidden_{layer}")(h_BTF))
-        output_BTF = nn.relu(dense(h_BTF.shape[-1], "output")(h_BTF))
-        voice_BTF = mix_BTF * output_BTF if self.config.skip_filtering else output_BTF
+        for layer in _layers(self.config):
+            h_BTF = nn.relu(dense(h_BTF.shape[-1], layer)(h_BTF))
+        voice_BTF = mix_BTF * h_BTF if self.config.skip_filtering else h_BTF
         return Separation(masker_BTF=None, voice_BTF=voice_BTF)
+
+
+def _layers(config: AutoencoderConfig) -> tuple[str, ...]:
+    return (*(f"hidden_{number}" for number in range(config.hidden_layers)), "output")
+
+
+ARCHITECTURE = Architecture(
+    AutoencoderConfig, lambda config, context_frames, _: Autoencoder(config, context_frames), layers=_layers
+)

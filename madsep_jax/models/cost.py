@@ -8,7 +8,6 @@ import jax.numpy as jnp
 from jax.extend import core as jex_core
 
 from madsep_jax.config.io import override
-from madsep_jax.config.maskers import GruMaskerConfig
 from madsep_jax.config.run import RunConfig
 from madsep_jax.models import build_model
 from madsep_jax.models.variables import variable_shapes
@@ -29,14 +28,13 @@ def flops(function: Callable[..., Any], *args: Any) -> float:
 def forward_gflop_per_second(config: RunConfig) -> float:
     """Return the GFLOP that the model's forward pass takes for one second of audio, the context frames included.
 
-    A recurrent inference is counted with all its iterations, the most that it takes.
+    A loop without a fixed end, the recurrent inference's, is counted with all its turns, the most that it takes.
     """
     forward = _forward_flops(config)
-    iterations = config.masker.recurrent_iterations if isinstance(config.masker, GruMaskerConfig) else 0
-    if iterations:
-        # `flops` counts a loop without a fixed end once, like one iteration.
+    if turns := getattr(config.masker, "recurrent_iterations", 0):
+        # `flops` counts a loop without a fixed end once, like one turn.
         without = _forward_flops(override(config, {"masker.recurrent_iterations": 0}))
-        forward = without + iterations * (forward - without)
+        forward = without + turns * (forward - without)
     seconds = config.sequences.target_frames / config.signal.frames_per_second
     return forward / seconds / 1e9
 

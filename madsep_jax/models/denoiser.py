@@ -7,6 +7,8 @@ from flax import linen as nn
 class Denoiser(nn.Module):
     """F → F//2 → F, a ReLU after each layer. The output is a mask for the denoiser's input."""
 
+    last_layer = ("decoder",)
+
     @nn.compact
     def __call__(self, masker_BTF: jax.Array) -> jax.Array:
         """Return the mask (batch, T, F) for the masker's output."""

@@ -104,12 +104,11 @@ class DwsBlock(BlockVariables):
 
         In training the fast form leaves its last normalisation to whoever reads the output (`Normalised.array`).
         """
-        operations = self.compute.operations
         if not train:
+            operations = self.compute.operations
             return evaluate_block(self.parameters, x_BTWC, self.running_moments(), operations, pool=self.pool)
         kept_BC = self.kept(x_BTWC.shape[0])
-        form: dict[str, Any] = {"pool": self.pool, "remat": self.compute.remat}
-        y_BTWC, moments = train_block(self.parameters, x_BTWC, kept_BC, operations, **form)
+        y_BTWC, moments = train_block(self.parameters, x_BTWC, kept_BC, self.compute, pool=self.pool)
         self.track(moments, math.prod(x_BTWC.shape[:3]))
         return y_BTWC
 
@@ -124,17 +123,13 @@ class DwsBlocks(BlockVariables):
 
     def __call__(self, x_BTWC: jax.Array | Normalised, train: bool) -> jax.Array | Normalised:
         """Map (batch, T, W, channels) to the same shape; see `DwsBlock` for what the output may be."""
-        form: dict[str, Any] = {
-            "dilations": self.dilations,
-            "residual": self.residual,
-            "unrolled": self.compute.blocks == "unrolled",
-        }
-        operations = self.compute.operations
+        form: dict[str, Any] = {"dilations": self.dilations, "residual": self.residual}
         if not train:
+            form["unrolled"] = self.compute.blocks == "unrolled"
+            operations = self.compute.operations
             return evaluate_blocks(self.parameters, x_BTWC, self.running_moments(), operations, **form)
         kept_LBC = self.kept(x_BTWC.shape[0])
-        form["remat"] = self.compute.remat
-        y_BTWC, moments_L = train_blocks(self.parameters, x_BTWC, kept_LBC, operations, **form)
+        y_BTWC, moments_L = train_blocks(self.parameters, x_BTWC, kept_LBC, self.compute, **form)
         self.track(moments_L, math.prod(x_BTWC.shape[:3]))
         return y_BTWC
 

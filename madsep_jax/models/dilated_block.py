@@ -15,8 +15,9 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from madsep_jax.config.maskers import DilatedConfig
-from madsep_jax.config.run import Operations
+from madsep_jax.config.run import ComputeConfig, Operations
 from madsep_jax.models.dilated_gru import DilatedGru
+from madsep_jax.ops.choice import recomputed
 
 LEAKY_SLOPE = 1e-2
 
@@ -54,16 +55,14 @@ class DilatedStack(nn.Module):
     """One block after the other."""
 
     config: DilatedConfig
-    operations: Operations = "auto"
-    remat: bool = False
-    """Keep only the blocks' inputs for the gradient; see `ComputeConfig.remat`."""
+    compute: ComputeConfig = ComputeConfig()
 
     @nn.compact
     def __call__(self, x_BTD: jax.Array) -> jax.Array:
         """Map (batch, T, D) to (batch, T, channels)."""
-        block = nn.remat(DilatedBlock) if self.remat else DilatedBlock
+        block = recomputed(DilatedBlock, self.compute, nn.checkpoint)
         for number in range(self.config.blocks):
-            x_BTD = block(self.config, self.operations, name=f"block_{number}")(x_BTD)
+            x_BTD = block(self.config, self.compute.operations, name=f"block_{number}")(x_BTD)
         return x_BTD
 
 

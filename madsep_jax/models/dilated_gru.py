@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from madsep_jax.config.run import Operations
+from madsep_jax.config.run import ComputeConfig, Operations
 from madsep_jax.models.gru import Gru
 
 
@@ -41,7 +41,9 @@ class DilatedGru(nn.Module):
 
     def direction(self, x_BTD: jax.Array, name: str, reverse: bool = False) -> jax.Array:
         """Run one direction over a sequence of whole rounds of k steps."""
-        h_BTH = Gru(self.hidden, reverse, self.operations, name=name)(to_batch(x_BTD, self.dilation))
+        h_BTH = Gru(self.hidden, reverse, ComputeConfig(operations=self.operations), name=name)(
+            to_batch(x_BTD, self.dilation)
+        )
         return from_batch(h_BTH, self.dilation)
 
 

@@ -17,10 +17,12 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from madsep_jax.config.maskers import DilatedConfig
-from madsep_jax.config.run import Operations
+from madsep_jax.config.run import ComputeConfig
+from madsep_jax.models.architecture import Architecture
 from madsep_jax.models.denoiser import dense
 from madsep_jax.models.dilated_block import DilatedStack
-from madsep_jax.models.mad import Separation
+from madsep_jax.models.gru import evaluation_layout
+from madsep_jax.models.mad import Separation, Separator
 from madsep_jax.signal.framing import middle_frames
 
 
@@ -29,29 +31,31 @@ class DilatedMasker(nn.Module):
 
     config: DilatedConfig
     context_frames: int
-    operations: Operations = "auto"
-    remat: bool = False
+    compute: ComputeConfig = ComputeConfig()
+
+    last_layer = ("mask_layer",)
 
     @nn.compact
     def __call__(self, mag_BSF: jax.Array, train: bool = False) -> jax.Array:
         """Return the mask (batch, T, F) for the middle frames of mag_BSF; `train` changes nothing here."""
-        h_BSC = DilatedStack(self.config, self.operations, self.remat, name="stack")(mag_BSF)
+        h_BSC = DilatedStack(self.config, self.compute, name="stack")(mag_BSF)
         h_BTC = middle_frames(h_BSC, self.context_frames)
         return nn.relu(dense(mag_BSF.shape[-1], "mask_layer")(h_BTC))
 
 
-class DilatedSystem(nn.Module):
+class DilatedSystem(Separator):
     """The stack as a model of its own: a mask for the voice and one for the accompaniment, no denoiser."""
 
     config: DilatedConfig
     context_frames: int
-    operations: Operations = "auto"
-    remat: bool = False
+    compute: ComputeConfig = ComputeConfig()
+
+    last_layer = ("mask_layer",)
 
     @nn.compact
     def __call__(self, mag_BSF: jax.Array, train: bool = False) -> Separation:
         """Estimate voice and accompaniment in the middle frames of mag_BSF; `train` changes nothing here."""
-        h_BSC = DilatedStack(self.config, self.operations, self.remat, name="stack")(mag_BSF)
+        h_BSC = DilatedStack(self.config, self.compute, name="stack")(mag_BSF)
         h_BTC = middle_frames(h_BSC, self.context_frames)
         masks_BTF = nn.relu(dense(2 * mag_BSF.shape[-1], "mask_layer")(h_BTC))
         voice_mask_BTF, accompaniment_mask_BTF = jnp.split(masks_BTF, 2, axis=-1)
@@ -59,3 +63,10 @@ class DilatedSystem(nn.Module):
         return Separation(
             masker_BTF=None, voice_BTF=mix_BTF * voice_mask_BTF, accompaniment_BTF=mix_BTF * accompaniment_mask_BTF
         )
+
+
+ARCHITECTURE = Architecture(
+    DilatedConfig,
+    lambda config, *rest: (DilatedMasker if config.role == "masker" else DilatedSystem)(config, *rest),
+    evaluation_layout=evaluation_layout,
+)

@@ -6,13 +6,15 @@ n_t = tanh(W_n x_t + b_n + r_t ⊙ (U_n h_{t-1} + c_n))
 h_t = (1 - z_t) ⊙ n_t + z_t ⊙ h_{t-1},   h_0 = 0
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from madsep_jax.config.run import Operations
-from madsep_jax.ops.choice import runs_fast
-from madsep_jax.ops.fast_gru import KERNEL_BY_ROWS, fast_gru_scan, row_gru_scan
+from madsep_jax.config.run import ComputeConfig, Operations
+from madsep_jax.ops.choice import recomputed, runs_fast
+from madsep_jax.ops.fast_gru import KERNEL_BY_ROWS, fast_gru_scan, row_gru_scan, with_kernels_by_rows
 from madsep_jax.ops.gru import gru_scan
 
 
@@ -22,10 +24,8 @@ class Gru(nn.Module):
     hidden: int
     reverse: bool = False
     """Run from the last step to the first; outputs stay at the step that they belong to."""
-    operations: Operations = "auto"
-    """Which form of the recurrence runs; see `ComputeConfig.operations`."""
-    remat: bool = False
-    """Keep only the scan's inputs for the gradient; see `ComputeConfig.remat`."""
+    compute: ComputeConfig = ComputeConfig()
+    """Which form of the recurrence runs, and what is kept for its gradient."""
 
     @nn.compact
     def __call__(self, x_BTD: jax.Array) -> jax.Array:
@@ -40,8 +40,14 @@ class Gru(nn.Module):
             recurrent_kernel = self.param("recurrent_kernel", nn.initializers.orthogonal(), (self.hidden, width))
         recurrent_bias = self.param("recurrent_bias", nn.initializers.zeros, (width,))
         gates_TBG = jnp.swapaxes(x_BTD, 0, 1) @ input_kernel + input_bias
-        scan = row_gru_scan if by_rows else fast_gru_scan if runs_fast("gru", self.operations) else gru_scan
-        if self.remat:
-            scan = jax.checkpoint(scan, static_argnums=3)
-        h_TBH = scan(gates_TBG, recurrent_kernel, recurrent_bias, self.reverse)
+        fast = runs_fast("gru_scan", self.compute.operations)
+        scan = row_gru_scan if by_rows else fast_gru_scan if fast else gru_scan
+        h_TBH = recomputed(scan, self.compute, static_argnums=3)(
+            gates_TBG, recurrent_kernel, recurrent_bias, self.reverse
+        )
         return jnp.swapaxes(h_TBH, 0, 1)
+
+
+def evaluation_layout(variables: dict[str, Any], operations: Operations) -> dict[str, Any]:
+    """Return variables of a model with such layers, laid out for their fast form where that is to run."""
+    return with_kernels_by_rows(variables) if runs_fast("gru_scan", operations) else variables

@@ -1,13 +1,13 @@
 """MaD's masker: a bidirectional GRU encoder and a GRU decoder (eq. 1 to 6 of the DWS paper)."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
 from madsep_jax.config.maskers import GruMaskerConfig
-from madsep_jax.config.run import Operations
+from madsep_jax.config.run import ComputeConfig
 from madsep_jax.models.denoiser import dense
 from madsep_jax.models.gru import Gru
 from madsep_jax.models.recurrent_inference import Refined, refine
@@ -29,8 +29,9 @@ class GruMasker(nn.Module):
 
     config: GruMaskerConfig
     context_frames: int
-    operations: Operations = "auto"
-    remat: bool = False
+    compute: ComputeConfig = ComputeConfig()
+
+    last_layer = ("mask_layer",)
 
     def __call__(self, mag_BSF: jax.Array, train: bool = False) -> jax.Array:
         """Return the mask (batch, T, F) for the middle frames of mag_BSF."""
@@ -40,7 +41,7 @@ class GruMasker(nn.Module):
     def mask_and_states(self, mag_BSF: jax.Array, train: bool = False) -> GruMask:
         """Return the mask with the states; `train` only says that the recurrent inference is to be differentiable."""
         encoded_BTH = self.encode(mag_BSF)
-        decoder = Gru(encoded_BTH.shape[-1], operations=self.operations, remat=self.remat, name="decoder")
+        decoder = Gru(encoded_BTH.shape[-1], compute=self.compute, name="decoder")
         decoded_BTH, calls = decoder(encoded_BTH), None
         if self.config.recurrent_iterations and not self.is_initializing():
             decoded_BTH, calls = self.infer_recurrently(decoder, decoded_BTH, train)
@@ -50,9 +51,10 @@ class GruMasker(nn.Module):
     def encode(self, mag_BSF: jax.Array) -> jax.Array:
         """Return the encoder's states with the residual, context frames dropped (eq. 1 to 4); (batch, T, 2R)."""
         reduced_BSR = mag_BSF[..., : self.config.reduced_bins]
-        layer: dict[str, Any] = {"operations": self.operations, "remat": self.remat}
-        forward_BSR = Gru(self.config.reduced_bins, **layer, name="encoder_forward")(reduced_BSR)
-        backward_BSR = Gru(self.config.reduced_bins, reverse=True, **layer, name="encoder_backward")(reduced_BSR)
+        forward_BSR = Gru(self.config.reduced_bins, compute=self.compute, name="encoder_forward")(reduced_BSR)
+        backward_BSR = Gru(self.config.reduced_bins, reverse=True, compute=self.compute, name="encoder_backward")(
+            reduced_BSR
+        )
         both_axes = self.config.residual_flip == "time_and_frequency"
         flipped_BSR = jnp.flip(reduced_BSR, axis=(1, 2) if both_axes else 1)
         h_BSH = jnp.concatenate([forward_BSR + reduced_BSR, backward_BSR + flipped_BSR], axis=-1)

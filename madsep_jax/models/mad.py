@@ -1,11 +1,17 @@
 """Masker and Denoiser, the whole separator (sec. II of the DWS paper)."""
 
-from typing import NamedTuple
+import functools
+import operator
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 from flax import linen as nn
 
-from madsep_jax.models.denoiser import dense
+from madsep_jax.config.maskers import GruMaskerConfig
+from madsep_jax.config.run import ComputeConfig
+from madsep_jax.models.architecture import Architecture
+from madsep_jax.models.denoiser import Denoiser, dense
+from madsep_jax.models.gru import evaluation_layout
 from madsep_jax.models.gru_masker import GruMasker
 from madsep_jax.models.twin import Twin
 from madsep_jax.signal.framing import middle_frames
@@ -37,11 +43,29 @@ class Separation(NamedTuple):
     """MaD TwinNet in training only."""
 
 
-class MaskerDenoiser(nn.Module):
+class Separator(nn.Module):
+    """From mag_BSF to a `Separation`; this base is for one that is not made of masker and denoiser."""
+
+    last_layer: ClassVar[tuple[str, ...]] = ()
+    """The names on the way to the dense layer that ends in the estimate, or a mask for it, if there is one."""
+
+    @nn.nowrap
+    def output_layers(self) -> dict[str, tuple[str, ...]]:
+        """Return, for each part that ends in a mask or an estimate, the names on the way to its last dense layer."""
+        return {"separator": self.last_layer} if self.last_layer else {}
+
+    @nn.nowrap
+    def output_kernels(self, params: Any) -> dict[str, jax.Array]:
+        """Return the kernels of these layers: those that the loss penalises are among them."""
+        layers = self.output_layers().items()
+        return {part: functools.reduce(operator.getitem, (*path, "kernel"), params) for part, path in layers}
+
+
+class MaskerDenoiser(Separator):
     """A masker filters the mixture, a denoiser refines what it let through.
 
-    The masker is a module that maps the mixture's magnitudes mag_BSF to a mask_BTF; the denoiser one that maps the
-    filtered magnitudes to a second mask.
+    The masker is a module that maps the mixture's magnitudes mag_BSF to a mask_BTF (`madsep_jax.models.architecture`);
+    the denoiser one that maps the filtered magnitudes to a second mask.
     """
 
     masker: nn.Module
@@ -62,6 +86,12 @@ class MaskerDenoiser(nn.Module):
         """Apply the mask to the middle frames, then the denoiser."""
         masker_BTF = middle_frames(mag_BSF, self.context_frames) * mask_BTF
         return Separation(masker_BTF=masker_BTF, voice_BTF=masker_BTF * self.denoiser(masker_BTF))
+
+    @nn.nowrap
+    def output_layers(self) -> dict[str, tuple[str, ...]]:
+        """Return those of masker and denoiser, and of a twin; a part that names no last layer is left out."""
+        parts: dict[str, Any] = {name: getattr(self, name, None) for name in ("masker", "denoiser", "twin")}
+        return {name: (name, *part.last_layer) for name, part in parts.items() if hasattr(part, "last_layer")}
 
 
 class Mad(MaskerDenoiser):
@@ -85,3 +115,13 @@ class Mad(MaskerDenoiser):
         mapped_BTH = dense(mask.decoded_BTH.shape[-1], "affine")(mask.decoded_BTH)
         masker_BTF = middle_frames(mag_BSF, self.context_frames) * twin.mask_BTF
         return separation._replace(twin=TwinOutput(masker_BTF, twin.state_BTH, mapped_BTH))
+
+
+def _mad(config: GruMaskerConfig, context_frames: int, compute: ComputeConfig) -> Mad:
+    twin = Twin(config.twin_flip, compute) if config.twin else None
+    return Mad(GruMasker(config, context_frames, compute), Denoiser(), context_frames, twin)
+
+
+ARCHITECTURE = Architecture(
+    GruMaskerConfig, _mad, training_parts=("twin", "affine"), evaluation_layout=evaluation_layout
+)

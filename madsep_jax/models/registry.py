@@ -1,45 +1,39 @@
-"""From a config to a model."""
+"""The maskers that there are, and from a config to a model."""
 
 from flax import linen as nn
 
-from madsep_jax.config.maskers import AutoencoderConfig, DilatedConfig, DwsMaskerConfig, GruMaskerConfig, MaskerConfig
+from madsep_jax.config.maskers import KINDS, MaskerConfig
 from madsep_jax.config.run import ModelConfig
-from madsep_jax.models.autoencoder import Autoencoder
+from madsep_jax.models import autoencoder, dilated_system, dws_masker, mad
+from madsep_jax.models.architecture import Architecture
 from madsep_jax.models.denoiser import Denoiser
-from madsep_jax.models.dilated_system import DilatedMasker, DilatedSystem
-from madsep_jax.models.dws_masker import DwsMasker
-from madsep_jax.models.gru_masker import GruMasker
-from madsep_jax.models.mad import Mad, MaskerDenoiser
-from madsep_jax.models.twin import Twin
+from madsep_jax.models.mad import MaskerDenoiser, Separator
+
+#: By kind.
+ARCHITECTURES: dict[str, Architecture] = {}
 
 
-def build_model(config: ModelConfig) -> nn.Module:
+def register(architecture: Architecture) -> None:
+    """Make a masker known, to configurations as well."""
+    kind = architecture.settings.kind
+    KINDS[kind], ARCHITECTURES[kind] = architecture.settings, architecture
+
+
+register(mad.ARCHITECTURE)
+register(dws_masker.ARCHITECTURE)
+register(dilated_system.ARCHITECTURE)
+register(autoencoder.ARCHITECTURE)
+
+
+def architecture_of(masker: MaskerConfig) -> Architecture:
+    """Return what is known of a masker."""
+    return ARCHITECTURES[masker.kind]
+
+
+def build_model(config: ModelConfig) -> Separator:
     """Return the separator that a config describes.
 
     `model.init(key, mag_BSF)` makes its variables, `model.apply(variables, mag_BSF, train=False)` runs it.
     """
-    operations, remat = config.compute.operations, config.compute.remat
-    match config.masker:
-        case GruMaskerConfig() as gru:
-            twin = Twin(gru.twin_flip, operations, remat) if gru.twin else None
-            masker = GruMasker(gru, config.context_frames, operations, remat)
-            return Mad(masker, Denoiser(), config.context_frames, twin)
-        case DilatedConfig(role="system") as dilated:
-            return DilatedSystem(dilated, config.context_frames, operations, remat)
-        case AutoencoderConfig() as autoencoder:
-            return Autoencoder(autoencoder, config.context_frames)
-        case other:
-            return MaskerDenoiser(build_masker(other, config), Denoiser(), config.context_frames)
-
-
-def build_masker(masker: MaskerConfig, config: ModelConfig) -> nn.Module:
-    """Return the masker alone: a module from mag_BSF to mask_BTF."""
-    context_frames, compute = config.context_frames, config.compute
-    match masker:
-        case GruMaskerConfig():
-            return GruMasker(masker, context_frames, compute.operations, compute.remat)
-        case DwsMaskerConfig():
-            return DwsMasker(masker, context_frames, compute)
-        case DilatedConfig():
-            return DilatedMasker(masker, context_frames, compute.operations, compute.remat)
-    raise TypeError(f"no masker for {masker!r}")
+    module: nn.Module = architecture_of(config.masker).module(config.masker, config.context_frames, config.compute)
+    return module if isinstance(module, Separator) else MaskerDenoiser(module, Denoiser(), config.context_frames)

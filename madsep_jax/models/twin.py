@@ -3,13 +3,13 @@
 Source: ref. 5 of the DWS paper, as released.
 """
 
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from madsep_jax.config.run import Operations
+from madsep_jax.config.run import ComputeConfig
 from madsep_jax.models.denoiser import dense
 from madsep_jax.models.gru import Gru
 
@@ -26,14 +26,14 @@ class Twin(nn.Module):
 
     flip: Literal["time", "time_and_frequency"] = "time"
     """Axes in which the GRU's input and output are flipped. Flipping frequency too only numbers its units anew."""
-    operations: Operations = "auto"
-    remat: bool = False
+    compute: ComputeConfig = ComputeConfig()
+
+    last_layer = ("mask_layer",)
 
     @nn.compact
     def __call__(self, encoded_BTH: jax.Array, bins: int) -> TwinMask:
         """Return mask and states for the encoder's states; `bins` is F."""
         axes = (2,) if self.flip == "time_and_frequency" else ()
-        layer: dict[str, Any] = {"operations": self.operations, "remat": self.remat}
-        gru = Gru(encoded_BTH.shape[-1], reverse=True, **layer, name="decoder")
+        gru = Gru(encoded_BTH.shape[-1], reverse=True, compute=self.compute, name="decoder")
         state_BTH = jnp.flip(gru(jnp.flip(encoded_BTH, axes)), axes)
         return TwinMask(nn.relu(dense(bins, "mask_layer")(state_BTH)), state_BTH)

@@ -6,10 +6,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from madsep_jax.config.maskers import MaskerConfig
 from madsep_jax.config.run import ModelConfig, RunConfig
-from madsep_jax.models.registry import build_model
-from madsep_jax.ops.choice import runs_fast
-from madsep_jax.ops.fast_gru import with_kernels_by_rows
+from madsep_jax.models.registry import architecture_of, build_model
 
 
 def variable_shapes(config: ModelConfig) -> Any:
@@ -21,15 +20,11 @@ def variable_shapes(config: ModelConfig) -> Any:
 def parameter_counts(config: ModelConfig, train: bool = False) -> dict[str, int]:
     """Return the number of trained parameters of each part; BatchNorm's statistics are none.
 
-    The parts are those that separate (`masker`, `denoiser`); with `train` also those that MaD TwinNet only trains with
-    (`twin`, `affine`).
+    The parts are those that separate (`masker`, `denoiser`); with `train` also those that only training uses.
     """
-    params = variable_shapes(config)["params"]
-    return {
-        part: sum(leaf.size for leaf in jax.tree.leaves(tree))
-        for part, tree in params.items()
-        if train or part not in TRAINING_PARTS
-    }
+    shapes = variable_shapes(config)
+    params = (shapes if train else without_training_parts(config.masker, shapes))["params"]
+    return {part: sum(leaf.size for leaf in jax.tree.leaves(tree)) for part, tree in params.items()}
 
 
 def inference_variables(config: RunConfig, variables: Mapping[str, Any]) -> dict[str, Any]:
@@ -37,17 +32,14 @@ def inference_variables(config: RunConfig, variables: Mapping[str, Any]) -> dict
 
     `build_model(config.model).apply(variables, mag_BSF, train=False)` takes them and gives the same estimates.
     """
-    variables = without_training_parts(variables)
-    return with_kernels_by_rows(variables) if runs_fast("gru", config.compute.operations) else variables
+    layout = architecture_of(config.masker).evaluation_layout
+    return layout(without_training_parts(config.masker, variables), config.compute.operations)
 
 
-#: Modules of a separator that only training uses.
-TRAINING_PARTS = ("twin", "affine")
-
-
-def without_training_parts(variables: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a model's variables without those of the twin: all that evaluation needs."""
+def without_training_parts(masker: MaskerConfig, variables: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a model's variables without those of its masker's training parts: all that evaluation needs."""
+    left_out = architecture_of(masker).training_parts
     return {
-        collection: {part: tree for part, tree in parts.items() if part not in TRAINING_PARTS}
+        collection: {part: tree for part, tree in parts.items() if part not in left_out}
         for collection, parts in variables.items()
     }

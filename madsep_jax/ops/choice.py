@@ -1,19 +1,20 @@
-"""Which form of an operation runs: the plain one that defines it, or the one that is written for speed."""
+"""Which form of an operation runs: the plain one that defines it, or one that is written for speed, or for memory."""
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 import jax
 
-from madsep_jax.config.run import Operations
+from madsep_jax.config.run import ComputeConfig, Operations
 
-Operation = Literal["gru", "dws_block", "optimizer"]
+Operation = Literal["gru_scan", "dws_block", "optimizer"]
 
 #: Operations that run in their fast form, by backend, because they beat the plain one there: train steps of MaD, MaD
 #: TwinNet and DWS at full size and batch 4. (The dilated GRU takes the GRU's form without a measurement of its own.)
 #: `python -m experiments.throughput --forms plain fast` measures both. A backend that is not listed has not been
 #: measured: the plain forms run there.
 FASTER: dict[str, frozenset[Operation]] = {
-    "cpu": frozenset({"gru", "dws_block", "optimizer"}),
+    "cpu": frozenset({"gru_scan", "dws_block", "optimizer"}),
 }
 
 
@@ -22,3 +23,15 @@ def runs_fast(operation: Operation, operations: Operations) -> bool:
     if operations == "auto":
         return operation in FASTER.get(jax.default_backend(), frozenset())
     return operations == "fast"
+
+
+def recomputed(function: Any, compute: ComputeConfig, by: Callable[..., Any] = jax.checkpoint, **options: Any) -> Any:
+    """Return a function that for its gradient keeps its arguments alone, where `ComputeConfig.remat` asks for it.
+
+    Args:
+        function: any; returned as it is where nothing is asked for.
+        compute: what is asked for.
+        by: the transformation that does it.
+        options: of the transformation.
+    """
+    return by(function, **options) if compute.remat else function

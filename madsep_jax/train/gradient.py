@@ -63,7 +63,7 @@ def _make_gradient_of_part(config: RunConfig) -> Callable[[TrainState, Any, jax.
             variables = dataclasses.replace(state, params=as_computed(params, precision)).variables
             read_BSF, rngs = as_computed(mix_BSF, precision), {"dropout": dropout_key}
             separation, updates = model.apply(variables, read_BSF, train=True, mutable=["batch_stats"], rngs=rngs)
-            parts = loss_parts(widened(separation), voice_BTF, params, config.loss, mix_BSF)
+            parts = loss_parts(widened(separation), voice_BTF, model.output_kernels(params), config.loss, mix_BSF)
             calls = {} if separation.decoder_calls is None else {"decoder_calls": separation.decoder_calls}
             loss = sum(parts.values(), jnp.zeros(()))
             return loss, ({"loss": loss, **parts, **calls}, updates.get("batch_stats", {}))

@@ -3,7 +3,7 @@
 MaD TwinNet adds the twin's divergence, and the distance of the decoder's states, mapped, from the twin's.
 """
 
-from typing import Any
+from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
@@ -34,7 +34,7 @@ def mean_distance(estimate_BTH: jax.Array, target_BTH: jax.Array) -> jax.Array:
 def loss_parts(
     separation: Separation,
     voice_BTF: jax.Array,
-    params: Any,
+    kernels: Mapping[str, jax.Array],
     config: LossConfig,
     mix_BSF: jax.Array | None = None,
 ) -> dict[str, jax.Array]:
@@ -48,7 +48,7 @@ def loss_parts(
     Args:
         separation: the model's output.
         voice_BTF: the target magnitudes.
-        params: the model's parameters, for the penalties.
+        kernels: what the model's `output_kernels` returns for its parameters.
         config: the weights.
         mix_BSF: what the model read; needed where it estimates the accompaniment.
     """
@@ -67,12 +67,11 @@ def loss_parts(
         parts["twin_masker"] = config.twin_kl * generalised_kl(voice_BTF, twin.masker_BTF)
     if twin is not None and config.twin_l2:
         parts["twin_l2"] = config.twin_l2 * mean_distance(twin.mapped_BTH, jax.lax.stop_gradient(twin.state_BTH))
-    if config.masker_diagonal_l1:
-        diagonal = jnp.diagonal(params["masker"]["mask_layer"]["kernel"])
+    if config.masker_diagonal_l1 and "masker" in kernels:
+        diagonal = jnp.diagonal(kernels["masker"])
         parts["masker_diagonal_l1"] = config.masker_diagonal_l1 * jnp.sum(jnp.abs(diagonal))
-    if config.denoiser_l2:
-        kernel = params["denoiser"]["decoder"]["kernel"]
-        parts["denoiser_l2"] = config.denoiser_l2 * jnp.sum(jnp.square(kernel))
+    if config.denoiser_l2 and "denoiser" in kernels:
+        parts["denoiser_l2"] = config.denoiser_l2 * jnp.sum(jnp.square(kernels["denoiser"]))
     return parts
 
 

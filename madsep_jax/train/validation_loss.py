@@ -53,15 +53,15 @@ def _summed_losses(
 ) -> dict[str, jax.Array]:
     """Return the sum over the sequences that count of the loss and of each of its parts."""
     read_BSF, target_BTF = input_and_target(jnp.asarray(batch.mix_BSF), jnp.asarray(batch.voice_BTF), loss)
-    found: Any = build_model(model).apply(variables, read_BSF, train=False)
-    outputs = (found.voice_BTF, found.masker_BTF, found.accompaniment_BTF)
+    built = build_model(model)
+    found: Any = built.apply(variables, read_BSF, train=False)
+    kernels = built.output_kernels(variables["params"])
 
-    def of_one(outputs_TF: Any, target_TF: jax.Array, read_SF: jax.Array) -> dict[str, jax.Array]:
-        voice_BTF, masker_BTF, accompaniment_BTF = jax.tree.map(lambda array: array[None], outputs_TF)
-        separation = Separation(masker_BTF, voice_BTF, accompaniment_BTF=accompaniment_BTF)
-        parts = loss_parts(separation, target_TF[None], variables["params"], loss, read_SF[None])
+    def of_one(found_TF: Separation, target_TF: jax.Array, read_SF: jax.Array) -> dict[str, jax.Array]:
+        separation = jax.tree.map(lambda array: array[None], found_TF)
+        parts = loss_parts(separation, target_TF[None], kernels, loss, read_SF[None])
         return {"loss": sum(parts.values(), jnp.zeros(())), **parts}
 
-    losses_B = jax.vmap(of_one)(outputs, target_BTF, read_BSF)
+    losses_B = jax.vmap(of_one)(found._replace(decoder_calls=None), target_BTF, read_BSF)
     counts_B = jnp.arange(read_BSF.shape[0]) < count
     return {name: jnp.sum(jnp.where(counts_B, values_B, 0)) for name, values_B in losses_B.items()}

@@ -10,7 +10,6 @@ from jax.experimental.serialize_executable import serialize
 
 from experiments.benchmarks.case import Case
 from experiments.benchmarks.rounds import fits, in_turn, spreads, timed
-from madsep_jax.config.maskers import DwsMaskerConfig
 
 Rows = list[dict[str, Any]]
 
@@ -112,13 +111,13 @@ def measure_stages(cases: Sequence[Case], repeats: int, on_repeat: Callable[...,
 
 
 def about(case: Case) -> dict[str, Any]:
-    """Return which one it is, for tables and files. Depth and form of the blocks are those of a DWS-CNN, else None."""
-    masker = case.config.masker
+    """Return which one it is, for tables and files; depth and form are those of equal blocks, else None."""
+    depth = getattr(case.config.masker, "layers", None)
     return {
         "system": case.system,
         "mode": case.mode,
-        "layers": masker.layers if isinstance(masker, DwsMaskerConfig) else None,
-        "blocks": case.config.compute.blocks if isinstance(masker, DwsMaskerConfig) else None,
+        "layers": depth,
+        "blocks": None if depth is None else case.config.compute.blocks,
         "frames": case.frames,
         "batch": case.batch,
     }

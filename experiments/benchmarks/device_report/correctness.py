@@ -1,6 +1,7 @@
 """Whether a device computes what the CPU computes in double precision."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -81,15 +82,16 @@ def _numbers(case: Case, form: Form, device: jax.Device) -> dict[str, Any]:
     config = case.with_form(form)
     with computing_in(case.precision):
         state = initial_state(config, case.dtype)
-        state = state.replace(params=jax.tree_util.tree_map_with_path(_raise_bias, state.params))  # type: ignore[attr-defined]
+        model = build_model(config.model)
+        raise_bias = functools.partial(_raise_bias, model.output_layers().values())
+        state = state.replace(params=jax.tree_util.tree_map_with_path(raise_bias, state.params))  # type: ignore[attr-defined]
         state, batch = jax.device_put((state, make_batch(config, case.dtype)), device)
-        apply = jax.jit(build_model(config.model).apply, static_argnames="train")
+        apply = jax.jit(model.apply, static_argnames="train")
         voice_BTF = apply(state.variables, batch.mix_BSF, train=False).voice_BTF
         _, metrics = jax.jit(make_train_step(config))(state, batch)
         return {"voice": np.asarray(voice_BTF), **{name: float(metrics[name]) for name in ("loss", "gradient_norm")}}
 
 
-def _raise_bias(path: Sequence[Any], leaf: jax.Array) -> jax.Array:
+def _raise_bias(layers: Collection[tuple[str, ...]], path: Sequence[Any], leaf: jax.Array) -> jax.Array:
     *modules, name = (key.key for key in path)
-    last_layer = modules[-1] in ("mask_layer", "output") or modules[-2:] == ["denoiser", "decoder"]
-    return leaf + _RAISED_BIAS if name == "bias" and last_layer else leaf
+    return leaf + _RAISED_BIAS if name == "bias" and tuple(modules) in layers else leaf

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from experiments.cli.results import Row
+from madsep_jax.config.systems import mark_of
 
 _FILLS = {"torch": "none", "torch tuned": "bottom"}
 
 _LINES = {"jax": "-", "torch": ":", "torch tuned": "--"}
-
-_MARKERS = {"mad": "o", "dws": "s", "dilated": "^", "dae": "D", "skip": "v"}
 
 _MODES = {"forward": "inference", "train": "train step"}
 
@@ -85,7 +84,7 @@ def _draw(picture: Picture, rows: Sequence[Row]) -> Any:
             axes.plot(
                 [point[x] for point in of_mode],
                 [point[picture.y] for point in of_mode],
-                marker=_MARKERS.get(system.partition("-")[0], "X"),
+                marker=mark_of(system),
                 fillstyle=_FILLS.get(variant, "full"),
                 linestyle=_LINES.get(variant, _LINES["jax"]) if fixed else "none",
                 color=colormaps["tab10"](systems.index(system) % 10),

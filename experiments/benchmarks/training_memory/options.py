@@ -10,10 +10,10 @@ from cyclopts import Parameter
 from experiments.benchmarks.options import SystemOptions, require_some
 from experiments.cli.options import Many, Whole
 from madsep_jax.config.io import override
-from madsep_jax.config.maskers import DwsMaskerConfig
 from madsep_jax.config.presets import preset_config
 from madsep_jax.config.run import Precision, RunConfig
 from madsep_jax.config.systems import fields_of
+from madsep_jax.models.registry import architecture_of
 
 
 @Parameter(name="*")
@@ -50,8 +50,8 @@ class MemoryOptions(SystemOptions):
         """
         base = override(preset_config(self.preset), {"training.batch_size": self.batch})
         config = override(base, fields_of(self.system, base))
-        is_dws = isinstance(config.masker, DwsMaskerConfig)
-        return [
+        has_fast_form = architecture_of(config.masker).has_fast_form
+        variants = [
             override(
                 config,
                 {
@@ -64,5 +64,5 @@ class MemoryOptions(SystemOptions):
             for form, precision, parts, remat in itertools.product(
                 self.operations, self.precisions, self.accumulate, (False, True)
             )
-            if not (is_dws and form == "fast" and (remat or precision == "bfloat16"))
         ]
+        return [one for one in variants if one.compute.operations == "plain" or has_fast_form(one.compute)]

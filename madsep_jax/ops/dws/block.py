@@ -92,7 +92,7 @@ def dws_blocks(
     dilations: tuple[int, ...] = (1,),
     residual: bool = False,
     unrolled: bool = False,
-    remat: bool = False,
+    wrap: Callable[[Any], Any] = lambda block: block,
 ) -> tuple[jax.Array, BlockMoments]:
     """Apply L equal blocks one after the other.
 
@@ -104,7 +104,7 @@ def dws_blocks(
         dilations: of the blocks, taken in turn.
         residual: add a block's input to its output.
         unrolled: compile each block by itself, in place of a loop. Blocks of different dilations always are.
-        remat: keep no more than each block's input for the gradient.
+        wrap: from the function of one block, whose third argument is the dilation, to what runs in its place.
 
     Returns:
         The last block's output, and the moments of all.
@@ -115,8 +115,7 @@ def dws_blocks(
         y_BTWC, moments = dws_block(parameters, x_BTWC, moments, kept_BC, dilation=dilation)
         return x_BTWC + y_BTWC if residual else y_BTWC, moments
 
-    run = jax.checkpoint(apply, static_argnums=2) if remat else apply
-    return over_blocks(run, x_BTWC, (parameters_L, moments_L, kept_LBC), dilations, unrolled)
+    return over_blocks(wrap(apply), x_BTWC, (parameters_L, moments_L, kept_LBC), dilations, unrolled)
 
 
 def pointwise(x_BTWC: jax.Array, kernel: jax.Array) -> jax.Array:

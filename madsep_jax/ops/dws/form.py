@@ -10,8 +10,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from madsep_jax.config.run import Operations
-from madsep_jax.ops.choice import runs_fast
+from madsep_jax.config.run import ComputeConfig, Operations
+from madsep_jax.ops.choice import recomputed, runs_fast
 from madsep_jax.ops.dws.block import BlockMoments, BlockParameters, dws_block, dws_blocks, over_blocks
 from madsep_jax.ops.dws.fast_blocks import fast_dws_blocks
 from madsep_jax.ops.dws.fast_first import fast_first_block
@@ -24,17 +24,15 @@ def train_block(
     parameters: BlockParameters,
     x_BTWC: LazyArray,
     kept_BC: jax.Array | None,
-    operations: Operations,
+    compute: ComputeConfig,
     *,
     pool: int,
-    remat: bool = False,
 ) -> tuple[jax.Array | Normalised, BlockMoments]:
-    """Apply one block in training; see `dws_block`, and `dws_blocks` for `remat`."""
+    """Apply one block in training; see `dws_block`."""
     if not _is_mixed(x_BTWC):
         x_BTWC, parameters, kept_BC = _of_one_type(x_BTWC, parameters, kept_BC)
-    if _is_mixed(x_BTWC) or not _may_run_fast(parameters, operations):
-        run = functools.partial(_plain_block, pool=pool)
-        return (jax.checkpoint(run) if remat else run)(parameters, x_BTWC, kept_BC)
+    if _is_mixed(x_BTWC) or not _may_run_fast(parameters, compute.operations):
+        return recomputed(functools.partial(_plain_block, pool=pool), compute)(parameters, x_BTWC, kept_BC)
     if isinstance(x_BTWC, jax.Array) and x_BTWC.shape[-1] == 1:
         return fast_first_block(parameters, x_BTWC[..., 0], kept_BC, pool=pool)
     return fast_dws_block(parameters, x_BTWC, kept_BC, pool=pool)
@@ -44,18 +42,18 @@ def train_blocks(
     parameters_L: BlockParameters,
     x_BTWC: jax.Array | Normalised,
     kept_LBC: jax.Array | None,
-    operations: Operations,
+    compute: ComputeConfig,
     *,
     dilations: tuple[int, ...],
     residual: bool,
-    unrolled: bool,
-    remat: bool = False,
 ) -> tuple[jax.Array | Normalised, BlockMoments]:
     """Apply equal blocks in training; see `dws_blocks`."""
+    unrolled = compute.blocks == "unrolled"
     if not _is_mixed(x_BTWC):
         x_BTWC, parameters_L, kept_LBC = _of_one_type(x_BTWC, parameters_L, kept_LBC)
-    if _is_mixed(x_BTWC) or not _may_run_fast(parameters_L, operations):
-        form: dict[str, Any] = {"dilations": dilations, "residual": residual, "unrolled": unrolled, "remat": remat}
+    if _is_mixed(x_BTWC) or not _may_run_fast(parameters_L, compute.operations):
+        wrap = functools.partial(recomputed, compute=compute, static_argnums=2)
+        form: dict[str, Any] = {"dilations": dilations, "residual": residual, "unrolled": unrolled, "wrap": wrap}
         return dws_blocks(parameters_L, as_array(x_BTWC), None, kept_LBC, **form)
     if kept_LBC is None:
         layers, channels = parameters_L.depthwise_bias_C.shape
