@@ -18,7 +18,7 @@ from experiments.rows.launch import launch
 from experiments.rows.options import AblationOptions
 from experiments.rows.plan import make_plan, plan_table
 from experiments.rows.report import show, update_report
-from experiments.rows.run_row import check_songs, run_row, train_ahead, training_source
+from experiments.rows.run_row import check_songs, run_row, train_rows, training_source
 from experiments.scoring.score_songs import scoring_pool
 from madsep_jax.parallel.processes import is_first_process, join_processes, process_shard, wait_for_all
 
@@ -50,12 +50,11 @@ def ablation(options: AblationOptions = _DEFAULTS) -> int:
         check_songs(plan, console)
         folder.create()
     wait_for_all("songs checked")
-    parallel = options.sharing.config()
     if process_shard()[1] > 1:
         trained = [row for row in plan.rows if row.config]
         with claimed_for_all(trained, plan.out) if is_first_process() else nullcontext():
             for row in trained:
-                train_ahead([row], plan, source_of, parallel, options.saving, console)
+                train_rows([row], plan, source_of, console)
         say(console, "Trained. The same command as a single process scores the rows.")
         return 0
     if options.launch.launcher:
@@ -65,14 +64,13 @@ def ablation(options: AblationOptions = _DEFAULTS) -> int:
     with scoring_pool(options.processes, options.engine) as pool:
         for group in row_groups(plan.rows, options.vectorize_seeds):
             with claimed(group, folder, console, in_job=bool(options.only_rows)) as rows:
-                if len(rows) > 1:
-                    train_ahead(rows, plan, source_of, parallel, options.saving, console)
+                results = train_rows(rows, plan, source_of, console)
                 for row in rows:
-                    folder.finish(row, run_row(row, plan, source_of, pool, options, console))
+                    folder.finish(row, run_row(row, results.get(row.folder_name), plan, pool, options, console))
                     if not options.only_rows:
-                        results = update_report(plan, folder)
+                        report = update_report(plan, folder)
                         if row is not plan.rows[-1]:
-                            show(console, plan, results, with_caption=False)
+                            show(console, plan, report, with_caption=False)
     if options.only_rows:
         return 0
     show(console, plan, update_report(plan, folder), with_caption=True)

@@ -12,6 +12,7 @@ from cyclopts import App
 from experiments.cli.command import run
 from experiments.cli.console import Bar, make_console, say
 from experiments.data.options import Name, PrepareOptions
+from experiments.data.summary import summary
 from madsep_jax.errors import InputError
 
 _DEFAULTS = PrepareOptions()
@@ -29,7 +30,7 @@ def prepare(name: Name, /, options: PrepareOptions = _DEFAULTS) -> None:
     settings = options.settings()
     console = make_console()
     from data_pipelines.builders import BUILDERS
-    from data_pipelines.builders.preparation import sketch, summary
+    from data_pipelines.builders.preparation import sketch
 
     builder = BUILDERS[name].of(settings, options.data_dir or Path())
     if options.instructions:

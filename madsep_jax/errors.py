@@ -27,6 +27,11 @@ def require(condition: bool, owner: object, name: str, expected: str) -> None:
         raise InputError(f"{type(owner).__name__}.{name}: found {found!r}, expected {expected}")
 
 
+def first_line(error: Exception) -> str:
+    """Return the first line of what an error says; its kind where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
 def shown(path: str | os.PathLike[str]) -> str:
     """Return a path as error lines show it: quoted where it holds a line break or the like."""
     text = os.fspath(path)

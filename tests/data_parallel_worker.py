@@ -19,9 +19,9 @@ from madsep_jax.config.parallel import ParallelConfig, ProcessesConfig
 from madsep_jax.parallel import make_layout
 from madsep_jax.parallel.layout import compile_layout
 from madsep_jax.parallel.processes import join_processes, process_shard
-from madsep_jax.parallel.program import Program, group_steps, stack_batches, stack_states, state_of_seed
+from madsep_jax.parallel.program import Program
 from madsep_jax.train.batch import Batch
-from madsep_jax.train.running import fit_seeds
+from madsep_jax.train.running import Running
 from madsep_jax.train.step import init_state
 
 SYSTEMS = {
@@ -61,27 +61,22 @@ def train(case):
         return array[number * size : (number + 1) * size].astype(dtype)
 
     steps, seeds = case.get("steps", 20), case.get("seeds", 1)
-    together = seeds > 1
     batches = [jax.tree.map(own, batch(step, config)) for step in range(steps)]
-    if together:
-        batches = [stack_batches([one] * seeds) for one in batches]
-    program = Program(parallel.steps_per_call, seeds if together else None)
+    program = Program(parallel.steps_per_call, seeds)
     layout = make_layout(config, parallel, program)
     configs = [override(config, {"training.seed": config.training.seed + number}) for number in range(seeds)]
     states = [tame_state(init_state(one), dtype) for one in configs]
-    state = layout.place_state(stack_states(states) if together else states[0])
-    placed = (layout.place_batch(group) for group in group_steps(batches, parallel.steps_per_call))
-    first = layout.place_batch(next(group_steps(batches, parallel.steps_per_call)))
+    state = layout.place_state(program.join_states(states))
+    first = layout.place_batch(next(program.join_batches([batches] * seeds)))
     call, _ = compile_layout(layout, state, first)
     losses = []
-
-    def report(_, values):
-        losses.append(list(values[-1].values()))
-
-    state = fit_seeds(state, call, placed, report, lambda step: False, lambda state: None, done=0, seeds=seeds)
-    shares = {f"share of {name}": share_of(leaf) for name, leaf in named(state).items()}
-    whole = layout.whole_state(state)
-    whole = state_of_seed(whole, seeds - 1) if together else whole
+    run = Running(state, call, seeds=seeds)
+    for group in program.join_batches([batches] * seeds):
+        run.advance(layout.place_batch(group))
+        for _, by_step in run.reports(keep=0):
+            losses += [list(by_seed[-1].values()) for by_seed in by_step]
+    shares = {f"share of {name}": share_of(leaf) for name, leaf in named(run.state).items()}
+    whole = program.split_states(layout.whole_state(run.state))[-1]
     if "checkpoint" in case:
         save_checkpoint(Path(case["checkpoint"]), config, whole)
     arrays = {name: np.asarray(leaf) for name, leaf in named(whole).items()}

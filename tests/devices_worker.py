@@ -13,8 +13,7 @@ import jax
 import numpy as np
 from interrupted_worker import config_of, songs, tame_start, train_in_float64
 
-from experiments.training.loop import train_row
-from experiments.training.options import SaveOptions
+from experiments.training.loop import How, train
 from madsep_jax.checkpoint.folder import checkpoint_folder, restore_training
 from madsep_jax.config.parallel import ParallelConfig
 from madsep_jax.parallel import make_layout
@@ -45,7 +44,7 @@ def main(folder, trainings):
             there_and_back = arrays_of(make_layout(config, layout).whole_state(placed))
             for key, array in arrays_of(before).items():
                 assert array.tobytes() == there_and_back[key].tobytes(), key
-            train_row(config, songs(config), row, lambda step, metrics: None, layout, saving=SaveOptions())
+            train([config], [row], songs(config), lambda step, metrics: None, How(layout))
         np.savez(folder / f"{name}.npz", **arrays_of(last_state(config, row)))
 
 

@@ -20,7 +20,7 @@ RUN_ROWS = """
 for row; do
     echo $row >> $FAKE/runs
     [ -f $FAKE/behaviour/$row ] && . $FAKE/behaviour/$row
-    cp $FAKE/results/$row $OUT/rows/$row/row.json
+    cp $FAKE/results/$row $OUT/rows/$row/.row.json && mv $OUT/rows/$row/.row.json $OUT/rows/$row/row.json
 done
 """
 SBATCH = """

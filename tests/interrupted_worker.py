@@ -22,8 +22,8 @@ from tiny import DWS, GRU, SIGNAL
 from data_pipelines.batches.sources import SongSpectrograms
 from data_pipelines.songs.spectrograms import TrackFeatures
 from experiments.cli.command import run
-from experiments.training import saving as resume
-from experiments.training.loop import train_row
+from experiments.training import saving
+from experiments.training.loop import How, train
 from experiments.training.options import SaveOptions
 from madsep_jax.config.io import override
 from madsep_jax.config.parallel import ParallelConfig, ProcessesConfig
@@ -49,7 +49,7 @@ class Songs(SongSpectrograms):
 
 def train_in_float64():
     """All trainings of this process, from a tame start. JAX_ENABLE_X64 has to be set."""
-    Songs.dtype, resume.init_state = "float64", tame_start
+    Songs.dtype, saving.init_state = "float64", tame_start
 
 
 def tame_start(config):
@@ -99,8 +99,9 @@ def work(folder, case):
     if case.get("float64"):
         train_in_float64()
     config = config_of(case)
-    saving = SaveOptions(**{"save_every_steps": 7, **case.get("saving", {})})
-    train_row(config, songs(config), Path(folder), on_step, ParallelConfig(**case.get("parallel", {})), saving=saving)
+    options = SaveOptions(**{"save_every_steps": 7, **case.get("saving", {})})
+    how = How(ParallelConfig(**case.get("parallel", {})), options)
+    train([config], [Path(folder)], songs(config), on_step, how)
 
 
 class Command:

@@ -21,7 +21,8 @@ from logged import trained
 from tiny_songs import make_songs
 
 from experiments import ablation
-from experiments.rows import run_row as train_ahead
+from experiments.rows import run_row
+from experiments.training.loop import train
 from madsep_jax.checkpoint.folder import load_model
 
 REFERENCES = ["mixture", "ideal ratio mask"]
@@ -124,7 +125,7 @@ def test_added_system_is_run_alone(run, first, tmp_path, monkeypatch):
 
 def interrupted_after(step):
     """A step reporter that is interrupted, as by Ctrl-C, after a step."""
-    reporter = ablation.step_reporter
+    reporter = run_row.step_reporter
 
     def interrupted(bar, batch_size):
         report = reporter(bar, batch_size)
@@ -144,7 +145,7 @@ def test_interrupted_training_continues_to_the_same_result(run, first, tmp_path,
     out = shutil.copytree(first, tmp_path / "out")
     shutil.rmtree(out / "rows" / "dws-1-4-seed0")
     with monkeypatch.context() as patch:
-        patch.setattr(ablation, "step_reporter", interrupted_after(2))
+        patch.setattr(run_row, "step_reporter", interrupted_after(2))
         assert run(out, "dws-1-4", more=["--save-every", "0"]) == 130
     assert "ablation: interrupted; start the same command again to continue\n" in capsys.readouterr().err
     row = out / "rows" / "dws-1-4-seed0"
@@ -165,7 +166,7 @@ def test_sigterm_saves_the_training_and_scores_nothing(run, first, tmp_path, mon
     """Exit code 0, one line, no result of the row; started again it comes to the same scores."""
     out = shutil.copytree(first, tmp_path / "out")
     shutil.rmtree(out / "rows" / "dws-1-4-seed0")
-    reporter = ablation.step_reporter
+    reporter = run_row.step_reporter
 
     def terminated(bar, batch_size):
         report = reporter(bar, batch_size)
@@ -179,7 +180,7 @@ def test_sigterm_saves_the_training_and_scores_nothing(run, first, tmp_path, mon
 
     before = signal.getsignal(signal.SIGTERM)
     with monkeypatch.context() as patch:
-        patch.setattr(ablation, "step_reporter", terminated)
+        patch.setattr(run_row, "step_reporter", terminated)
         assert run(out, "dws-1-4", more=["--save-every-steps", "1"]) == 0
     assert signal.getsignal(signal.SIGTERM) == before
     row = out / "rows" / "dws-1-4-seed0"
@@ -211,8 +212,15 @@ def test_diverged_rows_are_marked_and_the_next_one_runs(run, tmp_path, capsys):
 def test_seeds_are_trained_together(run, first, tmp_path, monkeypatch):
     """Two seeds in one program, two steps in a call: the first is the row of the same seed that was trained alone."""
     out = tmp_path / "out"
-    monkeypatch.setattr(train_ahead, "train_row", None)  # is not to be called
+    seeds_of_calls = []
+
+    def recorded(configs, *rest):
+        seeds_of_calls.append([config.training.seed for config in configs])
+        return train(configs, *rest)
+
+    monkeypatch.setattr(run_row, "train", recorded)
     assert run(out, "dws-1-4", more=["--seeds", "2", "--vectorize-seeds", "--steps-per-call", "2"]) == 0
+    assert seeds_of_calls == [[0, 1]]
     found = [row for row in json.loads((out / "results.json").read_text())["rows"] if row["system"] == "dws-1-4"]
     assert [row["seed"] for row in found] == [0, 1]
     assert found[0]["train_s"] == found[1]["train_s"] > 0

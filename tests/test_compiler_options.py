@@ -9,7 +9,6 @@ from tiny import GRU
 from experiments.benchmarks.compile_time.compiler import choices
 from madsep_jax import separate, separation
 from madsep_jax.config.parallel import ParallelConfig
-from madsep_jax.export import read_separator, write_separator
 from madsep_jax.host.compiler import CHOSEN, compiler_options
 from madsep_jax.parallel.layout import compile_layout, make_layout
 from madsep_jax.train import validation_loss
@@ -85,11 +84,6 @@ def validate(folder):
     validation_loss.validation_loss(GRU, init_state(GRU).variables, [(zero_batch(GRU), 1)])
 
 
-def run_exported(folder):
-    write_separator(folder / "separator", GRU, init_state(GRU).variables)
-    read_separator(folder / "separator")(zero_batch(GRU).mix_BSF)
-
-
 @pytest.fixture
 def unknown_option(monkeypatch):
     """Choose an option that XLA refuses: whoever passes the choice on fails."""
@@ -104,7 +98,7 @@ def unknown_option(monkeypatch):
     forget()
 
 
-@pytest.mark.parametrize("use", [train, share_by_jit, share_by_pmap, separate_song, validate, run_exported])
+@pytest.mark.parametrize("use", [train, share_by_jit, share_by_pmap, separate_song, validate])
 def test_programs_are_compiled_with_them(use, unknown_option, tmp_path):
     with pytest.raises(jax.errors.JaxRuntimeError, match="xla_no_option"):
         use(tmp_path)

@@ -5,6 +5,7 @@ import jax
 import numpy as np
 import pytest
 import tiny
+from whole_songs import cut_sequences, join_sequences
 
 from data_pipelines.songs.spectrograms import TrackFeatures
 from experiments.coupling_maps.fit import model_layers
@@ -14,7 +15,6 @@ from madsep_jax.config.maskers import AutoencoderConfig
 from madsep_jax.config.run import LossConfig, RunConfig
 from madsep_jax.config.signal import SequenceConfig
 from madsep_jax.couplings.fit import map_frames
-from madsep_jax.signal.framing import cut_sequences, join_sequences
 from madsep_jax.train.step import init_state
 
 F = tiny.SIGNAL.bins

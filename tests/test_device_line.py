@@ -39,13 +39,9 @@ NEEDED = {
 
 
 def commands():
-    """All that `python -m experiments.NAME` starts, and those of `madsep`."""
-    found = set()
-    for module in pkgutil.iter_modules(experiments.__path__):
-        text = module.module_finder.find_spec(module.name).loader.get_source(module.name)
-        if not module.ispkg and 'if __name__ == "__main__":' in text and module.name != "madsep":
-            found.add(module.name)
-    return found | {f"madsep {name}" for name in madsep.app if not name.startswith("-")}
+    """All that `python -m experiments.NAME` starts, and those of `madsep`; `prepare` computes on no device."""
+    found = {module.name for module in pkgutil.iter_modules(experiments.__path__) if not module.ispkg}
+    return found - {"madsep", "prepare"} | {f"madsep {name}" for name in madsep.app if not name.startswith("-")}
 
 
 def test_all_commands_are_here():

@@ -1,8 +1,6 @@
 """What was exported and read back equals the model itself: the same StableHLO, so the same numbers."""
 
 import dataclasses
-import json
-import os
 
 import jax
 import numpy as np
@@ -13,10 +11,9 @@ from jax import export
 from madsep_jax.config.io import override
 from madsep_jax.config.presets import preset_config
 from madsep_jax.config.systems import fields_of, named_systems
-from madsep_jax.errors import InputError
-from madsep_jax.export import export_forward, export_train_step, read_separator, train_step_of, write_separator
-from madsep_jax.models import build_model
-from madsep_jax.models.variables import variable_shapes
+from madsep_jax.export import export_forward, export_train_step, train_step_of
+from madsep_jax.models import Separation, build_model
+from madsep_jax.models.variables import variable_shapes, without_training_parts
 from madsep_jax.train.batch import Batch
 from madsep_jax.train.step import init_state, make_train_step
 
@@ -26,13 +23,11 @@ TWIN = override(tiny.GRU, {"masker.twin": True})
 
 
 @pytest.fixture(scope="module", params=["mad", "dws"])
-def separator(request, tmp_path_factory):
-    """A config, its variables, and the file of their separator."""
+def separator(request):
+    """A config, its variables, and its program, which was bytes meanwhile."""
     config = {"mad": TWIN, "dws": tiny.DWS}[request.param]
     variables = init_state(config).variables
-    path = tmp_path_factory.mktemp("exported") / "separator.npz"
-    write_separator(path, config, variables)
-    return config, variables, path
+    return config, variables, export.deserialize(export_forward(config, variables).serialize())
 
 
 def assert_equal_trees(found, expected):
@@ -41,28 +36,20 @@ def assert_equal_trees(found, expected):
         np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-6)
 
 
-def test_a_separator_read_from_a_file_equals_its_model_at_every_batch_size(separator):
-    config, variables, path = separator
-    exported = read_separator(path)
-    assert exported.config == config
+def test_an_exported_separator_equals_its_model_at_every_batch_size(separator):
+    """By what inference needs alone: the program knows nothing of a twin."""
+    config, variables, program = separator
     for batch in (1, 3):
         mag_BSF = tiny.magnitudes(batch, S, F)
         expected = build_model(config.model).apply(variables, mag_BSF, train=False)
-        assert_equal_trees(exported(mag_BSF), expected)
+        found = program.call(without_training_parts(config.masker, variables), mag_BSF)
+        assert_equal_trees(Separation(**{"masker_BTF": None, **found}), expected)
 
 
 def test_a_separator_refuses_other_lengths(separator):
+    config, variables, program = separator
     with pytest.raises(ValueError, match=str(S)):
-        read_separator(separator[2])(tiny.magnitudes(1, S + 1, F))
-
-
-def test_the_file_is_plain_arrays_and_holds_only_what_inference_needs(separator):
-    config, _, path = separator
-    with np.load(path, allow_pickle=False) as archive:
-        assert json.loads(str(archive["config"]))["masker"]["kind"] == config.masker.kind
-        assert archive["program"].dtype == np.uint8
-        assert archive["variables/params/denoiser/encoder/kernel"].shape == (F, F // 2)
-        assert not [name for name in archive.files if "twin" in name or "affine" in name]
+        program.call(without_training_parts(config.masker, variables), tiny.magnitudes(1, S + 1, F))
 
 
 @pytest.mark.parametrize("system", [*named_systems(), "dws-2-8", "dws-2-8-res-k3", "dws-4-8-dilated"])
@@ -88,59 +75,3 @@ def test_an_exported_train_step_equals_the_step(config):
     for field in dataclasses.fields(found):
         if field.name != "dropout_key":
             assert_equal_trees(getattr(found, field.name), getattr(expected, field.name))
-
-
-def edited(path, tmp_path, **changes):
-    """A copy of a file with some arrays replaced, or left out where None."""
-    with np.load(path) as archive:
-        arrays = {name: archive[name] for name in archive.files} | changes
-    copy = tmp_path / "edited.npz"
-    np.savez(copy, **{name: array for name, array in arrays.items() if array is not None})
-    return copy
-
-
-@pytest.mark.parametrize("content", [b"", b"text", None])
-def test_refuses_a_file_that_is_something_else(separator, tmp_path, content):
-    bad = tmp_path / "bad.npz"
-    bad.write_bytes(separator[2].read_bytes()[:-100] if content is None else content)
-    with pytest.raises(InputError, match=r"bad\.npz: cannot be read, expected an exported separator"):
-        read_separator(bad)
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"program": np.zeros(100, np.uint8)},
-        {"program": None},
-        {"config": None},
-        {"config": np.asarray("{")},
-    ],
-)
-def test_refuses_damaged_content(separator, tmp_path, changes):
-    with pytest.raises(InputError, match=r"edited\.npz"):
-        read_separator(edited(separator[2], tmp_path, **changes))
-
-
-def test_runs_no_pickle(separator, tmp_path):
-    class Trap:
-        def __reduce__(self):
-            return os.mkdir, (str(tmp_path / "sprung"),)
-
-    with pytest.raises(InputError, match=r"edited\.npz"):
-        read_separator(edited(separator[2], tmp_path, config=np.asarray([Trap()])))
-    assert not (tmp_path / "sprung").exists()
-
-
-def test_refuses_a_missing_file_and_another_device(separator, tmp_path, monkeypatch):
-    with pytest.raises(InputError, match=r"none\.npz: no such file"):
-        read_separator(tmp_path / "none.npz")
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    with pytest.raises(InputError, match="found a program for cpu, expected one for gpu"):
-        read_separator(separator[2])
-
-
-def test_refuses_a_place_that_cannot_be_written(separator, tmp_path):
-    config, variables, _ = separator
-    (tmp_path / "file").write_text("mine")
-    with pytest.raises(InputError, match="cannot be written"):
-        write_separator(tmp_path / "file" / "separator.npz", config, variables)

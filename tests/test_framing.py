@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny import reference, under
+from whole_songs import cut_sequences, join_sequences
 
 from madsep_jax.config.signal import SequenceConfig
-from madsep_jax.signal.framing import cut_sequence, cut_sequences, join_sequences, middle_frames, sequence_count
+from madsep_jax.signal.framing import cut_sequence, middle_frames, sequence_count
 
 FILE = reference("sequences")
 

@@ -20,10 +20,10 @@ from madsep_jax.config.run import ComputeConfig
 from madsep_jax.config.training import ScheduleConfig
 from madsep_jax.errors import InputError
 from madsep_jax.parallel.layout import compile_layout, make_layout
-from madsep_jax.parallel.program import Program, group_steps, stack_batches, stack_states
+from madsep_jax.parallel.program import Program
 from madsep_jax.train.batch import Batch
 from madsep_jax.train.optimizer import fused_update, learning_rate, make_optimizer, optax_update, with_schedule_steps
-from madsep_jax.train.running import fit_seeds
+from madsep_jax.train.running import Running
 from madsep_jax.train.step import init_state, make_train_step
 
 LARGEST = 1e-2
@@ -139,14 +139,18 @@ def test_a_resumed_training_goes_on_with_its_rate(float64, form, tmp_path):
 
 def test_several_steps_a_call_and_seeds_together_have_each_step_s_rate(float64):
     configs = [of_form("fast", seed=seed) for seed in range(2)]
-    program, seen = Program(steps=2, seeds=2), []
+    program = Program(steps=2, seeds=2)
     layout = make_layout(configs[0], ParallelConfig(devices=1, steps_per_call=2), program)
-    groups = [
-        layout.place_batch(group) for group in group_steps([stack_batches([batch(step)] * 2) for step in range(4)], 2)
-    ]
-    state = layout.place_state(stack_states([tame_state(init_state(config), "float64") for config in configs]))
+    groups = [layout.place_batch(group) for group in program.join_batches([[batch(step) for step in range(4)]] * 2)]
+    state = layout.place_state(program.join_states([tame_state(init_state(config), "float64") for config in configs]))
     call, _ = compile_layout(layout, state, groups[0])
-    fit_seeds(state, call, groups, lambda *step: seen.append(step), lambda step: False, lambda state: None, 0, 2)
+    run = Running(state, call, seeds=2)
+    for group in groups:
+        run.advance(group)
+    seen = [
+        (step, values) for steps, by_step in run.reports(keep=0) for step, values in zip(steps, by_step, strict=True)
+    ]
+    assert len(seen) == 4
     for number, (step, values) in enumerate(seen):
         assert step == number + 1
         for of_seed in values:

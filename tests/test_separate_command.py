@@ -216,3 +216,21 @@ def test_compiled_programs_are_kept_on_request(tmp_path, row):
     assert kept[0]
     assert kept[0] == kept[1]
     assert voices[0] == voices[1]
+
+
+def test_it_loads_nothing_that_only_training_needs(tmp_path, row):
+    """In a process of its own, from its start to a separated song."""
+    sf.write(tmp_path / "song.wav", noise_NC(), 44100)
+    arguments = ["separate", str(tmp_path / "song.wav"), "-o", str(tmp_path / "out"), "--checkpoint", str(row)]
+    code = f"""
+import sys
+from experiments.madsep import main
+assert main({arguments}) == 0
+trains = ("tensorflow", "tensorboardX", "data_pipelines", "experiments.training", "experiments.rows")
+print([name for name in trains if name in sys.modules])
+"""
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=Path(__file__).parent.parent, capture_output=True, text=True
+    )
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.splitlines()[-1] == "[]"

@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from tiny import GRU, assert_close
+from whole_songs import cut_sequences, join_sequences
 
 from madsep_jax import LossConfig, build_model, separate, separation
-from madsep_jax.signal.framing import cut_sequences, join_sequences
 from madsep_jax.signal.stft import istft, stft
 from madsep_jax.train.batch import clip_input
 

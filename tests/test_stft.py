@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tiny import SIGNAL, assert_close, enable_float64, reference
 
 from madsep_jax.config.signal import SignalConfig
-from madsep_jax.signal.stft import frame_count, full_frame_count, istft, stft, synthesis_window
+from madsep_jax.signal.stft import analysis_window, frame_count, full_frame_count, istft, overlapped_squares, stft
 
 FILE = reference("stft")
 HOP = SIGNAL.hop_length
@@ -49,8 +49,12 @@ def test_spectrum_is_the_published_one(dtype, tolerance):
     assert np.abs(turn_MF[loud_MF]).max() < 100 * tolerance
 
 
-def test_synthesis_window_is_the_published_one():
-    assert_close(synthesis_window(SignalConfig()), FILE["synthesis_window"], 1e-6)
+def test_within_a_signal_the_synthesis_window_is_the_published_one():
+    """There, `istft` multiplies each frame by the analysis window over its overlapped squares."""
+    config = SignalConfig()
+    inner = slice(10 * config.hop_length, 10 * config.hop_length + config.window_length)
+    window_W = analysis_window(config) / overlapped_squares(20, config)[inner]
+    assert_close(window_W, FILE["synthesis_window"], 1e-6)
 
 
 def test_reconstruction_is_the_published_one(float64):

@@ -21,6 +21,7 @@ from data_pipelines.songs.layouts import find_tracks
 from data_pipelines.songs.spectrograms import load_features
 from experiments import ablation
 from experiments.data.songs import load_songs
+from experiments.rows import run_row
 from experiments.scoring.estimators import checkpoint_estimator
 from experiments.scoring.score_song import score_song
 from madsep_jax.checkpoint.folder import load_config, load_model
@@ -93,7 +94,7 @@ def test_interrupted_between_two_validations_it_continues_to_the_same_scores(run
     out = shutil.copytree(first, tmp_path / "out")
     shutil.rmtree(out / "rows" / ROW)
     steps = validations(first)[-1]["step"]
-    reporter = ablation.step_reporter
+    reporter = run_row.step_reporter
 
     def interrupted(bar, batch_size):
         report = reporter(bar, batch_size)
@@ -106,7 +107,7 @@ def test_interrupted_between_two_validations_it_continues_to_the_same_scores(run
         return on_step
 
     with monkeypatch.context() as patch:
-        patch.setattr(ablation, "step_reporter", interrupted)
+        patch.setattr(run_row, "step_reporter", interrupted)
         assert run(out, *BOTH) == 130
     assert validations(out) == validations(first)[:1]
     assert run(out, *BOTH) == 0

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from tame_state import tame_state
 from tiny import DWS, GRU, SEQUENCES, SIGNAL, magnitudes
+from whole_songs import cut_sequences
 
 from data_pipelines.batches.sources import SongSpectrograms, held_out_batches
 from data_pipelines.songs.spectrograms import TrackFeatures
@@ -15,7 +16,6 @@ from madsep_jax.config.io import override
 from madsep_jax.config.maskers import AutoencoderConfig, DilatedConfig
 from madsep_jax.config.signal import SequenceConfig
 from madsep_jax.models import build_model
-from madsep_jax.signal.framing import cut_sequences
 from madsep_jax.train import validation_loss as module
 from madsep_jax.train.step import init_state
 from madsep_jax.train.validation_loss import validation_loss

@@ -17,9 +17,9 @@ from tiny import GRU, SEQUENCES, SIGNAL, magnitudes
 from data_pipelines.batches.sources import SongSpectrograms
 from data_pipelines.songs.spectrograms import TrackFeatures
 from experiments.cli.signals import Stopped
-from experiments.training import loop as train_row
+from experiments.training import loop
 from experiments.training.log import read_log
-from experiments.training.loop import Watching
+from experiments.training.loop import How
 from madsep_jax.checkpoint.folder import load_model
 from madsep_jax.config.io import override
 from madsep_jax.config.maskers import AutoencoderConfig
@@ -64,10 +64,9 @@ class Scripted:
 
 def train(folder, *configs, steps_per_call=1, on_step=lambda step, values: None, **watching):
     parallel = ParallelConfig(devices=1, steps_per_call=steps_per_call)
-    arguments = (source(), folder if len(configs) == 1 else folders(folder, configs), on_step, parallel)
-    if len(configs) == 1:
-        return train_row.train_row(configs[0], *arguments, Watching(**watching))
-    return train_row.train_seeds(configs, *arguments, Watching(**watching))
+    rows = [folder] if len(configs) == 1 else folders(folder, configs)
+    results = loop.train(configs, rows, source(), on_step, How(parallel, **watching))
+    return results[0] if len(configs) == 1 else results
 
 
 def folders(folder, configs):

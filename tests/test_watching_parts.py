@@ -4,7 +4,7 @@ import dataclasses
 import json
 import mmap
 import time
-from collections import deque
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,14 +14,15 @@ for package in ("cyclopts", "tensorboardX", "tensorflow", "soundfile"):
 
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny import GRU
 
 from data_pipelines.batches.to_device import TimedBatches
-from experiments.training import log as call_meter
-from experiments.training import loop as train_row
-from experiments.training.log import CallMeter, TrainLog, memory_in_use, read_log
-from experiments.training.loop import call_sizes
+from experiments.training import log as log_module
+from experiments.training.log import Log, TrainLog, memory_in_use, read_log
+from experiments.training.saving import TrainResult, finished_training
+from madsep_jax.config.io import override
 from madsep_jax.host.memory import process_memory
-from madsep_jax.parallel.program import group_steps
+from madsep_jax.parallel.program import Program
 
 
 @given(
@@ -31,7 +32,7 @@ from madsep_jax.parallel.program import group_steps
     epoch=st.one_of(st.none(), st.integers(1, 12)),
 )
 def test_calls_do_every_step_and_end_with_the_epochs(first, total, steps, epoch):
-    sizes = list(call_sizes(first, total, steps, epoch))
+    sizes = list(Program(steps).call_sizes(first, total, epoch))
     ends = first + np.cumsum(sizes, dtype=int)
     assert sum(sizes) == max(total - first, 0)
     assert all(1 <= size <= steps for size in sizes)
@@ -43,9 +44,11 @@ def test_calls_do_every_step_and_end_with_the_epochs(first, total, steps, epoch)
 
 def test_batches_are_stacked_by_call():
     batches = [np.full(2, number) for number in range(5)]
-    groups = list(group_steps(batches, 2, call_sizes(0, 5, 2)))
+    groups = list(Program(2).join_batches([batches], Program(2).call_sizes(0, 5)))
     assert [group[:, 0].tolist() for group in groups] == [[0, 1], [2, 3], [4]]
-    assert list(group_steps(batches, 1, call_sizes(0, 5, 1))) == batches
+    assert list(Program().join_batches([batches], Program().call_sizes(0, 5))) == batches
+    groups = list(Program(2, seeds=3).join_batches([batches] * 3, Program(2).call_sizes(0, 5)))
+    assert [group.shape for group in groups] == [(2, 3, 2), (2, 3, 2), (1, 3, 2)]
 
 
 def test_waiting_is_measured():
@@ -64,17 +67,26 @@ def test_waiting_is_measured():
     assert first < 0.02 <= second < 0.05
 
 
-def test_the_steps_of_a_call_share_its_time(monkeypatch):
-    now = iter([10.0, 14.0, 15.0])
-    monkeypatch.setattr(call_meter.time, "perf_counter", lambda: next(now))
-    meter = CallMeter(iter([2, 1]), batch_size=6, devices=[])
-    waits = deque([0.5, 0.25])
-    found = [meter.next_step(waits) for _ in range(3)]
-    assert [size for _, size in found] == [2, 0, 1]
-    assert [values["step_s"] for values, _ in found] == [2.0, 2.0, 1.0]
-    assert [values["sequences_per_s"] for values, _ in found] == [3.0, 3.0, 6.0]
-    assert [values["input_wait_s"] for values, _ in found] == [0.25, 0.25, 0.25]
-    assert not waits
+def test_the_steps_of_a_call_share_its_time(monkeypatch, tmp_path):
+    """Oracle: by hand; calls of two, one and one steps end at 14, 15 and 19 s, and a save ends at 16 s."""
+    now = iter([9.0, 10.0, 10.0, 10.5, 14.0, 14.0, 14.25, 15.0, 16.0, 16.0, 16.5, 19.0])
+    monkeypatch.setattr(log_module.time, "perf_counter", lambda: next(now))
+    start = SimpleNamespace(folder=tmp_path, step=0, config=override(GRU, {"training.batch_size": 6}))
+    with Log([start], []) as log:
+        batches = iter(log.timed("abc"))
+        next(batches)
+        log.write(range(1, 3), [[{"loss": 4.0}], [{"loss": 3.0}]])
+        next(batches)
+        log.write(range(3, 4), [[{"loss": 2.0}]])
+        log.saved()
+        next(batches)
+        log.write(range(4, 5), [[{"loss": 1.0}]])
+        assert log.step_s == 1.0  # of the second call alone: the others follow the start and a save
+    lines = read_log(tmp_path, "train")
+    assert [line["loss"] for line in lines] == [4.0, 3.0, 2.0, 1.0]
+    assert [line["step_s"] for line in lines] == [2.0, 2.0, 1.0, 3.0]
+    assert [line["sequences_per_s"] for line in lines] == [3.0, 3.0, 6.0, 2.0]
+    assert [line["input_wait_s"] for line in lines] == [0.25, 0.25, 0.25, 0.5]
 
 
 class Device:
@@ -116,5 +128,5 @@ def test_a_cut_log_is_continued_with_each_step_once(tmp_path):
 def test_the_result_of_earlier_trainings_is_read(tmp_path):
     content = {"steps": 3, "compile_s": 1.0, "step_s": 0.1, "total_s": 2.0}
     (tmp_path / "training.json").write_text(json.dumps(content))
-    assert train_row.finished_training(tmp_path) == train_row.TrainResult(**content)
-    assert not dataclasses.asdict(train_row.finished_training(tmp_path))["stopped_early"]
+    assert finished_training(tmp_path) == TrainResult(**content)
+    assert not dataclasses.asdict(finished_training(tmp_path))["stopped_early"]

@@ -1,7 +1,5 @@
 """Preparing a set: shards are written in a folder of unfinished work, which becomes the set when all are there."""
 
-import fcntl
-import math
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -9,16 +7,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.table import Table
-from rich.text import Text
-
 from data_pipelines.builders.song_builder import SongBuilder, estimated_records
-from data_pipelines.prepared.index import SetIndex, by_split, read_index
+from data_pipelines.prepared.index import SetIndex, read_index
 from data_pipelines.prepared.records import TrackFacts
 from data_pipelines.prepared.runners import Runner
 from data_pipelines.prepared.shard import ShardJob, check_shard, is_short, too_short
 from data_pipelines.songs.tracks import Track
 from madsep_jax.errors import InputError, shown
+from madsep_jax.host.locks import try_lock
 
 OnTrack = Callable[[TrackFacts], object]
 
@@ -82,7 +78,7 @@ class Preparation:
             for number, found in runner(left) if left else ():
                 facts[number] = found
                 on_track(found)
-            self.builder.describe(jobs, [facts[number] for number in range(len(jobs))])
+            self.builder.describe(shards, [facts[number] for number in range(len(jobs))])
             self.builder.info.write_to_directory(shards)
             shards.rename(self.folder)
         shutil.rmtree(work)
@@ -141,12 +137,9 @@ def sketch(builder: SongBuilder, manual_dir: Path | None) -> Preparation:
 
 @contextmanager
 def _locked(work: Path) -> Iterator[None]:
-    """Hold the folder for this process; the system lets go of it however the process ends."""
-    with (work / "lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(f"{shown(work)}: another process prepares this set") from None
+    with try_lock(work / "lock") as taken:
+        if not taken:
+            raise InputError(f"{shown(work)}: another process prepares this set")
         yield
 
 
@@ -156,43 +149,3 @@ def _drop_others(shards: Path, jobs: Sequence[ShardJob]) -> None:
     for path in shards.iterdir():
         if path.name not in expected:
             os.unlink(path)
-
-
-def summary(index: SetIndex, folder: Path) -> Table:
-    """Return the table, a row for each split."""
-    caption = (
-        "Silent: sequences whose voice is below -60 dB of full scale. Clipped: samples of mixtures at full scale. "
-        f"Stems against mixture: {_worst_sum(index)}."
-    )
-    table = Table(header_style="bold", caption=Text(caption), caption_justify="left")
-    for title in ("split", "tracks", "hours", "frames", "sequences", "silent (%)", "clipped", "GB"):
-        table.add_column(title, justify="left" if title == "split" else "right")
-    splits = by_split(index.tracks)
-    for split, tracks in splits.items():
-        table.add_row(split, *_cells(tracks, index.shard_paths(folder, split)))
-    if len(splits) > 1:
-        paths = [path for split in splits for path in index.shard_paths(folder, split)]
-        table.add_row("all", *_cells(index.tracks, paths), style="bold")
-    return table
-
-
-def _worst_sum(index: SetIndex) -> str:
-    worst = max(index.tracks, key=lambda track: track.sum_error)
-    if not worst.sum_error:
-        return "all add up exactly"
-    level = f"a difference {-10 * math.log10(worst.sum_error):.0f} dB below the mixture"
-    where = f"{worst.sum_error_peak * 2**15:.0f} steps of 16 bits at {worst.sum_error_s:.2f} s"
-    return f"the worst is {worst.name} ({worst.split}), {level}, the largest {where}"
-
-
-def _cells(tracks: Sequence[TrackFacts], paths: Sequence[Path]) -> list[str]:
-    records = sum(track.records for track in tracks)
-    return [
-        f"{len(tracks):,}",
-        f"{sum(track.seconds for track in tracks) / 3600:.2f}",
-        f"{sum(track.frames for track in tracks):,}",
-        f"{records:,}",
-        f"{100 * sum(len(track.silent) for track in tracks) / records:.1f}",
-        f"{sum(track.clipped for track in tracks):,}",
-        f"{sum(path.stat().st_size for path in paths) / 1e9:.2f}",
-    ]

@@ -37,11 +37,7 @@ class Dsd100(SongBuilder):
     MANUAL_DOWNLOAD_INSTRUCTIONS = """\
 Download DSD100.zip (14 GB) from https://sigsep.github.io/datasets/dsd100.html and unpack it. --manual-dir is the folder
 that then has the folders Mixtures and Sources, or the one above it."""
-
-    def find_tracks(self, manual_dir: Path | None) -> list[Track]:
-        """Return the songs."""
-        assert manual_dir is not None
-        return find_tracks(manual_dir)
+    find_in = staticmethod(find_tracks)
 
 
 class Embedded(SongBuilder):
@@ -76,11 +72,7 @@ class Musdb18(SongBuilder):
     MANUAL_DOWNLOAD_INSTRUCTIONS = """\
 Request and download musdb18.zip (4.7 GB) at https://zenodo.org/records/1117372 and unpack it. --manual-dir is the
 folder that then has the folders train and test with the .stem.mp4 files."""
-
-    def find_tracks(self, manual_dir: Path | None) -> list[Track]:
-        """Return the songs."""
-        assert manual_dir is not None
-        return find_stem_files(manual_dir)
+    find_in = staticmethod(find_stem_files)
 
 
 class Musdb18Hq(SongBuilder):
@@ -96,11 +88,7 @@ class Musdb18Hq(SongBuilder):
     MANUAL_DOWNLOAD_INSTRUCTIONS = """\
 Request and download musdb18hq.zip (23 GB) at https://zenodo.org/records/3338373 and unpack it. --manual-dir is the
 folder that then has the folders train and test with a folder for each song."""
-
-    def find_tracks(self, manual_dir: Path | None) -> list[Track]:
-        """Return the songs."""
-        assert manual_dir is not None
-        return find_tracks(manual_dir)
+    find_in = staticmethod(find_tracks)
 
 
 class StemsFolder(SongBuilder):
@@ -112,8 +100,4 @@ class StemsFolder(SongBuilder):
 --manual-dir is a folder with a folder for each split (train, and others by any name), in it one for each song, in that
 a wav or flac file for each stem. There must be vocals, and other stems by any name. A file mixture is taken where there
 is one; else the mixture is the sum of the stems."""
-
-    def find_tracks(self, manual_dir: Path | None) -> list[Track]:
-        """Return the songs."""
-        assert manual_dir is not None
-        return find_stem_folders(manual_dir)
+    find_in = staticmethod(find_stem_folders)

@@ -1,6 +1,5 @@
 """What all builders share: songs become the shards of a TFDS data set, a track a shard."""
 
-import abc
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Sequence
@@ -54,6 +53,8 @@ class SongBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type:
     HOMEPAGE: str | None = None
     CITATION: str | None = None
     LICENSE: str
+    find_in: Callable[[Path], list[Track]]
+    """Finds the songs in the folder that a person has made as the instructions say; where there is such a folder."""
 
     runner: Runner = staticmethod(run_here)
 
@@ -64,9 +65,10 @@ class SongBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type:
         config = name if name in cls.builder_configs else SongConfig.of(settings)
         return cls(data_dir=data_dir, config=config, file_format=ARRAY_RECORD)
 
-    @abc.abstractmethod
     def find_tracks(self, manual_dir: Path | None) -> list[Track]:
         """Return the songs. Raises InputError where the folder is not as the instructions say."""
+        assert manual_dir is not None
+        return self.find_in(manual_dir)
 
     @property
     def settings(self) -> FeatureSettings:
@@ -87,20 +89,20 @@ class SongBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type:
                 jobs.append(ShardJob(track, self.settings, path, facts_folder / f"{split}-{number:05d}.json"))
         return jobs
 
-    def describe(self, jobs: Sequence[ShardJob], facts: Sequence[TrackFacts]) -> None:
-        """Set what the data set's info says, once all jobs are done."""
-        infos = []
-        for split, pairs in by_split(list(zip(jobs, facts, strict=True)), lambda pair: pair[1].split).items():
-            infos.append(
-                tfds.core.SplitInfo(
-                    name=split,
-                    shard_lengths=[fact.records for _, fact in pairs],
-                    num_bytes=sum(job.path.stat().st_size for job, _ in pairs),
-                    filename_template=self._get_filename_template(split),
-                )
+    def describe(self, folder: Path, tracks: Sequence[TrackFacts]) -> None:
+        """Set what the data set's info says, once all shards are in a folder."""
+        index = SetIndex(self.name, self.settings, tracks)
+        infos = [
+            tfds.core.SplitInfo(
+                name=split,
+                shard_lengths=[track.records for track in its_tracks],
+                num_bytes=sum(path.stat().st_size for path in index.shard_paths(folder, split)),
+                filename_template=self._get_filename_template(split),
             )
+            for split, its_tracks in by_split(tracks).items()
+        ]
         self.info.set_splits(tfds.core.SplitDict(infos))
-        self.info.metadata.update(SetIndex(self.name, self.settings, list(facts)).content())
+        self.info.metadata.update(index.content())
 
     def _info(self) -> tfds.core.DatasetInfo:
         return tfds.core.DatasetInfo(
@@ -121,7 +123,7 @@ class SongBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type:
         folder = Path(self.data_dir)  # TFDS's own folder of unfinished work
         jobs = self.jobs(self.tracks_in(self._manual_dir(dl_manager)), folder, folder / "facts")
         facts = dict(self.runner(list(enumerate(jobs))))
-        self.describe(jobs, [facts[number] for number in range(len(jobs))])
+        self.describe(folder, [facts[number] for number in range(len(jobs))])
         for job in jobs:
             job.facts_path.unlink()
         (folder / "facts").rmdir()

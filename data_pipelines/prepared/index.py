@@ -1,18 +1,19 @@
 """What a prepared set says of itself: its settings and its tracks, in TFDS's `metadata.json`."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from data_pipelines.prepared.records import TrackFacts
 from data_pipelines.prepared.settings import FeatureSettings
+from data_pipelines.songs.tracks import Track
 from madsep_jax.config.io import from_dict, to_dict
 from madsep_jax.errors import InputError, shown
 from madsep_jax.host.files import read_json
 
-Item = TypeVar("Item")
+AnyTrack = TypeVar("AnyTrack", Track, TrackFacts)
 
 FILE_NAME = "metadata.json"
 
@@ -81,9 +82,9 @@ def find_set(path: Path) -> Path:
     return found[0]
 
 
-def by_split(items: Iterable[Item], split: Callable[[Item], str] = lambda item: item.split) -> dict[str, list[Item]]:  # type: ignore[attr-defined]
-    """Return the items of each split, in the order given."""
-    splits: dict[str, list[Item]] = {}
-    for item in items:
-        splits.setdefault(split(item), []).append(item)
+def by_split(tracks: Iterable[AnyTrack]) -> dict[str, list[AnyTrack]]:
+    """Return the tracks of each split, in the order given."""
+    splits: dict[str, list[AnyTrack]] = {}
+    for track in tracks:
+        splits.setdefault(track.split, []).append(track)
     return splits

@@ -15,21 +15,10 @@ Features = Literal["spectrogram", "waveform"]
 
 _LARGEST_RECORD = 64 * 2**20
 
+#: About what a record takes beside its arrays: names of fields, the track's name, the offset.
 _TEXT_BYTES = 300
 
-"""About what a record takes beside its arrays: names of fields, the track's name, the offset."""
-
 _CHANNELS = 2
-
-_SHORT_NAMES = {
-    "sample_rate": "rate",
-    "window_length": "window",
-    "hop_length": "hop",
-    "fft_length": "fft",
-    "frames": "frames",
-    "context": "context",
-    "tail": "tail",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +70,8 @@ class FeatureSettings:
         """
         parts = [self.features, *(["float16"] if self.dtype == "float16" else [])]
         for mine, papers in ((self.signal, SignalConfig()), (self.sequences, SequenceConfig())):
-            parts += [f"{_SHORT_NAMES[name]}{value}" for name, (_, value) in differences(papers, mine).items()]
+            for name, (_, value) in differences(papers, mine).items():
+                parts.append(f"{'rate' if name == 'sample_rate' else name.partition('_')[0]}{value}")
         return "-".join(parts)
 
     def records_of(self, samples: int) -> int:

@@ -1,19 +1,17 @@
 """One shard of a prepared set: the records of one track in an ArrayRecord file. Whether all shards are whole."""
 
-import contextlib
 import dataclasses
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data_pipelines.prepared.index import SetIndex
 from data_pipelines.prepared.records import TrackFacts, read_samples
 from data_pipelines.prepared.settings import FeatureSettings
 from data_pipelines.songs.tracks import Track
 from madsep_jax.errors import InputError, shown
-from madsep_jax.host.files import read_json, write_json
+from madsep_jax.host.files import read_json, write_json, written_aside
 
 #: Records are found one by one, and are not compressed: noise-like bytes hardly shrink, and reading stays fast.
 _WRITER_OPTIONS = "group_size:1,uncompressed"
@@ -99,24 +97,20 @@ def _write_records(path: Path, records: Iterable[bytes], count: int) -> None:
     """Write the file aside, check that all records are in it, then rename it into place."""
     from array_record.python import array_record_module
 
-    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # ArrayRecord's errors are RuntimeErrors; records are made in between, whose errors are not the disk's.
-        writer = _of_disk(path, lambda: array_record_module.ArrayRecordWriter(os.fspath(aside), _WRITER_OPTIONS))
-        for record in records:
-            _of_disk(path, lambda record=record: writer.write(record))
-        _of_disk(path, writer.close)
-        if open_shard(aside).num_records() != count:
-            raise InputError(_not_written(path, "not all of it was kept"))
-        with aside.open("rb") as file:
-            os.fsync(file.fileno())
-        aside.replace(path)
+        with written_aside(path) as aside:
+            # ArrayRecord's errors are RuntimeErrors; records are made in between, whose errors are not the disk's.
+            writer = _of_disk(path, lambda: array_record_module.ArrayRecordWriter(os.fspath(aside), _WRITER_OPTIONS))
+            for record in records:
+                _of_disk(path, lambda record=record: writer.write(record))
+            _of_disk(path, writer.close)
+            if open_shard(aside).num_records() != count:
+                raise InputError(_not_written(path, "not all of it was kept"))
+            with aside.open("rb") as file:
+                os.fsync(file.fileno())
     except OSError as error:
         raise InputError(_not_written(path, error.strerror or str(error))) from None
-    finally:
-        with contextlib.suppress(OSError):
-            aside.unlink()
 
 
 def _of_disk(path: Path, action: Any) -> Any:
@@ -131,21 +125,12 @@ def _not_written(path: Path, reason: str) -> str:
     return f"{shown(path)}: cannot be written ({reason}); what is finished stays, the same command continues"
 
 
-def check_set(
-    folder: Path, index: SetIndex, split: str, every_record: bool, on_track: Callable[[TrackFacts], object]
-) -> None:
-    """Check the shards of a split: that each is there and has its records, and, if asked to, that each can be read.
+def check_shard(path: Path, facts: TrackFacts, every_record: bool) -> None:
+    """Check that a shard is there and has its records and, if asked to, that each can be read.
 
     Raises:
-        InputError: naming the first shard that is missing, cut short or damaged.
+        InputError: it is missing, cut short or damaged.
     """
-    for path, facts in zip(index.shard_paths(folder, split), index.split(split), strict=True):
-        check_shard(path, facts, every_record)
-        on_track(facts)
-
-
-def check_shard(path: Path, facts: TrackFacts, every_record: bool) -> None:
-    """Check one shard. Raises InputError where it is not as it was written."""
     reader = open_shard(path)
     found = reader.num_records()
     if found != facts.records:

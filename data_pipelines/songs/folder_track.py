@@ -103,7 +103,7 @@ def entries(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if not path.name.startswith((".", "__MACOSX")))
 
 
-def listed(paths: list[Path], most: int = 6) -> str:
+def listed(paths: list[Path]) -> str:
     """Return the first few names for an error line."""
-    names = [shown(path.name) for path in paths[:most]]
-    return ", ".join(names) + (f" and {len(paths) - most} more" if len(paths) > most else "") or "nothing"
+    names, more = [shown(path.name) for path in paths[:6]], len(paths) - 6
+    return ", ".join(names) + (f" and {more} more" if more > 0 else "") or "nothing"

@@ -10,13 +10,11 @@ import os
 from pathlib import Path
 
 from data_pipelines.songs.folder_track import SUFFIXES, FolderTrack, checked_track, entries, listed, track_folders
-from data_pipelines.songs.stem_files import stem_file_tracks
+from data_pipelines.songs.stem_files import MUSDB18_SPLITS, stem_file_tracks
 from data_pipelines.songs.tracks import STEMS, Split, Track
 from madsep_jax.errors import InputError, shown
 
 _DSD100_SPLITS: dict[str, Split] = {"Dev": "train", "Test": "test"}
-
-_MUSDB18_SPLITS: dict[str, Split] = {"train": "train", "test": "test"}
 
 _LOOKED_FOR = "expected DSD100's folders Mixtures and Sources or MUSDB18-HQ's folders train and test"
 
@@ -67,7 +65,7 @@ def _find_root(folder: Path) -> Path:
 def _layout(folder: Path) -> str | None:
     found = [
         layout
-        for layout, names in {"DSD100": ("Mixtures", "Sources"), "MUSDB18-HQ": tuple(_MUSDB18_SPLITS)}.items()
+        for layout, names in {"DSD100": ("Mixtures", "Sources"), "MUSDB18-HQ": MUSDB18_SPLITS}.items()
         if any((folder / name).is_dir() for name in names)
     ]
     if len(found) > 1:
@@ -91,11 +89,7 @@ def _dsd100_tracks(root: Path) -> list[Track]:
 
 
 def _musdb18_tracks(root: Path) -> list[Track]:
-    return [
-        _track(path.name, split, path, path)
-        for part, split in _MUSDB18_SPLITS.items()
-        for path in track_folders(root / part)
-    ]
+    return [_track(path.name, split, path, path) for split in MUSDB18_SPLITS for path in track_folders(root / split)]
 
 
 def _track(name: str, split: Split, mixture_folder: Path, stem_folder: Path) -> FolderTrack:

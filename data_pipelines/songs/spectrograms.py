@@ -1,6 +1,5 @@
 """Precomputed magnitude spectrograms of tracks, kept on disk once computed."""
 
-import contextlib
 import dataclasses
 import hashlib
 import json
@@ -14,7 +13,7 @@ from data_pipelines.songs.tracks import Track
 from madsep_jax.audio.rate import resample
 from madsep_jax.config.signal import SignalConfig
 from madsep_jax.errors import InputError
-from madsep_jax.host.files import aside_of, user_cache
+from madsep_jax.host.files import user_cache, written_aside
 from madsep_jax.signal.stft import mono_magnitudes
 
 #: Part of every cache key: to be raised when what is computed changes.
@@ -91,14 +90,9 @@ def _read(path: Path) -> np.ndarray | None:
 
 
 def _write(path: Path, array: np.ndarray) -> None:
-    aside = aside_of(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with aside.open("wb") as file:
+        with written_aside(path) as aside, aside.open("wb") as file:
             np.save(file, array)
-        aside.replace(path)
     except OSError as error:
         raise InputError(f"{path.parent}: the cache cannot be written: {error.strerror}") from None
-    finally:
-        with contextlib.suppress(OSError):
-            aside.unlink()

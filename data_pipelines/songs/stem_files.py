@@ -17,7 +17,8 @@ SUFFIX = ".stem.mp4"
 #: The order of the streams in a file.
 _STREAMS = ("mixture", "drums", "bass", "other", "vocals")
 
-_SPLITS: dict[str, Split] = {"train": "train", "test": "test"}
+#: MUSDB18's folders, each of a split of that name.
+MUSDB18_SPLITS = ("train", "test")
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def find_stem_files(folder: str | os.PathLike[str]) -> list[Track]:
 
 def stem_file_tracks(folder: Path) -> list[StemFileTrack]:
     """Return the tracks in the folder's train/ and test/, none where there are no such files."""
-    return [_track(path, split) for part, split in _SPLITS.items() for path in _files(folder / part)]
+    return [_track(path, split) for split in MUSDB18_SPLITS for path in _files(folder / split)]
 
 
 def _files(folder: Path) -> list[Path]:

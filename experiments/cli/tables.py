@@ -7,6 +7,8 @@ from typing import Any
 from rich.table import Table
 from tabulate import tabulate
 
+from madsep_jax.host.files import written_aside
+
 
 def markdown_table(titles: Sequence[str], cells: Sequence[Sequence[object]], words: Collection[str] = ()) -> str:
     """Return a table in markdown, without a line break at its end.
@@ -43,7 +45,6 @@ def _on_the_left(titles: Sequence[str], words: Collection[str]) -> list[bool]:
 
 def save_figure(figure: Any, path: Path) -> Path:
     """Write a Matplotlib figure aside, then rename it into place; returns its path."""
-    aside = path.with_name(f".{path.stem}.partial.png")
-    figure.savefig(aside, dpi=150)
-    aside.replace(path)
+    with written_aside(path) as aside:
+        figure.savefig(aside, dpi=150, format=path.suffix.removeprefix("."))
     return path

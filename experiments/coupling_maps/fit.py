@@ -14,7 +14,7 @@ from madsep_jax.errors import InputError
 from madsep_jax.models.registry import architecture_of
 
 
-def _fit_config(options: CouplingsOptions, config: RunConfig, system: str) -> CouplingsConfig:
+def choose_fit(options: CouplingsOptions, config: RunConfig, system: str) -> CouplingsConfig:
     """Return the fit's settings. Raises InputError where the system has no layers for the form that is asked for."""
     layered = bool(_layer_names(config))
     if options.form == "compositional" and not layered:
@@ -29,9 +29,11 @@ def _fit_config(options: CouplingsOptions, config: RunConfig, system: str) -> Co
     )
 
 
-def _fit(
+def fit_mapping(
     config: RunConfig, variables: dict[str, Any], pairs: FramePairs, fit_config: CouplingsConfig, bar: Bar
 ) -> CouplingsFit:
+    """Fit a mapping to what a model reads and makes, and show its steps."""
+
     def report(done: int, l1: float) -> None:
         bar.advance_to(done, f"L1 {l1:.4g}")
 
@@ -51,7 +53,7 @@ def _layer_names(config: RunConfig) -> tuple[str, ...]:
     return architecture_of(config.masker).layers(config.masker)
 
 
-def _protocol(config: RunConfig, songs: Songs, pairs: FramePairs, available: int) -> dict[str, Any]:
+def protocol(config: RunConfig, songs: Songs, pairs: FramePairs, available: int) -> dict[str, Any]:
     """Return which frames the numbers are about."""
     return {
         "data": songs.description,

@@ -1,7 +1,6 @@
 """What is said, drawn and written about a fitted mapping."""
 
 import dataclasses
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,8 @@ from experiments.coupling_maps.pairs import FramePairs
 from madsep_jax.config.signal import SignalConfig
 from madsep_jax.couplings.diagonal import bins_within, diagonal_share, uniform_share
 from madsep_jax.couplings.fit import CouplingsFit
+from madsep_jax.errors import InputError
+from madsep_jax.host.files import write_json, write_text, written_aside
 
 #: Distances from the diagonal, Hz. A window of 2049 samples at 44.1 kHz spreads a tone over ±43 Hz by itself.
 DISTANCES_HZ = (0.0, 50.0, 100.0, 200.0)
@@ -98,14 +99,45 @@ TITLES = (
 )
 
 
-def shares_table(shares: list[DiagonalShare]) -> Table:
-    """Return the shares as a table for the terminal, in percent."""
-    return terminal_table(TITLES, [_cells(share) for share in shares])
+def make_folder(folder: Path) -> None:
+    """Make the folder of the results. Raises InputError where it cannot be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--out {folder}: cannot be made, expected a folder: {error.strerror}") from None
 
 
-def shares_markdown(shares: list[DiagonalShare], caption: str) -> str:
-    """Return the shares as a table in markdown, in percent, the caption below."""
-    return f"{markdown_table(TITLES, [_cells(share) for share in shares])}\n\n{caption}\n"
+def write_results(
+    folder: Path, fit: CouplingsFit, pairs: FramePairs, signal: SignalConfig, about: dict[str, Any]
+) -> tuple[Table, str]:
+    """Write couplings.json, couplings.npz, table.md and two pictures.
+
+    Args:
+        folder: where they go.
+        fit: the mapping.
+        pairs: what it was fitted to.
+        signal: of the spectra.
+        about: what was fitted to what, which couplings.json begins with.
+
+    Returns:
+        The table for the terminal, shares in percent, and a line about the fit.
+    """
+    names = {name: about[name] for name in ("system", "form")}
+    title = f"{about['system']}, neural couplings, {about['form']} form"
+    shares = diagonal_shares(fit, pairs.input_NF, bin_width_hz(signal))
+    error = fit_error(fit, pairs.output_NF)
+    numbers = {"l1": dataclasses.asdict(error), "diagonal_shares": [dataclasses.asdict(share) for share in shares]}
+    summary = (
+        f"{title}: {len(pairs.input_NF)} frames of {len(about['protocol']['songs'])} test songs; "
+        f"L1 error {error.total:.4g} ({error.per_element:.3g} per element, "
+        f"{100 * error.relative:.4g} % of the output's L1 norm; before the fit {error.start_total:.4g})."
+    )
+    cells = [_cells(share) for share in shares]
+    _write_arrays(folder / "couplings.npz", fit, pairs, signal, names)
+    write_json(folder / "couplings.json", {**about, **numbers})
+    plot_mapping(np.asarray(fit.mapping_FF), bin_width_hz(signal), title, folder)
+    write_text(folder / "table.md", f"{markdown_table(TITLES, cells)}\n\n{summary}\n")
+    return terminal_table(TITLES, cells), summary
 
 
 def _cells(share: DiagonalShare) -> list[str]:
@@ -114,19 +146,10 @@ def _cells(share: DiagonalShare) -> list[str]:
     return [place, *("–" if value != value else f"{100 * value:.2f}" for value in values)]
 
 
-def result_content(
-    fit: CouplingsFit, pairs: FramePairs, shares: list[DiagonalShare], about: dict[str, Any]
-) -> dict[str, Any]:
-    """Return the content of couplings.json: `about`, then the numbers."""
-    return {
-        **about,
-        "l1": dataclasses.asdict(fit_error(fit, pairs.output_NF)),
-        "diagonal_shares": [dataclasses.asdict(share) for share in shares],
-    }
-
-
-def write_arrays(path: Path, fit: CouplingsFit, pairs: FramePairs, signal: SignalConfig, names: dict[str, str]) -> None:
-    """Write couplings.npz, which loads without pickle: aside first, then renamed into place."""
+def _write_arrays(
+    path: Path, fit: CouplingsFit, pairs: FramePairs, signal: SignalConfig, names: dict[str, str]
+) -> None:
+    """Write an archive that loads without pickle."""
     arrays: dict[str, Any] = {
         "mapping_FF": np.asarray(fit.mapping_FF),
         "frequencies_hz": np.arange(signal.bins) * bin_width_hz(signal),
@@ -137,13 +160,8 @@ def write_arrays(path: Path, fit: CouplingsFit, pairs: FramePairs, signal: Signa
         "l1_output": np.sum(np.abs(pairs.output_NF), dtype=np.float64),
         **{name: np.asarray(text) for name, text in names.items()},
     }
-    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with aside.open("wb") as file:
-            np.savez(file, **arrays)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    with written_aside(path) as aside, aside.open("wb") as file:
+        np.savez(file, **arrays)
 
 
 def bin_width_hz(signal: SignalConfig) -> float:

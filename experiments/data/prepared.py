@@ -11,7 +11,7 @@ from rich.console import Console
 
 from data_pipelines.batches.order import TrainingOrder
 from data_pipelines.prepared.index import SetIndex, find_set, read_index
-from data_pipelines.prepared.shard import check_set
+from data_pipelines.prepared.shard import check_shard
 from experiments.cli.console import Bar
 from madsep_jax.config.io import differences
 from madsep_jax.config.run import RunConfig
@@ -86,7 +86,9 @@ class PreparedTraining:
         paths = self.index.shard_paths(self.folder, _SPLIT)
         known = is_checked(paths)
         with Bar(console, "checking the prepared set", len(tracks)) as bar:
-            check_set(self.folder, self.index, _SPLIT, every_record=not known, on_track=bar.advance)
+            for path, facts in zip(paths, tracks, strict=True):
+                check_shard(path, facts, every_record=not known)
+                bar.advance()
         mark_checked(paths)
 
     def require_others(self, test_names: list[str]) -> None:

@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from data_pipelines.embedded.songs import corpus
+from data_pipelines.embedded.songs import EmbeddedConfig, corpus, embedded_tracks
 from data_pipelines.songs.layouts import find_tracks
 from data_pipelines.songs.tracks import Track
 from experiments.data.prepared import PreparedTraining
@@ -36,6 +36,22 @@ class Songs:
         lines += [f"validation/{track.name}/{track.fingerprint()}" for track in self.validation]
         lines += [self.prepared.fingerprint()] if self.prepared else []
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+#: Of the embedded songs that `songs_to_score` returns, Hz.
+_EMBEDDED_RATE = 44100
+
+
+def songs_to_score(data: str, split: str) -> list[Track]:
+    """Return the songs of one split, of what `load_songs` takes. Raises InputError where there are none."""
+    if data == EMBEDDED:
+        tracks: list[Track] = list(embedded_tracks(EmbeddedConfig(sample_rate=_EMBEDDED_RATE)))
+    else:
+        tracks = find_tracks(Path(data))
+    tracks = [track for track in tracks if track.split == split]
+    if not tracks:
+        raise InputError(f"--data {data}: found no {split} songs, expected at least one")
+    return tracks
 
 
 def load_songs(
@@ -70,12 +86,11 @@ def load_songs(
     kept = f"; {len(validation)} validation songs" if validation else ""
     if trained_on:
         trained_on.require_others([track.name for track in test + validation])
-        minutes_of_test = sum(track.duration_s for track in test) / 60
-        scored = f"scored on {place} ({len(test)} test songs, {minutes_of_test:.1f} min{kept})"
-        return Songs(f"{trained_on.description}; {scored}", [], test, trained_on, validation)
-    minutes = [sum(track.duration_s for track in part) / 60 for part in (train, test)]
-    description = (
-        f"{place} ({len(train)} training songs, {minutes[0]:.1f} min{kept}; "
-        f"{len(test)} test songs, {minutes[1]:.1f} min)"
-    )
+        description = f"{trained_on.description}; scored on {place} ({_words(test, 'test')}{kept})"
+        return Songs(description, [], test, trained_on, validation)
+    description = f"{place} ({_words(train, 'training')}{kept}; {_words(test, 'test')})"
     return Songs(description, train, test, validation=validation)
+
+
+def _words(tracks: list[Track], kind: str) -> str:
+    return f"{len(tracks)} {kind} songs, {sum(track.duration_s for track in tracks) / 60:.1f} min"

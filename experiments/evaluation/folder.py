@@ -1,5 +1,7 @@
 """The folder of an evaluation: the scores of each system and song, in the places where museval's aggregator looks."""
 
+import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from data_pipelines.songs.tracks import Track, safe_name
@@ -15,22 +17,23 @@ _IDENTITY = "evaluation.json"
 class EvaluationFolder:
     """`scores/SYSTEM/test/SONG.json`: museval's `EvalStore.add_eval_dir` reads `scores/SYSTEM`."""
 
-    def __init__(self, options: EvaluateOptions, songs: str) -> None:
+    def __init__(self, options: EvaluateOptions, tracks: Sequence[Track]) -> None:
         """Check that the folder is, or can become, one of this evaluation.
 
         Args:
             options: of the command.
-            songs: fingerprint of the songs.
+            tracks: the songs.
 
         Raises:
             InputError: it holds something else.
         """
         self.path = options.folder
+        songs = hashlib.sha256("\n".join(f"{track.name}/{track.fingerprint()}" for track in tracks).encode())
         self._identity = {
             "protocol": options.protocol,
             "targets": options.targets,
             "split": options.split,
-            "songs": songs,
+            "songs": songs.hexdigest()[:16],
         }
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"--out {self.path}: found a file, expected a folder")

@@ -59,6 +59,12 @@ class EvaluateOptions:
         if not (self.estimates or self.checkpoint or self.compare):
             raise InputError("found nothing to score, expected --estimates, --checkpoint or --compare")
 
+    def check_compared(self, known: set[str]) -> None:
+        """Raise InputError where a system to compare is none of those that are known."""
+        for name in self.compare or ():
+            if name not in known:
+                raise InputError(f"--compare {name}: unknown, expected one of {', '.join(sorted(known)) or 'none'}")
+
     @property
     def folder(self) -> Path:
         """Where the results go."""

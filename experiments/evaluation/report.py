@@ -2,15 +2,15 @@
 
 import csv
 import dataclasses
+import functools
 import io
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from experiments.cli.tables import markdown_table
 from experiments.scoring.aggregate import TargetAggregate, aggregate, song_score
-from experiments.scoring.comparison import Comparison
+from experiments.scoring.comparison import Comparison, compare
 from experiments.scoring.protocols import METRICS, PROTOCOLS
 from experiments.scoring.song_scores import SongScores
 from madsep_jax.host.environment import describe_machine, environment
@@ -31,8 +31,8 @@ class Evaluation:
     """Which, in words."""
     scores: dict[str, list[SongScores]]
     """By system."""
-    comparisons: Sequence[Comparison]
     compared: tuple[str, str] | None
+    """Two of the systems."""
     seconds: float
     """What this command's scoring took."""
 
@@ -40,6 +40,14 @@ class Evaluation:
     def metrics(self) -> tuple[str, ...]:
         """Return the metrics that the protocol has."""
         return PROTOCOLS[self.protocol].metrics
+
+    @functools.cached_property
+    def comparisons(self) -> list[Comparison]:
+        """Return the comparison of the two systems that were named, for each target and metric."""
+        if self.compared is None:
+            return []
+        a, b = (self.scores[name] for name in self.compared)
+        return [compare(a, b, target, metric) for target in a[0].targets for metric in self.metrics]
 
     def caption(self) -> str:
         """Return what a reader must know to read the numbers."""

@@ -1,7 +1,7 @@
 """What gives the estimates of a song: files as separators of all kinds leave them, or a trained separator."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from data_pipelines.songs.tracks import STEMS, Track, TrackAudio, safe_name
 from experiments.evaluation.options import EvaluateOptions
-from experiments.scoring.estimators import checkpoint_estimator
+from experiments.scoring.estimators import Estimator, checkpoint_estimator
 from experiments.scoring.song_scores import TARGETS
 from madsep_jax.audio.files import probe_audio, read_audio
 from madsep_jax.checkpoint.folder import find_checkpoint
@@ -35,7 +35,7 @@ class CheckpointSeparator:
     def __init__(self, checkpoint: Path) -> None:
         """Raise InputError where there is no checkpoint."""
         self._checkpoint = find_checkpoint(checkpoint)
-        self._estimate: Callable[[TrackAudio], tuple[np.ndarray, np.ndarray]] | None = None
+        self._estimate: Estimator | None = None
 
     def check(self, track: Track) -> None:
         """Do nothing: it separates any song."""
@@ -73,13 +73,10 @@ def find_separators(options: EvaluateOptions, say: Callable[[str], None]) -> dic
     return found
 
 
-def _named(arguments: Sequence[str]) -> list[tuple[str, Path]]:
-    named = []
+def _named(arguments: Sequence[str]) -> Iterator[tuple[str, Path]]:
     for argument in arguments:
         name, equals, folder = argument.partition("=")
-        path = Path(folder) if equals else Path(argument)
-        named.append((name if equals else path.resolve().name, path))
-    return named
+        yield (name, Path(folder)) if equals else (Path(argument).resolve().name, Path(argument))
 
 
 def _add(found: dict[str, Separator], name: str, separator: Separator) -> None:

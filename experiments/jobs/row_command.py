@@ -10,6 +10,7 @@ import json
 import os
 import shlex
 import signal
+import socket
 import subprocess
 import time
 from dataclasses import dataclass, field
@@ -113,7 +114,7 @@ def job_id() -> str:
 def write_end(row_folder: Path, job: str, exit_code: int) -> None:
     """Note how the command of a job ended; negative: the number of the signal that ended it."""
     path = row_folder / _END
-    aside = path.with_name(f".{path.name}.{job}.partial")
+    aside = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.partial")
     aside.write_text(json.dumps({"job_id": job, "exit_code": exit_code}), encoding="utf-8")
     aside.replace(path)
 

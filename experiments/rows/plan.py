@@ -21,7 +21,7 @@ from experiments.rows.options import AblationOptions
 from experiments.rows.row import Row
 from experiments.scoring.estimators import REFERENCES
 from experiments.scoring.protocols import EngineName
-from experiments.training.loop import Watching
+from experiments.training.loop import How
 from madsep_jax.config.io import override
 from madsep_jax.config.presets import preset_config
 from madsep_jax.config.run import RunConfig
@@ -51,7 +51,8 @@ class Plan:
     rows: list[Row]
     songs: Songs
     out: Path
-    watching: Watching = field(default_factory=Watching)
+    how: How = field(default_factory=How)
+    """The rows are trained."""
 
     def steps_of(self, config: RunConfig) -> int:
         """Return the training steps of a row, or of the base."""
@@ -76,7 +77,7 @@ def make_plan(options: AblationOptions) -> Plan:
         rows = _named(rows, options.only_rows)
     out = options.out or Path("runs") / f"{options.preset}-{Path(options.data).name}"
     validation = options.validation.validation(songs.validation, base.signal, options.cache)
-    plan = Plan(base, rows, songs, out, Watching(validation, options.profile))
+    plan = Plan(base, rows, songs, out, How(options.sharing.config(), options.saving, validation, options.profile))
     for config in (base, *(row.config for row in rows if row.config)):
         plan.steps_of(config)  # raises where there are too few songs
         if not options.launch.launcher:  # else the devices are those of the jobs

@@ -17,13 +17,11 @@ from experiments.rows.plan import Plan
 from experiments.rows.row import Row, RowResult
 from experiments.scoring.estimators import checkpoint_estimator, reference_estimator
 from experiments.scoring.score_songs import score_tracks
-from experiments.training.loop import OnStep, train_row, train_seeds
-from experiments.training.options import SaveOptions
-from experiments.training.saving import finished_training
+from experiments.training.loop import OnStep, train
+from experiments.training.saving import TrainResult
 from experiments.training.validation import validation_scores
 from madsep_jax.checkpoint.folder import checkpoint_folder
 from madsep_jax.config.io import to_dict
-from madsep_jax.config.parallel import ParallelConfig
 from madsep_jax.config.run import RunConfig
 from madsep_jax.models.cost import forward_gflop_per_second
 from madsep_jax.models.variables import parameter_counts
@@ -42,33 +40,32 @@ def step_reporter(bar: Bar, sequences: int) -> OnStep:
     return report
 
 
-def train_ahead(
-    rows: Sequence[Row],
-    plan: Plan,
-    source_of: SourceOf,
-    parallel: ParallelConfig,
-    saving: SaveOptions,
-    console: Console,
-) -> None:
-    """Train rows that differ in their seed alone, or a single one; what has been trained is left as it is.
+def train_rows(
+    rows: Sequence[Row], plan: Plan, source_of: SourceOf, console: Console
+) -> dict[str, TrainResult | NonFiniteLossError]:
+    """Train rows that differ in their seed alone, in one program; those without a model are passed over.
 
-    A loss that becomes infinite ends the training. Of several seeds, each then goes on by itself when its row is run.
+    Where the loss of one of several seeds becomes infinite, each of them goes on by itself.
+
+    Returns:
+        What each training took, or how it failed, by the row's folder name.
     """
-    left = [row for row in rows if row.config and not finished_training(row.folder(plan.out))]
-    configs, folders = [row.config for row in left if row.config], [row.folder(plan.out) for row in left]
-    if not configs:
-        return
-    name = left[0].folder_name if len(left) == 1 else f"{left[0].system}, {len(left)} seeds"
-    watching = dataclasses.replace(plan.watching, say=functools.partial(say, console))
+    rows, configs = [row for row in rows if row.config], [row.config for row in rows if row.config]
+    if not rows:
+        return {}
+    name = rows[0].folder_name if len(rows) == 1 else f"{rows[0].system}, {len(rows)} seeds"
+    how = dataclasses.replace(plan.how, say=functools.partial(say, console))
     try:
         with Bar(console, f"{name}: training", plan.steps_of(configs[0])) as bar:
             on_step = step_reporter(bar, configs[0].training.batch_size * len(configs))
-            if len(configs) == 1:
-                train_row(configs[0], source_of(configs[0]), folders[0], on_step, parallel, watching, saving)
-            else:
-                train_seeds(configs, source_of(configs[0]), folders, on_step, parallel, watching, saving)
+            results = train(configs, [row.folder(plan.out) for row in rows], source_of(configs[0]), on_step, how)
     except NonFiniteLossError as error:
         say(console, f"{name}: {error}")
+        if len(rows) == 1:
+            return {name: error}
+        alone = [train_rows([row], plan, source_of, console) for row in rows]
+        return {name: result for of_row in alone for name, result in of_row.items()}
+    return {row.folder_name: result for row, result in zip(rows, results, strict=True)}
 
 
 def training_source(plan: Plan, options: AblationOptions, console: Console) -> SourceOf:
@@ -94,15 +91,15 @@ def check_songs(plan: Plan, console: Console) -> None:
 
 def run_row(
     row: Row,
+    trained: TrainResult | NonFiniteLossError | None,
     plan: Plan,
-    source_of: SourceOf,
     pool: Executor,
     options: AblationOptions,
     console: Console,
 ) -> RowResult:
-    """Train a row where it has a model, separate the test songs, and score them."""
+    """Separate the test songs and score them; `trained` is what the row's training took, None without a model."""
     folder = row.folder(plan.out)
-    if row.config is None:
+    if row.config is None or trained is None:
         result = RowResult(system=row.system, seed=None)
         estimator = reference_estimator(row.system, plan.base.signal)
     else:
@@ -115,16 +112,8 @@ def run_row(
             gflop_per_audio_second=forward_gflop_per_second(row.config),
             config=to_dict(row.config),
         )
-        try:
-            with Bar(console, f"{row.folder_name}: training", plan.steps_of(row.config)) as bar:
-                on_step = step_reporter(bar, row.config.training.batch_size)
-                parallel = options.sharing.config()
-                watching = dataclasses.replace(plan.watching, say=functools.partial(say, console))
-                source = source_of(row.config)
-                trained = train_row(row.config, source, folder, on_step, parallel, watching, options.saving)
-        except NonFiniteLossError as error:
-            say(console, f"{row.folder_name}: {error}")
-            return dataclasses.replace(result, status=f"failed: {error}")
+        if isinstance(trained, NonFiniteLossError):
+            return dataclasses.replace(result, status=f"failed: {trained}")
         which: Literal["latest", "best"] = "latest" if row.config.training.early_stopping.patience is None else "best"
         estimator, real_time_factor = checkpoint_estimator(checkpoint_folder(folder), which)
         result = dataclasses.replace(

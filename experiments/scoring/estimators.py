@@ -6,7 +6,7 @@ The references are no separation at all, and the best that a ratio mask can do.
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import jax.numpy as jnp
 import numpy as np
@@ -15,28 +15,21 @@ from data_pipelines.songs.tracks import TrackAudio
 from madsep_jax.audio.rate import process_at_rate
 from madsep_jax.checkpoint.folder import load_model
 from madsep_jax.config.signal import SignalConfig
-from madsep_jax.separation import separate
+from madsep_jax.separation import Separated, separate
 from madsep_jax.signal.stft import istft, stft
 
 
-class Estimates(NamedTuple):
-    """Estimates of both sources: arrays (N, C)."""
-
-    voice_NC: np.ndarray
-    accompaniment_NC: np.ndarray
-
-
-def mixture_as_voice(mixture_NC: np.ndarray) -> Estimates:
+def mixture_as_voice(mixture_NC: np.ndarray) -> Separated:
     """Return the mixture, unprocessed and unscaled, as the estimate of both sources: the floor of the scale.
 
     Mixture - mixture as the accompaniment would be silence, for which BSSEval has no score, and which takes the
     voice's scores away with it.
     """
     mixture_NC = np.asarray(mixture_NC)
-    return Estimates(mixture_NC, mixture_NC)
+    return Separated(mixture_NC, mixture_NC)
 
 
-def ideal_ratio_mask(mixture_NC: np.ndarray, voice_NC: np.ndarray, signal_config: SignalConfig) -> Estimates:
+def ideal_ratio_mask(mixture_NC: np.ndarray, voice_NC: np.ndarray, signal_config: SignalConfig) -> Separated:
     """Return what a mask made from the true magnitudes separates: the ceiling of the scale.
 
     The mask |V| / (|V| + |A|), with A the transform of mixture - voice and 0 where both are 0, is applied to the
@@ -69,7 +62,7 @@ def ideal_ratio_mask(mixture_NC: np.ndarray, voice_NC: np.ndarray, signal_config
     total_CTF = voice_CTF + accompaniment_CTF
     mask_CTF = jnp.where(total_CTF > 0, voice_CTF / jnp.where(total_CTF > 0, total_CTF, 1), 0)
     estimate_NC = np.asarray(istft(mask_CTF * mixture_CTF, mixture_NC.shape[0], signal_config)).T
-    return Estimates(estimate_NC, mixture_NC.astype(estimate_NC.dtype) - estimate_NC)
+    return Separated(estimate_NC, mixture_NC.astype(estimate_NC.dtype) - estimate_NC)
 
 
 #: The two rows that need no training and give the scores a scale.
@@ -79,7 +72,7 @@ IDEAL_RATIO_MASK = "ideal ratio mask"
 
 REFERENCES = (MIXTURE, IDEAL_RATIO_MASK)
 
-Estimator = Callable[[TrackAudio], Estimates]
+Estimator = Callable[[TrackAudio], Separated]
 
 _TIMED_SECONDS = 3.0
 
@@ -92,11 +85,11 @@ def reference_estimator(row: str, signal_config: SignalConfig) -> Estimator:
         return lambda audio: mixture_as_voice(audio.mixture_NC)
     assert row == IDEAL_RATIO_MASK
 
-    def estimate(audio: TrackAudio) -> Estimates:
+    def estimate(audio: TrackAudio) -> Separated:
         # at the models' own rate and transform, so that it bounds what they can reach
         both_NC = np.concatenate([audio.mixture_NC, audio.voice_NC], axis=1)
         voice_NC = process_at_rate(both_NC, audio.sample_rate, signal_config.sample_rate, separate_both)
-        return Estimates(voice_NC, audio.mixture_NC - voice_NC)
+        return Separated(voice_NC, audio.mixture_NC - voice_NC)
 
     def separate_both(both_NC: np.ndarray) -> np.ndarray:
         mixture_NC, voice_NC = np.split(both_NC, 2, axis=1)
@@ -111,9 +104,8 @@ def checkpoint_estimator(
     """Return what separates by a trained model, and what measures its real-time factor on a song."""
     config, variables = load_model(checkpoint, which)
 
-    def estimate(audio: TrackAudio) -> Estimates:
-        separated = separate(config, variables, audio.mixture_NC, audio.sample_rate)
-        return Estimates(separated.voice_NC, separated.accompaniment_NC)
+    def estimate(audio: TrackAudio) -> Separated:
+        return separate(config, variables, audio.mixture_NC, audio.sample_rate)
 
     def real_time_factor(audio: TrackAudio) -> float:
         separate(config, variables, audio.mixture_NC[: audio.sample_rate], audio.sample_rate)  # compiles

@@ -50,8 +50,11 @@ def _score_whole(protocol: Protocol, song: bss_eval.Song) -> list[WindowScores]:
         # source by source: no more than two signals at a time in double precision
         sdr_ES1 = np.array(
             [
-                [[ratio(_double(true_NC), _double(estimate_NC))] for true_NC, estimate_NC in zip(*pair, strict=True)]
-                for pair in ((song.reference_SNC, estimate_SNC) for estimate_SNC in song.estimate_ESNC)
+                [
+                    [ratio(_double(true_NC), _double(estimate_NC))]
+                    for true_NC, estimate_NC in zip(song.reference_SNC, estimate_SNC, strict=True)
+                ]
+                for estimate_SNC in song.estimate_ESNC
             ]
         )
     missing_S1 = np.full_like(sdr_ES1[0], np.nan)

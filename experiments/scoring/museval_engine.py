@@ -12,6 +12,7 @@ from types import ModuleType
 import numpy as np
 
 from experiments.scoring.protocols import METRICS, WindowScores
+from madsep_jax.bss_eval import Song
 from madsep_jax.errors import InputError
 
 _FILTER_TAPS = 512
@@ -61,7 +62,7 @@ def bss_eval_v4(
     """
     reference_SNC = np.asarray(reference_SNC, np.float64)
     estimate_SNC = np.asarray(estimate_SNC, np.float64)
-    _check(reference_SNC, estimate_SNC)
+    Song.of(reference_SNC, estimate_SNC[None])  # raises where they do not fit
     window, hop = int(window_s * sample_rate), int(hop_s * sample_rate)
     if min(window, hop) < 1:
         raise ValueError(
@@ -121,14 +122,3 @@ def _numpy_with_old_linalg() -> ModuleType:
     linalg.__dict__["linalg"] = np.linalg
     numpy.__dict__["linalg"] = linalg
     return numpy
-
-
-def _check(reference_SNC: np.ndarray, estimate_SNC: np.ndarray) -> None:
-    if reference_SNC.ndim != 3 or 0 in reference_SNC.shape or reference_SNC.shape != estimate_SNC.shape:
-        raise ValueError(
-            f"references of shape {reference_SNC.shape} and estimates of shape {estimate_SNC.shape}: expected one "
-            "shape (sources, samples, channels) without a zero"
-        )
-    for name, array_SNC in (("references", reference_SNC), ("estimates", estimate_SNC)):
-        if not np.isfinite(array_SNC).all():
-            raise ValueError(f"{name}: found samples that are NaN or infinite, expected finite ones")

@@ -1,20 +1,24 @@
-"""Separate and score the test songs for one row, several songs at a time."""
+"""Score songs, several at a time: those of a row of the ablation, or of any system."""
 
+import dataclasses
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+
 from data_pipelines.child_process import follow_parent
-from data_pipelines.songs.tracks import Track, TrackAudio, safe_name
+from data_pipelines.songs.tracks import Track, safe_name
 from experiments.scoring import song_scores
 from experiments.scoring.aggregate import Aggregate, aggregate
-from experiments.scoring.estimators import Estimates, Estimator
-from experiments.scoring.protocols import EngineName
-from experiments.scoring.score_song import score_song
-from experiments.scoring.song_scores import SongScores
+from experiments.scoring.estimators import Estimator
+from experiments.scoring.protocols import EngineName, ProtocolName
+from experiments.scoring.score_song import references_of, score_sources
+
+OnSong = Callable[[Track], object]
 
 
 def score_tracks(
@@ -24,47 +28,70 @@ def score_tracks(
     pool: Executor,
     processes: int,
     engine: EngineName,
-    on_song: Callable[[Track], None],
+    on_song: OnSong,
 ) -> Aggregate:
     """Score every track and write its windows to `folder`/scores; tracks scored before are read from there."""
-    pending: dict[Future[None], Track] = {}
-    for track in tracks:
-        path = _scores_path(folder, track)
-        if path.is_file():
-            on_song(track)
-            continue
-        while len(pending) > processes:  # no more songs in memory than are worked on
-            _collect(pending, on_song)
+
+    def path_of(track: Track) -> Path:
+        return folder / "scores" / f"{safe_name(track.name)}.json"
+
+    def begin(track: Track) -> Future[None]:
         audio = track.read()
-        pending[pool.submit(_score_and_write, path, track.name, audio, estimator(audio), engine)] = track
-    while pending:
-        _collect(pending, on_song)
-    return aggregate([song_scores.read(_scores_path(folder, track)) for track in tracks])
+        references_NC = references_of(audio, "voice")
+        estimates_NC = dict(zip(references_NC, estimator(audio), strict=True))
+        song = (path_of(track), track.name)
+        return pool.submit(score_and_write, *song, references_NC, estimates_NC, audio.sample_rate, "sisec18", engine)
+
+    score_missing(tracks, lambda track: path_of(track).is_file(), begin, processes, on_song)
+    return aggregate([song_scores.read(path_of(track)) for track in tracks])
 
 
-def _scores_path(folder: Path, track: Track) -> Path:
-    return folder / "scores" / f"{safe_name(track.name)}.json"
+def score_missing(
+    tracks: Sequence[Track],
+    is_scored: Callable[[Track], bool],
+    begin: Callable[[Track], Future[None]],
+    workers: int,
+    on_song: OnSong,
+) -> None:
+    """Score the songs that have no scores yet.
+
+    Args:
+        tracks: all songs.
+        is_scored: whether a song has its scores.
+        begin: reads a song, and hands it to a pool.
+        workers: of the pool; not many more songs are in memory than these work on.
+        on_song: called when a song has its scores.
+    """
+    pending: dict[Future[None], Track] = {}
+
+    def wait_for_more_than(left: int) -> None:
+        while len(pending) > left:
+            for future in wait(pending, return_when=FIRST_COMPLETED).done:
+                future.result()
+                on_song(pending.pop(future))
+
+    for track in tracks:
+        if is_scored(track):
+            on_song(track)
+        else:
+            wait_for_more_than(workers)
+            pending[begin(track)] = track
+    wait_for_more_than(0)
 
 
-def _collect(pending: dict[Future[None], Track], on_song: Callable[[Track], None]) -> None:
-    done, _ = wait(pending, return_when=FIRST_COMPLETED)
-    for future in done:
-        future.result()
-        on_song(pending.pop(future))
-
-
-def _score_and_write(path: Path, name: str, audio: TrackAudio, estimates: Estimates, engine: EngineName) -> None:
-    """Run by a worker of the pool."""
-    scores: SongScores = score_song(
-        name,
-        audio.mixture_NC,
-        audio.voice_NC,
-        estimates.voice_NC,
-        audio.sample_rate,
-        accompaniment_estimate_NC=estimates.accompaniment_NC,
-        engine=engine,
-    )
-    scores.write(path)
+def score_and_write(
+    path: Path,
+    track: str,
+    references_NC: Mapping[str, np.ndarray],
+    estimates_NC: Mapping[str, np.ndarray],
+    sample_rate: int,
+    protocol: ProtocolName,
+    engine: EngineName,
+    inputs: str = "",
+) -> None:
+    """Score a song as `score_sources` does; run by a worker of the pool. `inputs` are kept with the scores."""
+    scores = score_sources(track, references_NC, estimates_NC, sample_rate, protocol=protocol, engine=engine)
+    dataclasses.replace(scores, inputs=inputs).write(path)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from experiments.cli.console import ANY_DEVICE, Bar, DeviceOptions, make_console, show_device
+from experiments.cli.console import ANY_DEVICE, Bar, DeviceOptions, make_console, say, show_device
 from experiments.separator.separated_files import (
     ACCOMPANIMENT,
     VOICE,
@@ -95,7 +95,7 @@ def separate(
                 raise InputError(f"{shown(plan.song)}: {error}") from error
             write_pair(plan.folder, *pair, plan.info.sample_rate, options.format, plan.subtype)
             line = _report(plan, seconds, with_compilation=plan.info.channels not in compiled)
-            console.print(line, markup=False, soft_wrap=True)
+            say(console, line)
             compiled.add(plan.info.channels)
             bar.advance()
 

@@ -3,13 +3,13 @@
 import os
 import shutil
 import tempfile
-import uuid
 from pathlib import Path
 
 import numpy as np
 
 from madsep_jax.audio.files import FLOAT_SUBTYPES, PCM_BITS, AudioInfo, write_audio
 from madsep_jax.errors import InputError, shown
+from madsep_jax.host.files import aside_of
 
 #: Names of the files, without their ending.
 VOICE, ACCOMPANIMENT = "vocals", "accompaniment"
@@ -75,9 +75,9 @@ def write_pair(
     Raises:
         InputError: where the folder or disk does not take them; what was there before stays.
     """
-    aside = folder.with_name(f".{uuid.uuid4().hex}.part")
+    aside = aside_of(folder)
     try:
-        aside.mkdir(parents=True)
+        aside.mkdir(parents=True, exist_ok=True)
         for name, samples_NC in ((VOICE, voice_NC), (ACCOMPANIMENT, accompaniment_NC)):
             write_audio(aside / f"{name}.{format}", samples_NC, sample_rate, subtype=subtype)
         folder.mkdir(exist_ok=True)

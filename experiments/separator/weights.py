@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from cyclopts import Parameter
 
-from experiments.cli.console import ANY_DEVICE, DeviceOptions, make_console, show_device
+from experiments.cli.console import ANY_DEVICE, DeviceOptions, make_console, say, show_device
 from madsep_jax.checkpoint.folder import find_checkpoint, load_model, save_model
 from madsep_jax.config.io import from_dict, override, to_dict
 from madsep_jax.config.presets import masker_fields, preset_config
@@ -85,11 +85,7 @@ def import_model(
     save_model(options.out, config, jax.tree.map(lambda array: np.asarray(array, np.float32), variables))
     counts = parameter_counts(config.model)
     parts = ", ".join(f"{name} {count:,}" for name, count in counts.items())
-    console.print(
-        f"{shown(options.out)}: {config.masker.kind} ({parts} parameters), preset {config.preset}",
-        markup=False,
-        soft_wrap=True,
-    )
+    say(console, f"{shown(options.out)}: {config.masker.kind} ({parts} parameters), preset {config.preset}")
 
 
 def export_model(
@@ -111,7 +107,7 @@ def export_model(
     config, variables = load_model(find_checkpoint(checkpoint))
     state_dict = to_torch(config.model, variables)
     write_safetensors(options.out, state_dict, metadata={_CONFIG: to_dict(config)})
-    console.print(f"{shown(options.out)}: {len(state_dict)} arrays", markup=False, soft_wrap=True)
+    say(console, f"{shown(options.out)}: {len(state_dict)} arrays")
 
 
 def run_config(model: ModelConfig, preset: str) -> RunConfig:

@@ -3,20 +3,104 @@
 import json
 import statistics
 import time
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 from tensorboardX import SummaryWriter
 from tensorboardX.proto.summary_pb2 import Summary
 
+from data_pipelines.batches.to_device import TimedBatches
+from experiments.training.saving import Start
 from madsep_jax.host.files import write_text
 from madsep_jax.host.memory import process_memory
+from madsep_jax.parallel.processes import is_first_process
+from madsep_jax.train.running import BySeed
 
 Part = Literal["train", "validation"]
+
+#: The first calls of a start, which find memory and fill the pipeline, do not count in the median.
+_UNTIMED_CALLS = 3
+
+
+class Log:
+    """The log of one training, of one seed or several together: a `TrainLog` each, and the one clock of its calls.
+
+    The steps of a call share what it took equally. Only the first process writes.
+    """
+
+    def __init__(self, starts: Sequence[Start], devices: Sequence[jax.Device]) -> None:
+        """Take where the seeds start, and the devices of all processes."""
+        self._starts = starts
+        self._devices = [device for device in devices if device.process_index == jax.process_index()]
+        self._logs: list[TrainLog] = []
+        self._stack = ExitStack()
+        self._timed: TimedBatches[Any] = TimedBatches(())
+        self._last = time.perf_counter()
+        self._counts = False
+        self._counted_s: list[float] = []
+
+    def __enter__(self) -> "Log":
+        if is_first_process():
+            self._logs = [self._stack.enter_context(TrainLog(start.folder, start.step)) for start in self._starts]
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def timed(self, batches: Iterable[Any]) -> Iterable[Any]:
+        """Yield the batches of all calls, and measure how long each is waited for; the first call begins now."""
+        self._timed = TimedBatches(batches)
+        self._last = time.perf_counter()
+        return self._timed
+
+    def write(self, steps: range, by_step: Sequence[BySeed], left_out: Container[int] = ()) -> None:
+        """Log the steps of a call, which is done now. Calls are logged in order.
+
+        Args:
+            steps: their numbers.
+            by_step: the metrics of each, by seed.
+            left_out: numbers of the seeds whose training has ended.
+        """
+        measured = self._measured(len(steps))
+        for step, by_seed in zip(steps, by_step, strict=True):
+            for number, (log, values) in enumerate(zip(self._logs, by_seed, strict=False)):
+                if number not in left_out:
+                    log.write(step, {**values, **measured})
+
+    def write_validation(self, number: int, step: int, values: Mapping[str, float]) -> None:
+        """Log what the validation of a seed has found after a step."""
+        self._logs[number].write_validation(step, values)
+
+    def saved(self) -> None:
+        """All seeds have been validated and saved: the time since the last call is no call's."""
+        for log in self._logs:
+            log.flush()
+        self._last, self._counts = time.perf_counter(), False
+
+    @property
+    def step_s(self) -> float | None:
+        """Median seconds of a step, without the first few calls and those that followed a save; None of none."""
+        counted_s = self._counted_s[_UNTIMED_CALLS:] or self._counted_s
+        return statistics.median(counted_s) if counted_s else None
+
+    def _measured(self, steps: int) -> dict[str, float]:
+        now = time.perf_counter()
+        step_s = (now - self._last) / steps
+        if self._counts:
+            self._counted_s.append(step_s)
+        self._last, self._counts = now, True
+        return {
+            "step_s": step_s,
+            "input_wait_s": self._timed.wait_s.popleft() / steps,
+            "sequences_per_s": self._starts[0].config.training.batch_size / step_s,
+            **memory_in_use(self._devices),
+        }
 
 
 class TrainLog:
@@ -93,42 +177,6 @@ MEASURED = (
 )
 
 
-class CallMeter:
-    """Measures the calls of a program as they are reported; the steps of a call share what it took equally."""
-
-    def __init__(self, sizes: Iterator[int], batch_size: int, devices: Sequence[jax.Device]) -> None:
-        """Take how many steps each call does, how many sequences a step takes, and this process's devices."""
-        self._sizes, self._batch_size, self._devices = sizes, batch_size, devices
-        self._left = 0
-        self._values: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def restart(self) -> None:
-        """Do not count the time since the last report: something else was done."""
-        self._last = time.perf_counter()
-
-    def next_step(self, wait_s: deque[float]) -> tuple[dict[str, float], int]:
-        """Return the measured values of the next step, and how many steps its call does where it is the first of them.
-
-        Args:
-            wait_s: what the calls have waited for their batches; that of this call is taken out.
-        """
-        size = 0
-        if not self._left:
-            size = self._left = next(self._sizes)
-            now = time.perf_counter()
-            step_s = (now - self._last) / size
-            self._last = now
-            self._values = {
-                "step_s": step_s,
-                "input_wait_s": wait_s.popleft() / size,
-                "sequences_per_s": self._batch_size / step_s,
-                **memory_in_use(self._devices),
-            }
-        self._left -= 1
-        return self._values, size
-
-
 def memory_in_use(devices: Sequence[jax.Device]) -> dict[str, float]:
     """Return the memory in use and its peak, in bytes: of the fullest device, or of the process where none tells."""
     stats = [found for device in devices if (found := device.memory_stats())]
@@ -138,30 +186,3 @@ def memory_in_use(devices: Sequence[jax.Device]) -> dict[str, float]:
     found = process_memory()
     now = {} if found.now is None else {"process_memory_bytes": found.now}
     return {**now, "process_peak_bytes": found.peak}
-
-
-_UNTIMED_STEPS = 3
-
-
-class StepClock:
-    """Seconds from one reported step to the next, but over a save."""
-
-    def __init__(self) -> None:
-        self._last: float | None = None
-        self._seconds: list[float] = []
-
-    def tick(self, steps: int = 1) -> None:
-        """So many steps have been reported since the last call."""
-        now = time.perf_counter()
-        if self._last is not None:
-            self._seconds.append((now - self._last) / steps)
-        self._last = now
-
-    def saved(self) -> None:
-        """The state has been saved."""
-        self._last = None
-
-    def median(self) -> float | None:
-        """Return the median over the steps but the first few; None where there were none."""
-        timed = self._seconds[_UNTIMED_STEPS:] or self._seconds
-        return statistics.median(timed) if timed else None

@@ -1,14 +1,43 @@
 """A trace of some steps of a training, for a profile viewer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import jax
 
+from madsep_jax.parallel.processes import is_first_process
+
+Call = Callable[[Any, Any], Any]
+
+#: Calls before the trace, in which memory is found and the pipeline fills.
 _FIRST_CALLS = 3
 
-"""Calls before the trace, in which memory is found and the pipeline fills."""
+
+@contextmanager
+def profiled(
+    call: Call, steps: int | None, steps_per_call: int, left: int, row_folder: Path, say: Callable[[str], None]
+) -> Iterator[Call]:
+    """Give the call of a program, traced for some steps where that is asked for; say at the end where the trace is.
+
+    Args:
+        call: takes state and batch.
+        steps: to trace; None for no trace.
+        steps_per_call: that a call does.
+        left: steps that the training still has to do.
+        row_folder: gets the trace.
+        say: takes a line for the person who waits.
+    """
+    if steps is None or not is_first_process():
+        yield call
+        return
+    profile = StepProfile(row_folder / "profile", steps, steps_per_call, left)
+    try:
+        yield profile.around(call)
+    finally:
+        profile.stop()
+        say(profile.description())
 
 
 class StepProfile:
@@ -22,7 +51,7 @@ class StepProfile:
         self._done = 0
         self._tracing = False
 
-    def around(self, program: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    def around(self, program: Call) -> Call:
         """Return the program, traced while it is time."""
 
         def call(state: Any, batch: Any) -> Any:

@@ -4,7 +4,7 @@ import dataclasses
 import statistics
 import sys
 import time
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +21,9 @@ from madsep_jax.checkpoint.folder import CheckpointWriter, checkpoint_folder, re
 from madsep_jax.checkpoint.steps import Score
 from madsep_jax.config.run import RunConfig
 from madsep_jax.errors import InputError
-from madsep_jax.host.files import read_json
+from madsep_jax.host.files import read_json, write_json
 from madsep_jax.parallel.processes import Agreement, Wishes, is_first_process, process_shard
+from madsep_jax.train.running import BySeed
 from madsep_jax.train.state import TrainState
 from madsep_jax.train.step import init_state
 
@@ -64,10 +65,11 @@ class Saver:
         self.stopping = False
         """Whether the training ends after the save that has been done, or is now due."""
 
-    def note(self, values: Sequence[dict[str, float]]) -> None:
-        """Take the metrics of a step, by seed."""
-        for losses, of_seed in zip(self._losses, values, strict=True):
-            losses.append(of_seed["loss"])
+    def note(self, by_step: Sequence[BySeed]) -> None:
+        """Take the metrics of some steps, by seed."""
+        for by_seed in by_step:
+            for losses, of_seed in zip(self._losses, by_seed, strict=True):
+                losses.append(of_seed["loss"])
 
     def due(self, steps: range) -> bool:
         """Whether to save after these steps, which one call has done.
@@ -206,3 +208,33 @@ def finished_training(folder: Path) -> TrainResult | None:
         return TrainResult(**read_json(done))
     except TypeError:
         raise InputError(f"{done}: is damaged, expected what this command wrote; delete its folder") from None
+
+
+def write_results(
+    starts: Sequence[Start],
+    last_step: int,
+    ended: Mapping[int, int],
+    compile_s: float,
+    step_s: float | None,
+    total_s: float,
+) -> dict[Path, TrainResult]:
+    """Write and return the result of each seed that is done, by its folder; the first process writes.
+
+    Args:
+        starts: of the seeds that were trained together.
+        last_step: that has been saved.
+        ended: numbers of the seeds whose training has ended early, and the step after which it did.
+        compile_s: of the program.
+        step_s: of a step of all seeds.
+        total_s: from the start to now.
+    """
+    seeds, results = len(starts), {}
+    for number, start in enumerate(starts):
+        done = ended.get(number, last_step)
+        if number in ended or done == start.order.total_steps:
+            step_share = None if step_s is None else step_s / seeds
+            result = TrainResult(done, compile_s / seeds, step_share, total_s / seeds, number in ended)
+            results[start.folder] = result
+            if is_first_process():
+                write_json(start.folder / "training.json", dataclasses.asdict(result))
+    return results

@@ -18,14 +18,16 @@ from experiments.cli.options import Whole
 from experiments.cli.signals import Stopped, StopSignals
 from experiments.scoring.aggregate import aggregate
 from experiments.scoring.score_song import score_song
-from experiments.training.log import TrainLog, read_log
+from experiments.training.log import Log, read_log
 from experiments.training.saving import Start
 from madsep_jax.checkpoint.steps import Score
 from madsep_jax.config.run import RunConfig
 from madsep_jax.config.signal import SignalConfig
 from madsep_jax.config.training import EarlyStoppingConfig
 from madsep_jax.errors import InputError
+from madsep_jax.parallel.processes import as_first_process, is_first_process
 from madsep_jax.separation import separate
+from madsep_jax.train.state import TrainState
 from madsep_jax.train.validation_loss import validation_loss
 
 
@@ -127,24 +129,72 @@ def stops_after(validations: Sequence[Mapping[str, float]], config: EarlyStoppin
     return should_stop([line[config.metric] for line in validations if config.metric in line], config)
 
 
-def validate(
-    validation: Validation, step: int, start: Start, variables: Mapping[str, Any], log: TrainLog, signals: StopSignals
-) -> Score | None:
-    """Validate a model and log what is found, once for a step.
+class Judge:
+    """Validates the seeds of a training, and knows those whose training has ended. Only the first process validates."""
 
-    Returns:
-        What tells the best checkpoint; None where a signal has come before it was found, or it is not due yet.
-    """
-    if any(line["step"] == step for line in read_log(start.folder, "validation")):
-        return None
-    try:
-        with signals.ending_at_once():
-            values = validation.measure(start.config, variables, step, start.order.steps_per_epoch)
-    except Stopped:
-        return None
-    log.write_validation(step, values)
-    metric = _metric(validation, start)
-    return Score(_NAMES[metric], values[metric], metric == "SDR", validated=True) if metric in values else None
+    def __init__(self, validation: Validation | None, starts: Sequence[Start], log: Log, signals: StopSignals) -> None:
+        """Take what to validate on (None for nothing), where the seeds start, their open log, and who may end it."""
+        self._validation, self._starts, self._log, self._signals = validation, starts, log, signals
+        self._order = starts[0].order
+        self.ended: Mapping[int, int] = {}
+        """The seeds whose training has ended early, by their number, and the step after which it did."""
+        self._find_ended(starts[0].step)
+
+    @property
+    def all_ended(self) -> bool:
+        """Whether there is nothing left to train."""
+        return len(self.ended) == len(self._starts)
+
+    def due(self, steps: range) -> bool:
+        """Whether there is a validation after one of these steps, and so a save."""
+        validation = self._validation
+        return validation is not None and any(validation.due(step, self._order.steps_per_epoch) for step in steps)
+
+    def validate(self, step: int, states: Sequence[TrainState]) -> list[Score | None] | None:
+        """Validate each seed where that is due, log what is found, and see which trainings end here.
+
+        Args:
+            step: steps done.
+            states: of all seeds, on one device of this process.
+
+        Returns:
+            What tells the best checkpoint of each seed; None where no validation is due.
+        """
+        if self._validation is None or not self.due(range(step, step + 1)):
+            return None
+        scores: list[Score | None] = []
+        if is_first_process():
+            for number, state in enumerate(states):
+                goes_on = number not in self.ended
+                scores.append(self._validate_seed(self._validation, number, step, state) if goes_on else None)
+        self._find_ended(step)
+        return scores
+
+    def _validate_seed(self, validation: Validation, number: int, step: int, state: TrainState) -> Score | None:
+        """Validate a seed once for a step; None where a signal has come before it was done, or no score is due yet."""
+        start = self._starts[number]
+        if any(line["step"] == step for line in read_log(start.folder, "validation")):
+            return None
+        try:
+            with self._signals.ending_at_once():
+                values = validation.measure(start.config, state.variables, step, self._order.steps_per_epoch)
+        except Stopped:
+            return None
+        self._log.write_validation(number, step, values)
+        metric = _metric(validation, start)
+        return Score(_NAMES[metric], values[metric], metric == "SDR", validated=True) if metric in values else None
+
+    def _find_ended(self, step: int) -> None:
+        """See by the first process's logs which trainings end at a step."""
+        rules = [start.config.training.early_stopping for start in self._starts]
+        if rules[0].patience is None or step == self._order.total_steps:
+            return
+        found = [False] * len(self._starts)
+        if is_first_process():
+            logs = [read_log(start.folder, "validation") for start in self._starts]
+            found = [stops_after(log, rule) for log, rule in zip(logs, rules, strict=True)]
+        now = {number: step for number, stops in enumerate(as_first_process(found)) if stops}
+        self.ended = {**now, **self.ended}
 
 
 _NAMES = {"loss": "loss of the validation songs", "SDR": "SDR of the validation songs"}

@@ -3,11 +3,4 @@
 from madsep_jax.audio.files import PCM_BITS, AudioInfo, probe_audio, read_audio, write_audio
 from madsep_jax.audio.rate import resample
 
-__all__ = [
-    "PCM_BITS",
-    "AudioInfo",
-    "probe_audio",
-    "read_audio",
-    "resample",
-    "write_audio",
-]
+__all__ = ["PCM_BITS", "AudioInfo", "probe_audio", "read_audio", "resample", "write_audio"]

@@ -6,9 +6,8 @@ Needs the `audio` extra; this module imports without it, and says what to instal
 import importlib
 import io
 import os
-import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -18,6 +17,7 @@ import numpy as np
 
 from madsep_jax.audio import mp4
 from madsep_jax.errors import InputError, did_you_mean, shown
+from madsep_jax.host.files import written_aside
 
 #: The bits of the integer subtypes, which `write_audio` rounds and saturates itself.
 PCM_BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
@@ -114,11 +114,11 @@ def write_audio(
         ValueError: samples that are not floating point (N > 0, C > 0) or not finite, or a rate that is not a
             positive integer.
     """
-    soundfile, path = _package("soundfile"), Path(path)
-    name, samples_NC = shown(path), _check_samples(samples_NC)
+    soundfile, path = import_package("soundfile"), Path(path)
+    name, samples_NC = shown(path), check_samples(samples_NC)
     if not (samples_NC.size and np.isfinite(samples_NC).all()):
         raise ValueError(f"samples of shape {samples_NC.shape}: expected at least one, all finite")
-    sample_rate = _check_rate("sample_rate", sample_rate)
+    sample_rate = check_rate("sample_rate", sample_rate)
     format = (format or path.suffix.removeprefix(".")).upper()
     if format not in soundfile.available_formats() or format == "RAW":
         raise InputError(f"{name}: unknown audio format {format!r}, expected for example wav, flac, ogg, mp3")
@@ -136,7 +136,8 @@ def write_audio(
     _replace(path, encoded)
 
 
-def _package(name: str) -> ModuleType:
+def import_package(name: str) -> ModuleType:
+    """Return a package of the `audio` extra. Raises InputError where it is not installed."""
     try:
         return importlib.import_module(name)
     except (ImportError, OSError) as e:  # OSError: soundfile is there, libsndfile is not
@@ -147,7 +148,7 @@ def _package(name: str) -> ModuleType:
 def _opened(path: Path) -> Iterator[tuple[Any, AudioInfo]]:
     """Open a sound file that has samples; libsndfile's errors in here or in the body become InputErrors."""
     _check_file(path)
-    soundfile = _package("soundfile")
+    soundfile = import_package("soundfile")
     try:
         is_mp4 = path.suffix.lower() in mp4.SUFFIXES
         with soundfile.SoundFile(mp4.decode_to_wav(path) if is_mp4 else path) as f:
@@ -201,26 +202,23 @@ def _quantised(samples_NC: np.ndarray, subtype: str) -> np.ndarray:
 
 
 def _replace(path: Path, content: io.BytesIO) -> None:
-    aside = path.parent / f".{uuid.uuid4().hex}.part"
     try:
-        with aside.open("xb") as f:
-            f.write(content.getbuffer())
-        aside.replace(path)
+        with written_aside(path) as aside:
+            aside.write_bytes(content.getbuffer())
     except OSError as e:
         raise InputError(f"{shown(path)}: cannot be written ({e.strerror}), expected room for it") from e
-    finally:
-        with suppress(OSError):
-            aside.unlink()
 
 
-def _check_samples(samples_NC: np.ndarray) -> np.ndarray:
+def check_samples(samples_NC: np.ndarray) -> np.ndarray:
+    """Return the samples. Raises ValueError unless they are floating point (samples N, channels C)."""
     samples_NC = np.asarray(samples_NC)
     if samples_NC.ndim != 2 or samples_NC.shape[1] == 0 or samples_NC.dtype not in (np.float32, np.float64):
         raise ValueError(f"{samples_NC.dtype} {samples_NC.shape}: expected float (samples N, channels C)")
     return samples_NC
 
 
-def _check_rate(name: str, rate: int) -> int:
+def check_rate(name: str, rate: int) -> int:
+    """Return a rate in Hz. Raises ValueError, by its name, unless it is a positive integer."""
     if isinstance(rate, bool) or not isinstance(rate, int | np.integer) or rate <= 0:
         raise ValueError(f"{name}={rate!r}: expected a positive integer in Hz")
     return int(rate)

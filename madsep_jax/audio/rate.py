@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from madsep_jax.audio.files import _check_rate, _check_samples, _package
+from madsep_jax.audio.files import check_rate, check_samples, import_package
 
 
 def process_at_rate(
@@ -29,11 +29,11 @@ def resample(samples_NC: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray
         InputError: soxr is not installed.
         ValueError: samples that are not floating point (N, C), or a rate that is not a positive integer.
     """
-    samples_NC = _check_samples(samples_NC)
-    from_rate, to_rate = _check_rate("from_rate", from_rate), _check_rate("to_rate", to_rate)
+    samples_NC = check_samples(samples_NC)
+    from_rate, to_rate = check_rate("from_rate", from_rate), check_rate("to_rate", to_rate)
     if from_rate == to_rate:
         return samples_NC
-    soxr = _package("soxr")
+    soxr = import_package("soxr")
     n = round(Fraction(len(samples_NC) * to_rate, from_rate))
     out_NC = soxr.resample(samples_NC, from_rate, to_rate, quality="VHQ")
     if abs(n - len(out_NC)) > 2 + to_rate // from_rate:

@@ -32,9 +32,9 @@ def song_energies(song: Song, correlation_KAT: jax.Array, filters: Filters) -> E
         [
             [
                 _channel_energies(estimate_NC.astype(np.float64) - true_NC)
-                for estimate_NC, true_NC in zip(*pair, strict=True)
+                for estimate_NC, true_NC in zip(estimate_SNC, song.reference_SNC, strict=True)
             ]
-            for pair in ((estimate_SNC, song.reference_SNC) for estimate_SNC in song.estimate_ESNC)
+            for estimate_SNC in song.estimate_ESNC
         ]
     )
     energies, is_exact = _quadratic_forms(correlation_KAT, *filters, estimate_ESC)

@@ -9,11 +9,4 @@ from madsep_jax.checkpoint.folder import (
     save_model,
 )
 
-__all__ = [
-    "load_config",
-    "load_model",
-    "restore_state",
-    "restore_training",
-    "save_checkpoint",
-    "save_model",
-]
+__all__ = ["load_config", "load_model", "restore_state", "restore_training", "save_checkpoint", "save_model"]

@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal
 
 import jax
@@ -44,7 +43,7 @@ class CheckpointWriter:
             write_json(folder / _CONFIG, self._notes)
             self._steps = OrbaxSteps(folder, _ITEMS, keep)
         except OSError as error:
-            raise _not_writable(folder, error) from error
+            raise InputError(f"{folder}: cannot be written: {error.strerror or error}") from error
 
     def save(self, state: TrainState, notes: Mapping[str, Any] | None = None, score: Score | None = None) -> None:
         """Copy a state and begin to write it; its buffers may be given up at once.
@@ -59,6 +58,10 @@ class CheckpointWriter:
         items = {_WEIGHTS: jax.device_get(state.variables), _TRAINING: jax.device_get(_training_items(state))}
         self._steps.save(int(state.step), items, {**(notes or {}), **self._notes}, score)
 
+    def save_weights(self, variables: Any) -> None:
+        """Save a model that has no training state, as step 0. Raises InputError as `save` does."""
+        self._steps.save(0, {_WEIGHTS: jax.device_get(variables)}, self._notes)
+
     def check(self) -> None:
         """Raise InputError where the last save has failed meanwhile."""
         self._steps.check()
@@ -70,10 +73,8 @@ class CheckpointWriter:
     def __enter__(self) -> "CheckpointWriter":
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._steps.__exit__(kind, error, trace)
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._steps.__exit__(kind)
 
 
 @dataclass(frozen=True)
@@ -98,13 +99,8 @@ def save_model(folder: Path, config: RunConfig, variables: Any) -> None:
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder}: is there already, expected a new or an empty folder")
-    notes = {"config": to_dict(config), "environment": environment()}
-    try:
-        write_json(folder / _CONFIG, notes)
-        with OrbaxSteps(folder, _ITEMS, Keep(last=1)) as steps:
-            steps.save(0, {_WEIGHTS: jax.device_get(variables)}, notes)
-    except OSError as error:
-        raise _not_writable(folder, error) from error
+    with CheckpointWriter(folder, config, Keep(last=1)) as writer:
+        writer.save_weights(variables)
 
 
 def load_model(folder: Path, which: Literal["latest", "best"] = "latest") -> tuple[RunConfig, dict[str, Any]]:
@@ -190,10 +186,6 @@ def _training_items(state: TrainState) -> dict[str, Any]:
         "opt_state": state.opt_state,
         "dropout_key": jax.random.key_data(state.dropout_key),
     }
-
-
-def _not_writable(folder: Path, error: OSError) -> InputError:
-    return InputError(f"{folder}: cannot be written: {error.strerror or error}")
 
 
 def checkpoint_folder(row_folder: Path) -> Path:

@@ -9,7 +9,6 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import jax
@@ -20,7 +19,7 @@ from orbax.checkpoint import checkpoint_managers as policies
 
 from madsep_jax.checkpoint.checks import MisfitError, check_shapes, find_damage, write_checksums
 from madsep_jax.config.saving import Keep
-from madsep_jax.errors import InputError
+from madsep_jax.errors import InputError, first_line
 
 _NOTES = "notes"
 
@@ -137,9 +136,7 @@ class OrbaxSteps:
     def __enter__(self) -> "OrbaxSteps":
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Wait for what is being written. Raises InputError where it cannot be, unless something else went wrong."""
         try:
             self.wait()
@@ -222,8 +219,7 @@ def _rank(metrics: Mapping[str, Any]) -> Any:
 
 def _reason(error: Exception) -> str:
     """Return the first line of what an error says, or what the system says of a disk."""
-    text = str(error).strip()
     for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES):
-        if os.strerror(code) in text:
+        if os.strerror(code) in str(error):
             return os.strerror(code)
-    return text.splitlines()[0] if text else type(error).__name__
+    return first_line(error)

@@ -11,17 +11,7 @@ import jax
 
 from madsep_jax.host.compiler import compiler_options
 
-_PACKAGES = (
-    "madsep-jax",
-    "jax",
-    "jaxlib",
-    "flax",
-    "optax",
-    "orbax-checkpoint",
-    "numpy",
-    "tensorflow",
-    "museval",
-)
+_PACKAGES = ("madsep-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "tensorflow", "museval")
 
 
 def environment() -> dict[str, Any]:

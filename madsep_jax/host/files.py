@@ -1,28 +1,42 @@
 """Files that are there whole or not at all, and the folder of what can be computed again."""
 
+import contextlib
 import json
 import os
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from madsep_jax.errors import InputError
 
+#: Of a name, bytes; with host and process a file name may have 255.
+_LONGEST = 160
+
+
+def aside_of(path: Path) -> Path:
+    """Return where this process, and no other that shares the folder, writes what is then renamed to `path`."""
+    name = os.fsdecode(os.fsencode(path.name)[:_LONGEST])
+    return path.with_name(f".{name}.{socket.gethostname()}.{os.getpid()}.partial")
+
+
+@contextlib.contextmanager
+def written_aside(path: Path) -> Iterator[Path]:
+    """Yield where to write a file, and rename it to `path` at the end; after an error nothing of it is left."""
+    aside = aside_of(path)
+    try:
+        yield aside
+        aside.replace(path)
+    finally:
+        with contextlib.suppress(OSError):
+            aside.unlink()
+
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file aside, then rename it into place."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = aside_of(path)
-    try:
+    with written_aside(path) as aside:
         aside.write_text(text, encoding="utf-8")
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
-
-
-def aside_of(path: Path) -> Path:
-    """Return where this process, and no other that shares the folder, writes a file before it is renamed."""
-    return path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.partial")
 
 
 def write_json(path: Path, value: Any) -> None:

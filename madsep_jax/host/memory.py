@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-_STATUS = Path("/proc/self/status")
+_STATUS, _MEMINFO = Path("/proc/self/status"), Path("/proc/meminfo")
 
 
 class ProcessMemory(NamedTuple):
@@ -20,8 +20,7 @@ class ProcessMemory(NamedTuple):
 def process_memory() -> ProcessMemory:
     """Return the memory of this process, now and at its most."""
     if _STATUS.is_file():  # where `getrusage` would count in what the parent had before the program began
-        lines = dict(line.split(":", 1) for line in _STATUS.read_text(encoding="ascii", errors="replace").splitlines())
-        return ProcessMemory(*(int(lines[name].split()[0]) * 1024 for name in ("VmRSS", "VmHWM")))
+        return ProcessMemory(_bytes_of(_STATUS, "VmRSS"), _bytes_of(_STATUS, "VmHWM"))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return ProcessMemory(None, peak if sys.platform == "darwin" else peak * 1024)
 
@@ -54,8 +53,6 @@ def keep_freed_memory() -> bool:
     )
 
 
-_MEMINFO = Path("/proc/meminfo")
-
 _GIB = 2**30
 
 
@@ -69,7 +66,12 @@ def require_memory(needed: int) -> None:
 def free_bytes() -> int | None:
     """Return the memory that can be had without swapping; None where the system does not tell."""
     try:
-        lines = dict(line.split(":", 1) for line in _MEMINFO.read_text(encoding="ascii").splitlines())
-        return int(lines["MemAvailable"].split()[0]) * 1024
+        return _bytes_of(_MEMINFO, "MemAvailable")
     except (OSError, KeyError, ValueError):
         return None
+
+
+def _bytes_of(path: Path, name: str) -> int:
+    """Read one of the lines `name: number kB` that Linux writes of itself."""
+    lines = dict(line.split(":", 1) for line in path.read_text(encoding="ascii", errors="replace").splitlines())
+    return int(lines[name].split()[0]) * 1024

@@ -4,7 +4,6 @@ MaD was published as four state dicts, one for each of its modules; they are rea
 """
 
 import json
-import os
 import pickle
 import warnings
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from madsep_jax.errors import InputError
+from madsep_jax.host.files import written_aside
 
 _TORCH_ENDINGS = (".pt", ".pth")
 
@@ -69,15 +69,12 @@ def write_safetensors(
     safetensors = _safetensors()
     texts = {name: json.dumps(value) for name, value in (metadata or {}).items()}
     arrays = {name: np.ascontiguousarray(array) for name, array in state_dict.items()}
-    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        safetensors.save_file(arrays, aside, metadata=texts)
-        aside.replace(path)
+        with written_aside(path) as aside:
+            safetensors.save_file(arrays, aside, metadata=texts)
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def read_metadata(path: Path) -> dict[str, Any]:

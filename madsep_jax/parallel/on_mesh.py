@@ -77,7 +77,7 @@ class MeshLayout:
 
     def _spec(self, leaf: Any) -> PartitionSpec:
         """Cut the longest axis that the devices divide, but for that of the seeds."""
-        first = 0 if self._program.seeds is None else 1
+        first = int(self._program.seeds > 1)
         shape = np.shape(leaf)
         axes = [axis for axis in range(first, len(shape)) if shape[axis] and shape[axis] % len(self.devices) == 0]
         if not self._sharded or not axes:

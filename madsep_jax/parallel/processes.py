@@ -9,7 +9,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from madsep_jax.config.parallel import ProcessesConfig
-from madsep_jax.errors import InputError
+from madsep_jax.errors import InputError, first_line
 
 _ASK_AGAIN_S = 0.2
 
@@ -33,10 +33,9 @@ def join_processes(config: ProcessesConfig) -> None:
             config.coordinator, config.count, config.number, initialization_timeout=config.timeout_s
         )
     except (RuntimeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(
-            f"ProcessesConfig.distributed: the processes did not find each other ({reason}), expected Slurm, Open MPI, "
-            "a Cloud TPU, or coordinator, count and number"
+            f"ProcessesConfig.distributed: the processes did not find each other ({first_line(error)}), "
+            "expected Slurm, Open MPI, a Cloud TPU, or coordinator, count and number"
         ) from None
 
 
@@ -47,10 +46,9 @@ def _wait_for_coordinator(address: str, timeout_s: float) -> None:
     while True:
         try:
             socket.create_connection((host.strip("[]"), int(port)), timeout=max(until - time.monotonic(), 0.1)).close()
+            return
         except OSError as error:
             reason = error.strerror or str(error)
-        else:
-            return
         if time.monotonic() > until:
             raise InputError(
                 f"ProcessesConfig.coordinator: found nothing that listens at {address} within {timeout_s} s "

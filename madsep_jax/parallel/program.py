@@ -17,23 +17,64 @@ from madsep_jax.train.state import TrainState, TrainStep
 
 
 class Program(NamedTuple):
-    """How many steps and seeds a call takes."""
+    """How many steps and seeds a call takes. Where that is one, there is no axis of it."""
 
     steps: int = 1
-    """1 for a call that does one step, whose batches have no axis of steps."""
-    seeds: int | None = None
-    """None for one seed, without an axis of its own."""
+    seeds: int = 1
 
     @property
     def batch_axis(self) -> int:
         """Which axis of a batch's arrays is that of the sequences."""
-        return (self.steps > 1) + (self.seeds is not None)
+        return (self.steps > 1) + (self.seeds > 1)
 
     def of(self, step: TrainStep) -> TrainStep:
         """Return the function that a call computes, of one that does a step of one seed."""
-        if self.seeds is not None:
+        if self.seeds > 1:
             step = jax.vmap(step)
         return _scanned(step) if self.steps > 1 else step
+
+    def join_states(self, states: Sequence[TrainState]) -> TrainState:
+        """Put the states of all seeds into one."""
+        return jax.tree.map(lambda *leaves: jnp.stack(leaves), *states) if self.seeds > 1 else states[0]
+
+    def split_states(self, state: TrainState) -> list[TrainState]:
+        """Take the state of each seed out again, on one device of this process; of several, without the gradients."""
+        here = jax.tree.map(lambda leaf: leaf.addressable_data(0), state)
+        if self.seeds == 1:
+            return [here]
+        here = dataclasses.replace(here, gradient=None)
+        return [jax.tree.map(lambda leaf, seed=seed: leaf[seed], here) for seed in range(self.seeds)]
+
+    def join_batches(self, of_seeds: Sequence[Iterable[Any]], sizes: Iterable[int] | None = None) -> Iterator[Any]:
+        """Yield what each call takes, as long as there are batches.
+
+        Args:
+            of_seeds: the batches of single steps, for each seed.
+            sizes: steps of each call, see `call_sizes`; by default `steps`, and what is left for the last one.
+        """
+        together = zip(*of_seeds, strict=True)
+        batches = map(_stack, together) if self.seeds > 1 else (batch for (batch,) in together)
+        if self.steps == 1:
+            yield from batches
+            return
+        for size in repeat(self.steps) if sizes is None else sizes:
+            if not (group := list(islice(batches, size))):
+                return
+            yield _stack(group)
+
+    def call_sizes(self, first_step: int, total_steps: int, epoch: int | None = None) -> Iterator[int]:
+        """Yield how many steps each call does; with an epoch's steps given, no call goes over the end of an epoch.
+
+        Args:
+            first_step: steps done before.
+            total_steps: of the whole training.
+            epoch: steps of an epoch, at whose end something is to be done with the state of just that step.
+        """
+        done = first_step
+        while done < total_steps:
+            left = total_steps - done if epoch is None else min(total_steps - done, epoch - done % epoch)
+            yield min(self.steps, left)
+            done += min(self.steps, left)
 
 
 def _scanned(step: TrainStep) -> TrainStep:
@@ -43,34 +84,6 @@ def _scanned(step: TrainStep) -> TrainStep:
     return steps
 
 
-def group_steps(batches: Iterable[Any], steps: int, sizes: Iterable[int] | None = None) -> Iterator[Any]:
-    """Stack the batches of each call's steps, as long as there are any. With one step a call, they stay as they are.
-
-    Args:
-        batches: of single steps.
-        steps: in a call, at most.
-        sizes: steps of each call; by default `steps`, and what is left for the last one.
-    """
-    if steps == 1:
-        yield from batches
-        return
-    remaining = iter(batches)
-    for size in repeat(steps) if sizes is None else sizes:
-        if not (group := list(islice(remaining, size))):
-            return
-        yield stack_batches(group)
-
-
-def stack_batches(batches: Sequence[Any]) -> Any:
+def _stack(batches: Sequence[Any]) -> Any:
     """Stack the arrays of batches along a new first axis, on the host."""
     return jax.tree.map(lambda *arrays: np.stack(arrays), *batches)
-
-
-def stack_states(states: Sequence[TrainState]) -> TrainState:
-    """Put the states of several seeds into one, along a new first axis."""
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
-
-
-def state_of_seed(states: TrainState, number: int) -> TrainState:
-    """Take one seed's state out again, without the last gradient."""
-    return jax.tree.map(lambda leaf: leaf[number], dataclasses.replace(states, gradient=None))

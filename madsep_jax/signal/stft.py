@@ -35,16 +35,6 @@ def analysis_window(config: SignalConfig) -> np.ndarray:
     return np.hamming(config.window_length) / np.sqrt(config.fft_length)
 
 
-def synthesis_window(config: SignalConfig) -> np.ndarray:
-    """The window that alone would resynthesise a signal without ends: analysis window over its overlapped squares."""
-    window = analysis_window(config)
-    squares = window**2
-    overlapped = np.zeros_like(window)
-    for start in range(config.hop_length):
-        overlapped[start :: config.hop_length] = squares[start :: config.hop_length].sum()
-    return window / overlapped
-
-
 def stft(samples: jax.Array, config: SignalConfig | None = None) -> jax.Array:
     """Return the complex spectrum of a signal.
 

@@ -1,12 +1,16 @@
-"""The training loop."""
+"""A training under way: one way to make a call, and to fetch what it found while the next one runs."""
 
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import jax
 import numpy as np
 
 from madsep_jax.train.state import Metrics, TrainState
+
+#: The metrics of one step, by seed.
+BySeed = list[dict[str, float]]
 
 
 class NonFiniteLossError(RuntimeError):
@@ -17,8 +21,57 @@ class NonFiniteLossError(RuntimeError):
         self.step = step
 
 
-#: Called with a step's number, from 1, and the metrics of each seed.
-OnSteps = Callable[[int, list[dict[str, float]]], None]
+class Running:
+    """A state, the program that advances it, and the calls that have been sent off and not been reported yet.
+
+    A call's metrics are fetched while the next call already runs, so that the device does not wait for the host.
+    """
+
+    def __init__(
+        self,
+        state: TrainState,
+        program: Callable[[TrainState, Any], tuple[TrainState, Metrics]],
+        done: int = 0,
+        seeds: int = 1,
+    ) -> None:
+        """Take over a training.
+
+        Args:
+            state: where to start; its buffers are given up.
+            program: compiled, see `madsep_jax.train.step.compile_train_step` and `madsep_jax.parallel`. The axes of its
+                metrics are those of a `madsep_jax.parallel.program.Program`.
+            done: steps done before.
+            seeds: that are trained together.
+        """
+        self.state = state
+        """After the last call. The next call takes its buffers."""
+        self._program, self._done, self._seeds = program, done, seeds
+        self._sent: deque[tuple[range, Metrics]] = deque()
+
+    def advance(self, batch: Any) -> range:
+        """Send a call off; return the numbers of the steps that it does, from 1."""
+        self.state, metrics = self._program(self.state, batch)
+        steps = range(self._done + 1, self._done + 1 + np.size(metrics["loss"]) // self._seeds)
+        self._done = steps[-1]
+        self._sent.append((steps, metrics))
+        return steps
+
+    def reports(self, keep: int = 1) -> Iterator[tuple[range, list[BySeed]]]:
+        """Yield the steps of each call, and the metrics of each step, for all calls but the last `keep`.
+
+        Raises:
+            NonFiniteLossError: at a step with a loss that is NaN or infinite; those before it are yielded.
+        """
+        while len(self._sent) > keep:
+            steps, metrics = self._sent.popleft()
+            by_step = _by_step(metrics, self._seeds)
+            for number, by_seed in enumerate(by_step):
+                lost = [of_seed["loss"] for of_seed in by_seed if not np.isfinite(of_seed["loss"])]
+                if lost:
+                    if number:
+                        yield steps[:number], by_step[:number]
+                    raise NonFiniteLossError(steps[number], lost[0])
+            yield steps, by_step
 
 
 def fit(
@@ -29,42 +82,16 @@ def fit(
     save_due: Callable[[int], bool] = lambda step: False,
     save: Callable[[TrainState], None] = lambda state: None,
 ) -> TrainState:
-    """Run a step on each batch, and report each step once it is done. See `fit_seeds`; here is one seed."""
-    done = int(state.step)
-
-    def any_due(steps: range) -> bool:
-        return any([save_due(step) for step in steps])
-
-    return fit_seeds(state, train_step, batches, lambda step, seeds: on_step(step, seeds[0]), any_due, save, done)
-
-
-def fit_seeds(
-    state: TrainState,
-    train_step: Callable[[TrainState, Any], tuple[TrainState, Metrics]],
-    batches: Iterable[Any],
-    on_step: OnSteps,
-    save_due: Callable[[range], bool],
-    save: Callable[[TrainState], None],
-    done: int,
-    seeds: int = 1,
-    stop: Callable[[], bool] = lambda: False,
-) -> TrainState:
-    """Run a step of all seeds on each batch, and report each step once it is done.
-
-    A step's metrics are fetched while the next one already runs, so that the device does not wait for the host.
+    """Run a step on each batch, and report each step once it is done.
 
     Args:
         state: where to start; its buffers are given up.
-        train_step: compiled, see `madsep_jax.train.step.compile_train_step` and `madsep_jax.parallel`. The axes of its
-            metrics are those of a `madsep_jax.parallel.program.Program`.
+        train_step: compiled, see `Running`.
         batches: one for each call of the step.
-        on_step: called in order with each step's number, from 1, and the metrics of each seed.
-        save_due: whether to save after the steps of those numbers, which one call has done.
+        on_step: called in order with each step's number, from 1, and its metrics.
+        save_due: whether to save after the step of that number.
         save: called then with the state, all steps up to it reported. It must not keep the state: the next step takes
             its buffers.
-        done: steps done before.
-        seeds: that are trained together.
-        stop: whether to leave the rest of the batches; asked after each save.
 
     Returns:
         The state after the last step.
@@ -72,37 +99,25 @@ def fit_seeds(
     Raises:
         NonFiniteLossError: after a step with a loss that is NaN or infinite; nothing is saved from that step on.
     """
-    unreported: list[tuple[int, Metrics]] = []
+    run = Running(state, train_step, int(state.step))
 
     def report(keep: int) -> None:
-        while len(unreported) > keep:
-            first, metrics = unreported.pop(0)
-            for step, values in enumerate(_by_step(metrics, seeds), first):
-                for of_seed in values:
-                    if not np.isfinite(of_seed["loss"]):
-                        raise NonFiniteLossError(step, of_seed["loss"])
+        for steps, by_step in run.reports(keep):
+            for step, (values,) in zip(steps, by_step, strict=True):
                 on_step(step, values)
 
     for batch in batches:
-        state, metrics = train_step(state, batch)
-        last = done + np.size(metrics["loss"]) // seeds
-        unreported.append((done + 1, metrics))
-        due = save_due(range(done + 1, last + 1))
-        done = last
+        due = any([save_due(step) for step in run.advance(batch)])
         report(keep=0 if due else 1)
         if due:
-            save(state)
-            if stop():
-                break
+            save(run.state)
     report(keep=0)
-    return state
+    return run.state
 
 
-def _by_step(metrics: Metrics, seeds: int) -> list[list[dict[str, float]]]:
-    """Return the metrics of each step of a call, by seed."""
+def _by_step(metrics: Metrics, seeds: int) -> list[BySeed]:
     values = {name: np.reshape(value, (-1, seeds)) for name, value in jax.device_get(metrics).items()}
-    steps = len(values["loss"])
     return [
         [{name: float(value[step, seed]) for name, value in values.items()} for seed in range(seeds)]
-        for step in range(steps)
+        for step in range(len(values["loss"]))
     ]

@@ -13,9 +13,8 @@ from madsep_jax.config.io import override
 from madsep_jax.config.parallel import ParallelConfig
 from madsep_jax.host.compiler import without_compilation_cache
 from madsep_jax.parallel.layout import compile_layout, make_layout
-from madsep_jax.parallel.program import Program, group_steps, stack_batches, stack_states
-from madsep_jax.train.batch import Batch
-from madsep_jax.train.running import fit_seeds
+from madsep_jax.parallel.program import Program
+from madsep_jax.train.running import Running
 from madsep_jax.train.step import init_state
 
 _BATCHES = 8
@@ -46,15 +45,16 @@ class TimedTraining:
 
     def __init__(self, case: Case, steps_per_call: int, seeds: int) -> None:
         """Compile it for one device, and do a call."""
-        config, program = case.config, Program(steps_per_call, seeds if seeds > 1 else None)
-        self._program, self._seeds, self._done = program, seeds, 0
+        config, program = case.config, Program(steps_per_call, seeds)
+        self._program = program
         self._layout = make_layout(config, ParallelConfig(devices=1, steps_per_call=steps_per_call), program)
         states = [init_state(override(config, {"training.seed": seed})) for seed in range(seeds)]
-        self._state = self._layout.place_state(stack_states(states) if seeds > 1 else states[0])
+        state = self._layout.place_state(program.join_states(states))
         self._made = [make_batch(override(config, {"training.seed": seed}), case.dtype) for seed in range(_BATCHES)]
         with without_compilation_cache():
-            example = self._layout.place_batch(next(self._groups(steps_per_call)))
-            self._call, compile_s = compile_layout(self._layout, self._state, example)
+            example = self._layout.place_batch(next(self._batches(steps_per_call)))
+            call, compile_s = compile_layout(self._layout, state, example)
+        self._run = Running(state, call, seeds=seeds)
         self.way = Way(case.system, steps_per_call, seeds, compile_s)
         self._train(steps_per_call)
 
@@ -63,26 +63,18 @@ class TimedTraining:
         steps = -(-steps // self._program.steps) * self._program.steps
         start = time.perf_counter()
         self._train(steps)
-        self.way.step_s.append((time.perf_counter() - start) / (steps * self._seeds))
+        self.way.step_s.append((time.perf_counter() - start) / (steps * self.way.seeds))
 
     def _train(self, steps: int) -> None:
-        groups = prefetch_to_device(self._groups(steps), self._layout.place_batch)
-        self._state = fit_seeds(
-            self._state,
-            self._call,
-            groups,
-            on_step=lambda step, values: None,
-            save_due=lambda step: False,
-            save=lambda state: None,
-            done=self._done,
-            seeds=self._seeds,
-        )
-        self._done += steps
+        for batch in prefetch_to_device(self._batches(steps), self._layout.place_batch):
+            self._run.advance(batch)
+            for _ in self._run.reports():
+                pass
+        for _ in self._run.reports(keep=0):
+            pass
 
-    def _groups(self, steps: int) -> Iterator[Any]:
+    def _batches(self, steps: int) -> Iterator[Any]:
         """Stack the batches of seeds and steps on the host, as a training does."""
-        made: Iterator[Batch] = itertools.cycle(self._made)
-        if self._seeds == 1:
-            return group_steps(itertools.islice(made, steps), self._program.steps)
-        of_seeds = (stack_batches(list(itertools.islice(made, self._seeds))) for _ in range(steps))
-        return group_steps(of_seeds, self._program.steps)
+        seeds = self._program.seeds
+        made = itertools.islice(itertools.cycle(self._made), steps * seeds)
+        return self._program.join_batches([made] * seeds)

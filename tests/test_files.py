@@ -1,0 +1,46 @@
+"""Files come into place whole, from a name that no other process of any machine has."""
+
+import os
+import re
+import socket
+
+import pytest
+from sources import SOURCES
+
+from madsep_jax.host.files import aside_of, write_text, written_aside
+
+
+def test_a_name_aside_has_host_and_process(tmp_path, monkeypatch):
+    here = aside_of(tmp_path / "table.md")
+    assert here == tmp_path / f".table.md.{socket.gethostname()}.{os.getpid()}.partial"
+    monkeypatch.setattr(socket, "gethostname", lambda: "another")
+    there = aside_of(tmp_path / "table.md")
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    assert len({here, there, aside_of(tmp_path / "table.md")}) == 3
+
+
+@pytest.mark.parametrize("name", ["n" * 255, "ä" * 127, "日" * 85])
+def test_any_name_that_the_file_system_takes_can_be_written(tmp_path, name):
+    write_text(tmp_path / name, "whole")
+    assert (tmp_path / name).read_text() == "whole"
+
+
+def test_what_fails_leaves_nothing_and_the_old_file(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("old")
+
+    def fail():
+        with written_aside(path) as aside:
+            aside.write_text("ne")
+            raise OSError("no room")
+
+    with pytest.raises(OSError, match="no room"):
+        fail()
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_no_other_file_makes_such_names_itself():
+    """But for what a job starts with, which imports the standard library alone."""
+    making = {name for name, path in SOURCES.items() if re.search(r'\.partial"|uuid', path.read_text())}
+    assert making == {"madsep_jax.host.files", "experiments.jobs.row_command"}
