@@ -17,7 +17,6 @@ from experiments.cli.command import run
 from experiments.cli.console import ANY_DEVICE, Bar, DeviceOptions, make_console, say, show_device
 
 _DEFAULTS = CompileOptions()
-
 app = App(
     name="compile_time",
     help=__doc__.split("\n\n")[0],

@@ -12,7 +12,6 @@ from data_pipelines.batches.sources import AnyBatch, Source
 from madsep_jax.errors import InputError
 
 _PARALLEL_BATCHES = 2
-
 _PREFETCHED_BATCHES = 4
 
 

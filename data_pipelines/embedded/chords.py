@@ -10,7 +10,6 @@ from data_pipelines.embedded.tones import harmonic_tone, held, hertz, place, tap
 
 #: Eighths of a bar on which the electric piano plays, and the order of the guitar's strings.
 PIANO_RHYTHMS = ((0, 4), (0, 3, 6), (0, 3, 4, 7), (0, 2, 4, 6), (2, 6))
-
 GUITAR_ORDERS = ((0, 1, 2, 3, 4, 3, 2, 1), (0, 2, 1, 3, 2, 4, 3, 2), (0, 3, 2, 4, 1, 3, 2, 4))
 
 LAYERS = (("pad", "guitar"), ("pad", "piano"), ("guitar", "piano"))

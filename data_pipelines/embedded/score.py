@@ -7,7 +7,6 @@ from data_pipelines.embedded.phones import CONSONANTS, VOWELS
 from data_pipelines.embedded.streams import Draws
 
 MAJOR = (0, 2, 4, 5, 7, 9, 11)
-
 MINOR = (0, 2, 3, 5, 7, 8, 10)
 
 #: Four-bar chord progressions, as scale degrees counted from 0.
@@ -64,7 +63,6 @@ def draw_score(draws: Draws, seconds: float) -> Score:
 
 #: Lengths of syllables in eighth notes, and steps of the melody in scale degrees, as often as listed.
 LENGTHS = (1, 1, 1, 2, 2, 2, 3, 4)
-
 STEPS = (-3, -2, -2, -1, -1, -1, 0, 1, 1, 1, 2, 2, 3)
 
 #: How far in scale degrees the melody goes from its centre.

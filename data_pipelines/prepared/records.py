@@ -17,7 +17,6 @@ from madsep_jax.signal.stft import frame_count
 Example = dict[str, Any]
 
 _FULL_SCALE = 2**15
-
 _SILENCE_DB = -60.0
 
 

@@ -15,9 +15,7 @@ from madsep_jax.host.files import read_json, write_json, written_aside
 
 #: Records are found one by one, and are not compressed: noise-like bytes hardly shrink, and reading stays fast.
 _WRITER_OPTIONS = "group_size:1,uncompressed"
-
 _READER_OPTIONS = "readahead_buffer_size:0"
-
 _READER_BUFFER = 2**15
 
 

@@ -55,9 +55,7 @@ class Track(Protocol):
 
 
 _MAX_BYTES = 150
-
 _HASH_DIGITS = 10
-
 _ENDS_LIKE_A_HASH = re.compile(rf"-[0-9a-f]{{{_HASH_DIGITS}}}\Z")
 
 

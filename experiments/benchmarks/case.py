@@ -21,9 +21,7 @@ from madsep_jax.train.batch import Batch, zero_batch
 from madsep_jax.train.step import init_state, jit_train_step, make_train_step
 
 Mode = Literal["forward", "train"]
-
 Precision = Literal["float32", "tf32", "float64"]
-
 Form = Literal["auto", "plain", "fast"]
 
 

@@ -22,7 +22,6 @@ TOLERANCE: dict[Precision, float] = {"float32": 1e-4, "tf32": 1e-2, "float64": 1
 
 #: Size of the batch that the training losses are compared on.
 _SEQUENCES = 2
-
 _TARGET_FRAMES = 4
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 _PROJECT = Path(__file__).parents[2]
-
 _LIMIT_S = 3600
 
 

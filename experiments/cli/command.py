@@ -13,7 +13,6 @@ from experiments.cli.signals import Stopped
 from madsep_jax.errors import InputError
 
 BAD_INPUT = 2
-
 INTERRUPTED = 130
 
 #: Nobody reads the output any more, as in `| head`: as Rich, which prints most of it, has it.

@@ -26,9 +26,7 @@ def _whole(_: object, tokens: Sequence[Token]) -> int:
 
 
 Whole = Parameter(converter=_whole)
-
 Many = Parameter(consume_multiple=True, negative=())
-
 ManyOrNone = Parameter(consume_multiple=True, negative=(), show_default=False)
 
 Switch = Parameter(negative=(), show_default=False)

@@ -8,7 +8,6 @@ from types import FrameType
 from typing import Any
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
-
 _INTERRUPTED = 130
 
 

@@ -91,9 +91,7 @@ _SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".m4a")
 
 #: Folders within the given one that may hold the songs.
 _INNER = (".", "test", "Test", "train", "Dev")
-
 _ACCOMPANIMENT = ("accompaniment", "no_vocals")
-
 _REST = ("drums", "bass", "other")
 
 Say = Callable[[str], None]

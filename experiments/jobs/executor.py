@@ -22,7 +22,6 @@ _NO_LIMIT_MIN = 365 * 24 * 60
 
 #: How often a job that came to its time limit is queued again; each time it has got further.
 _MOST_TIMEOUTS = 1000
-
 _LOG = "SUBMITIT_LOG_LEVEL"
 
 

@@ -19,7 +19,6 @@ from types import FrameType
 from typing import Any
 
 _END = "job_end.json"
-
 _POLL_S = 0.2
 
 

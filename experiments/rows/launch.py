@@ -30,12 +30,10 @@ from experiments.rows.row_state import RowState, how_far, row_state
 from madsep_jax.host.locks import lock
 
 _POLL_S = 2.0
-
 _LEAVE_S, _END_S = 10.0, 60.0
 
 #: A job that was stopped from outside has saved how far it had come, and its row is given to another one.
 _MOST_STARTS = 20
-
 FAILED = 1
 
 

@@ -170,7 +170,6 @@ _STEP_FORWARDS = 3
 #: Seconds of one core to score a second of stereo audio at 44.1 kHz (BSSEval v4, 512-tap filters), and a song apart
 #: from its length.
 _SCORE_S: dict[EngineName, float] = {"jax": 0.01, "museval": 0.2}
-
 _SONG_OVERHEAD_S: dict[EngineName, float] = {"jax": 0.1, "museval": 0.6}
 
 

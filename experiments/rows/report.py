@@ -117,7 +117,6 @@ def _protocol(results: Sequence[RowResult]) -> str:
 
 
 _METRICS = ("SDR", "SIR", "SAR", "ISR")
-
 _TITLES = ["system", "seeds", *(f"{metric} (dB)" for metric in _METRICS), "training (s)"]
 
 
@@ -189,7 +188,6 @@ COLUMNS = (
     Column("compile (s)", "compile_s", lambda row: row.compile_s, ".1f"),
     Column("real-time factor", "real_time_factor", lambda row: row.real_time_factor, ".4f"),
 )
-
 STATUS = Column("status", "status", lambda row: row.status)
 
 

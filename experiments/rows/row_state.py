@@ -12,7 +12,6 @@ from experiments.rows.plan import Plan
 from experiments.rows.row import Row, RowResult
 
 Kind = Literal["finished", "running", "queued", "ended", "new"]
-
 _TAIL_BYTES = 4096
 
 

@@ -124,9 +124,7 @@ def summarise(windows: Sequence[np.ndarray], summary: Summary) -> float:
 
 
 _RESAMPLES = 2000
-
 _SEED = 0
-
 _LEVEL = 0.95
 
 #: Values that are drawn at a time.

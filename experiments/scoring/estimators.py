@@ -67,15 +67,12 @@ def ideal_ratio_mask(mixture_NC: np.ndarray, voice_NC: np.ndarray, signal_config
 
 #: The two rows that need no training and give the scores a scale.
 MIXTURE = "mixture"
-
 IDEAL_RATIO_MASK = "ideal ratio mask"
-
 REFERENCES = (MIXTURE, IDEAL_RATIO_MASK)
 
 Estimator = Callable[[TrackAudio], Separated]
 
 _TIMED_SECONDS = 3.0
-
 _TIMED_RUNS = 3
 
 

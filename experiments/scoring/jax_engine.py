@@ -8,7 +8,6 @@ from madsep_jax import bss_eval
 from madsep_jax.ops.precision import double_precision
 
 _FILTER_TAPS = 512
-
 _WHOLE_SONG = {"usdr": jax.jit(bss_eval.sdr), "si-sdr": jax.jit(bss_eval.si_sdr)}
 
 

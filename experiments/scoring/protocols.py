@@ -8,7 +8,6 @@ import numpy as np
 from madsep_jax.errors import InputError
 
 ProtocolName = Literal["sisec18", "paper", "usdr", "si-sdr"]
-
 EngineName = Literal["jax", "museval"]
 
 #: How windows become one number: median over a song's windows, then over songs; median over all windows of all songs;
@@ -63,7 +62,6 @@ _ALL = (
         ("jax",),
     ),
 )
-
 PROTOCOLS: dict[str, Protocol] = {protocol.name: protocol for protocol in _ALL}
 
 

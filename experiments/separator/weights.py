@@ -19,14 +19,11 @@ from madsep_jax.interop.files import parameter_files, read_metadata
 from madsep_jax.models.variables import parameter_counts
 
 IMPORT_USAGE = "Usage: madsep import FILE… --out FOLDER [OPTIONS]"
-
 EXPORT_USAGE = "Usage: madsep export FOLDER --out FILE.safetensors"
 
 #: Name, in a file's header, of the configuration that `madsep export` keeps there.
 _CONFIG = "madsep_jax.config"
-
 _DEFAULT_PRESET = "released_code"
-
 _DEFAULT_CONTEXT = 10
 
 

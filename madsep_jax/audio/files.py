@@ -21,12 +21,10 @@ from madsep_jax.host.files import written_aside
 
 #: The bits of the integer subtypes, which `write_audio` rounds and saturates itself.
 PCM_BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
-
 FLOAT_SUBTYPES = ("FLOAT", "DOUBLE")  # written as they are
 
 #: libsndfile states such a length (12 days at 1 MHz) where the header has none.
 _UNKNOWN_FRAMES = 2**40
-
 _EXPECTED = "expected an audio file (wav, flac, ogg, mp3, m4a)"
 
 

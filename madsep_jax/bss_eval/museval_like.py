@@ -11,7 +11,6 @@ from madsep_jax.bss_eval.v4 import score_segments, score_windows
 from madsep_jax.bss_eval.windows import Windows
 
 Scores = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
-
 ScoresAndOrder = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 

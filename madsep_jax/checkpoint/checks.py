@@ -11,7 +11,6 @@ from madsep_jax.errors import InputError
 from madsep_jax.host.files import write_json
 
 _FILE = "checksums.json"
-
 _BLOCK = 1 << 20
 
 

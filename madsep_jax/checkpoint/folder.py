@@ -23,11 +23,8 @@ from madsep_jax.models.variables import variable_shapes
 from madsep_jax.train.state import TrainState
 
 _CONFIG = "config.json"
-
 _WEIGHTS = "weights"
-
 _TRAINING = "training"
-
 _ITEMS = (_WEIGHTS, _TRAINING)
 
 _SAVING = SavingConfig()

@@ -35,7 +35,6 @@ class Deviation:
 
 
 _BOTH = "time_and_frequency"
-
 _UNITS_ANEW = (
     "numbers the units of a GRU anew: any separator can be written in either way, but published weights need this one"
 )

@@ -21,7 +21,6 @@ DWS_VARIANTS: dict[str, dict[str, Any]] = {
 
 #: What `ALL` stands for: every named system, the sizes of the preset's own selection and the variants of a small one.
 ALL = "ALL"
-
 ALL_DWS = {
     "quick": ("dws-3-16", "dws-5-32", "dws-3-16-res", "dws-3-16-dilated", "dws-3-16-k3"),
     "paper": ("dws-5-64", "dws-7-256", "dws-5-64-res", "dws-5-64-dilated", "dws-5-64-k3"),

@@ -41,7 +41,6 @@ def compiler_options(backend: str | None = None) -> dict[str, int]:
 
 
 _OWNER_ONLY = 0o700
-
 _WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 

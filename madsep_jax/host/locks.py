@@ -15,7 +15,6 @@ from pathlib import Path
 
 #: A look at a lock (`holder`) takes it for a moment, in which nobody should be turned away.
 _PATIENCE_S = 2.0
-
 _NO_LOCKS_HERE = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
 
 

@@ -27,7 +27,6 @@ def process_memory() -> ProcessMemory:
 
 # glibc's malloc.h
 _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
-
 _NEVER = -1
 
 

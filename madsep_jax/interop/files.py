@@ -16,7 +16,6 @@ from madsep_jax.errors import InputError
 from madsep_jax.host.files import written_aside
 
 _TORCH_ENDINGS = (".pt", ".pth")
-
 _ENDINGS = (*_TORCH_ENDINGS, ".safetensors")
 
 #: Before it, weights_only=True could be got round (CVE-2025-32434).

@@ -13,14 +13,11 @@ from madsep_jax.errors import InputError
 from madsep_jax.interop.names import Parameter, parameters
 
 _GRU_KERNEL = "masker.rnn_enc.gru_enc.weight_ih_l0"
-
 _DWS_KERNEL = "masker.cnn_enc.layer_1.0.depth_wise_conv.weight"
-
 _MASK_LAYER = "masker.fnn.linear_layer.weight"
 
 #: In front of the names of a TwinNet's MaD part.
 _TWINNET = "mad."
-
 _COUNTER = "num_batches_tracked"
 
 

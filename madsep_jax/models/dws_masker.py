@@ -15,7 +15,6 @@ from madsep_jax.ops.dws.lazy import Normalised, Upsampled, as_array
 from madsep_jax.signal.framing import middle_frames
 
 _POOL = 5
-
 _REDUCED_CHANNELS = 8
 
 

@@ -117,9 +117,7 @@ fast_gru_scan.defvjp(_forward, _backward)
 
 #: Smaller kernels stay in the cache, where the other product is the faster one.
 _LARGE_BYTES = 16 * 2**20
-
 _STORED = "recurrent_kernel"
-
 KERNEL_BY_ROWS = "recurrent_kernel_by_rows"
 
 

@@ -32,5 +32,4 @@ class TrainState:
 
 
 Metrics = dict[str, jax.Array]
-
 TrainStep = Callable[[TrainState, Batch | WaveformBatch], tuple[TrainState, Metrics]]

@@ -22,7 +22,6 @@ from madsep_jax.host.environment import cpu_cores, describe_machine
 from madsep_jax.train.step import compile_train_step, init_state
 
 _ENDLESS = 10**9
-
 _RUNS = 5
 
 #: More than a pipeline has ready.
@@ -123,7 +122,6 @@ _PIPELINE_CAPTION = (
     "The pipeline alone, its batches not used: median of five runs and distance of the quartiles, from memory (an "
     "epoch was read before). MB: arrays as they are handed over. CPU: processor time over that of all cores."
 )
-
 _TRAINING_CAPTION = (
     "Training steps one by one, each waited for, its batch taken from the pipeline when it begins: median of a step, "
     "and share of the whole time that was spent waiting for batches."

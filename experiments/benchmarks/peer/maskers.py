@@ -8,7 +8,6 @@ from torch import nn
 from madsep_jax.config.maskers import DwsMaskerConfig, GruMaskerConfig
 
 _POOL = 5
-
 _REDUCED_CHANNELS = 8
 
 

@@ -11,7 +11,6 @@ from experiments.benchmarks.new_process import run_together
 _MEASURE = "experiments.benchmarks.scaling.measure"
 
 Platform = Literal["cpu", "accelerator"]
-
 Style = Literal["jit", "pmap"]
 
 

@@ -16,7 +16,6 @@ _CAPTION = (
     "turns, each in new processes. Speed-up: in sequences a second, over one device of one process. Efficiency: "
     "speed-up over devices. Compile: with the first step. Loss: of the first step."
 )
-
 _ON_CPU = (
     "The devices are parts of one processor, which one device uses as a whole: more of them can add no speed, and what "
     "a speed-up lacks of 1 is what sharing costs."

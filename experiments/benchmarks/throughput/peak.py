@@ -12,11 +12,8 @@ from experiments.benchmarks.rounds import timed
 from experiments.benchmarks.throughput.ours import computing_in
 
 _CPU_SIZES = (1024, 2048, 3072)
-
 _ACCELERATOR_SIZES = (2048, 4096, 8192)
-
 _CPU_COPY = 2**27
-
 _ACCELERATOR_COPY = 2**29
 
 

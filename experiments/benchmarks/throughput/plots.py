@@ -9,7 +9,6 @@ from experiments.cli.results import Row
 from madsep_jax.config.systems import mark_of
 
 _FILLS = {"torch": "none", "torch tuned": "bottom"}
-
 _LINES = {"jax": "-", "torch": ":", "torch tuned": "--"}
 
 _MODES = {"forward": "inference", "train": "train step"}

@@ -17,9 +17,7 @@ from madsep_jax.ops.precision import widened
 from madsep_jax.ops.shared_batch import average
 
 LEAKY_SLOPE = 1e-2
-
 EPSILON = 1e-5
-
 """Added to the variance by BatchNorm."""
 
 

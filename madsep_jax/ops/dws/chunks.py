@@ -20,7 +20,6 @@ from madsep_jax.ops.shared_batch import average
 
 #: Of starts that are known not to be negative: by itself, JAX adds several operations that ask whether they are.
 dynamic_slice = functools.partial(jax.lax.dynamic_slice, allow_negative_indices=False)
-
 dynamic_update_slice = functools.partial(jax.lax.dynamic_update_slice, allow_negative_indices=False)
 
 
