@@ -21,51 +21,6 @@ from madsep_jax.config.run import RunConfig
 from madsep_jax.errors import InputError, did_you_mean
 
 
-def released_fields(kind: str | None) -> dict[str, Any]:
-    """Return the fields that concern one kind of masker and no other, or, for None, those that concern all."""
-    return {deviation.field: deviation.value for deviation in RELEASED_CODE if deviation.kind == kind}
-
-
-#: Fields of `RunConfig`, by dotted name, in which each preset differs from the defaults.
-PRESETS: dict[str, dict[str, Any]] = {
-    "paper": {},
-    "released_code": released_fields(None),
-    "quick": {
-        "signal.sample_rate": 11025,
-        "signal.window_length": 513,
-        "signal.hop_length": 96,
-        "signal.fft_length": 1024,
-        "training.learning_rate": 1e-3,
-        "training.steps": 600,
-    },
-}
-
-#: Further fields of a preset that depend on the kind of masker.
-_FIELDS_OF_KIND: dict[str, Callable[[str], dict[str, Any]]] = {"released_code": released_fields}
-
-
-def preset_config(name: str) -> RunConfig:
-    """Return the base configuration of a preset. Raises InputError on an unknown name."""
-    if name not in PRESETS:
-        raise InputError(f"preset {name!r}: unknown, {did_you_mean(name, PRESETS)}")
-    # The default masker is replaced by each system's own; it only has to fit the signal here.
-    base = RunConfig(preset=name, masker=AutoencoderConfig())
-    return override(base, PRESETS[name])
-
-
-def masker_fields(base: RunConfig, masker: MaskerConfig) -> dict[str, Any]:
-    """Return the fields that a masker sets in a preset's configuration, by dotted name.
-
-    That is the masker, with the preset's choices for its kind, and what else the preset sets for this kind; the latter
-    only where `base` still has the preset's own value, so that what was set by hand stays.
-    """
-    of_kind = _FIELDS_OF_KIND.get(base.preset, lambda kind: {})(masker.kind)
-    own = {name.removeprefix("masker."): value for name, value in of_kind.items() if name.startswith("masker.")}
-    by_hand = differences(preset_config(base.preset), base)
-    others = {name: value for name, value in of_kind.items() if not name.startswith("masker.") and name not in by_hand}
-    return {"masker": override(masker, own), **others}
-
-
 @dataclass(frozen=True)
 class Deviation:
     """One field in which the released code differs from the paper's configuration."""
@@ -115,6 +70,51 @@ RELEASED_CODE: tuple[Deviation, ...] = (
     Deviation("loss.masker_diagonal_l1", 0.0, "dws", "leaves the penalty of the mask layer's diagonal out"),
     Deviation("loss.denoiser_l2", 0.0, "dws", "leaves the penalty of the denoiser's output layer out"),
 )
+
+
+def released_fields(kind: str | None) -> dict[str, Any]:
+    """Return the fields that concern one kind of masker and no other, or, for None, those that concern all."""
+    return {deviation.field: deviation.value for deviation in RELEASED_CODE if deviation.kind == kind}
+
+
+#: Fields of `RunConfig`, by dotted name, in which each preset differs from the defaults.
+PRESETS: dict[str, dict[str, Any]] = {
+    "paper": {},
+    "released_code": released_fields(None),
+    "quick": {
+        "signal.sample_rate": 11025,
+        "signal.window_length": 513,
+        "signal.hop_length": 96,
+        "signal.fft_length": 1024,
+        "training.learning_rate": 1e-3,
+        "training.steps": 600,
+    },
+}
+
+#: Further fields of a preset that depend on the kind of masker.
+_FIELDS_OF_KIND: dict[str, Callable[[str], dict[str, Any]]] = {"released_code": released_fields}
+
+
+def preset_config(name: str) -> RunConfig:
+    """Return the base configuration of a preset. Raises InputError on an unknown name."""
+    if name not in PRESETS:
+        raise InputError(f"preset {name!r}: unknown, {did_you_mean(name, PRESETS)}")
+    # The default masker is replaced by each system's own; it only has to fit the signal here.
+    base = RunConfig(preset=name, masker=AutoencoderConfig())
+    return override(base, PRESETS[name])
+
+
+def masker_fields(base: RunConfig, masker: MaskerConfig) -> dict[str, Any]:
+    """Return the fields that a masker sets in a preset's configuration, by dotted name.
+
+    That is the masker, with the preset's choices for its kind, and what else the preset sets for this kind; the latter
+    only where `base` still has the preset's own value, so that what was set by hand stays.
+    """
+    of_kind = _FIELDS_OF_KIND.get(base.preset, lambda kind: {})(masker.kind)
+    own = {name.removeprefix("masker."): value for name, value in of_kind.items() if name.startswith("masker.")}
+    by_hand = differences(preset_config(base.preset), base)
+    others = {name: value for name, value in of_kind.items() if not name.startswith("masker.") and name not in by_hand}
+    return {"masker": override(masker, own), **others}
 
 
 def deviations_table() -> str:
