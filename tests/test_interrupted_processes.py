@@ -63,7 +63,6 @@ def start(compiled):
         "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parent)]),
         "JAX_ENABLE_X64": "1",
         "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": "",
         "JAX_COMPILATION_CACHE_DIR": str(compiled),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
