@@ -5,8 +5,9 @@ import shutil
 import tempfile
 
 # The tests compile much and run little, so three settings save most of their time. The first leaves optimisations out:
-# set it to 0 to test what a user runs. The second takes XLA's older emitters, which JAX 0.10 still has, and others
-# do not mind. The third keeps compiled programs for this session's other processes.
+# set it to 0 to test what a user runs. The second takes XLA's older emitters, which JAX 0.10 still has and newer ones
+# do without; in rare programs they are wrong where nothing is optimised, so that a test that fails should be run with
+# XLA_FLAGS= too, as searches at random always are. The third keeps compiled programs for this session's processes.
 if os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1") == "1":
     os.environ.setdefault("XLA_FLAGS", "--xla_backend_extra_options=xla_cpu_disable_new_fusion_emitters")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # the other cores have tests of their own

@@ -59,7 +59,7 @@ def test_the_table_of_deviations_is_that_of_the_code():
     assert between("deviations") == deviations_table().strip()
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_the_library_example_runs():
     (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

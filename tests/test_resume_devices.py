@@ -44,7 +44,7 @@ def trained(tmp_path_factory):
     return folder
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", [name for name in TRAININGS if name != "one"])
 def test_the_same_training_on_changing_devices(trained, name):
     with np.load(trained / "one.npz") as expected, np.load(trained / f"{name}.npz") as found:
