@@ -136,7 +136,7 @@ def test_a_launcher_that_is_not_there_is_one_line():
     assert done.stderr.count("\n") == 1
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(
     ("system", "counts"), [("dws", (1, 2, 4)), ("mad", (1, 2, 4)), ("ris", (4,)), ("twinnet", (4,))]
