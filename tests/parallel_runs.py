@@ -25,7 +25,7 @@ def start(cases, path, devices, dtype, processes=None, environment=None):
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parent)]),
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={devices}",
         "JAX_ENABLE_X64": str(int(dtype == "float64")),
         "JAX_PLATFORMS": "cpu",
         **(environment or {}),

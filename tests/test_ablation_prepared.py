@@ -3,9 +3,11 @@
 import importlib.util
 import json
 import os
+import shutil
 
 import pytest
 from small_ablation import SMALL, error_line
+from tiny_sets import files_in
 from tiny_songs import make_songs
 
 pytest.importorskip("tensorflow_datasets")
@@ -27,6 +29,20 @@ def own_cache(monkeypatch, tmp_path):
 @pytest.fixture(scope="module")
 def songs(tmp_path_factory):
     return make_songs(tmp_path_factory.mktemp("songs"), train=2, test=1, seconds=1.2)
+
+
+@pytest.fixture(scope="module")
+def whole(songs, tmp_path_factory):
+    """A prepared set that nothing is wrong with."""
+    return prepared(songs, tmp_path_factory.mktemp("whole"))
+
+
+@pytest.fixture
+def folder(whole, tmp_path):
+    """A copy of it."""
+    data_dir = whole.parents[2]
+    shutil.copytree(data_dir, tmp_path / "sets")
+    return tmp_path / "sets" / whole.relative_to(data_dir)
 
 
 def prepared(songs, data_dir, *more, features="spectrogram"):
@@ -82,21 +98,19 @@ def test_other_signal_settings(songs, tmp_path, capsys):
     ],
     ids=["missing", "cut short", "empty", "a bit"],
 )
-def test_a_damaged_set(songs, tmp_path, capsys, damage, message):
-    """Nothing is lost: the command that prepares the set mends it, and the training runs."""
-    folder = prepared(songs, tmp_path / "sets")
+def test_a_damaged_set(songs, whole, folder, tmp_path, capsys, damage, message):
+    """Nothing is lost: the command that prepares the set mends it."""
     damage(folder / "dsd100-train.array_record-00001-of-00002")
     capsys.readouterr()
     assert run(tmp_path, songs, folder) == 2
     assert message in error_line(capsys)
     assert not (tmp_path / "out").exists()
     prepared(songs, tmp_path / "sets")
-    assert run(tmp_path, songs, folder) == 0
+    assert files_in(folder) == files_in(whole)
 
 
-def test_damage_after_the_check_is_found_when_it_is_read(songs, tmp_path, capsys):
+def test_damage_after_the_check_is_found_when_it_is_read(songs, folder, tmp_path, capsys):
     """A set that was found whole is not read again; each record's checksum still is."""
-    folder = prepared(songs, tmp_path / "sets")
     assert run(tmp_path, songs, folder) == 0
     path = folder / "dsd100-train.array_record-00001-of-00002"
     changed = path.stat().st_mtime_ns
@@ -107,8 +121,7 @@ def test_damage_after_the_check_is_found_when_it_is_read(songs, tmp_path, capsys
     assert "is damaged, expected it as it was written" in error_line(capsys)
 
 
-def test_a_song_that_is_trained_on_and_scored(songs, tmp_path, capsys):
-    folder = prepared(songs, tmp_path / "sets")
+def test_a_song_that_is_trained_on_and_scored(songs, folder, tmp_path, capsys):
     path = folder / "metadata.json"
     path.write_text(path.read_text().replace("00 - Dev song", "00 - Test song"))
     capsys.readouterr()

@@ -76,7 +76,7 @@ def test_any_number_of_devices(tmp_path, system, counts, dtype):
     assert_all_same(cases, tmp_path, dtype)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_the_plain_forms_share_a_batch(tmp_path):
     """Their BatchNorm is differentiated automatically."""
     sharded = {"parameters": "sharded"}
@@ -84,13 +84,13 @@ def test_the_plain_forms_share_a_batch(tmp_path):
     assert_all_same({**cases, "pmap": case("pmap", 2, **PLAIN)}, tmp_path, "float64")
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_parts_of_a_batch_are_the_same_on_more_devices(tmp_path):
     """Each with BatchNorm moments and a dropout of its own."""
     assert_all_same({"one": case(devices=1, **PARTS), "jit": case(devices=4, **PARTS)}, tmp_path, "float64")
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("style", ["jit", "pmap"])
 def test_seeds_that_are_trained_together_share_devices(tmp_path, style):
     """The last of three on four devices is what it is alone on one."""

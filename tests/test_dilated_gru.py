@@ -48,7 +48,8 @@ def test_dilation_1_is_an_ordinary_gru():
         np.testing.assert_array_equal(half, expected_BTH)
 
 
-@settings(max_examples=8, deadline=None)
+@pytest.mark.thorough
+@settings(max_examples=20)
 @given(frames=st.integers(1, 11), dilation=st.integers(1, 6))
 def test_any_length_and_dilation_are_those_of_a_plain_loop(frames, dilation):
     """Oracle: the loop above; float32 against float64, 1e-5."""
@@ -61,6 +62,12 @@ def test_any_length_and_dilation_are_those_of_a_plain_loop(frames, dilation):
         [loop(x_BTD, forward, dilation, steps), loop(x_BTD, backward, dilation, steps[::-1])], axis=-1
     )
     np.testing.assert_allclose(layer.apply(variables, x_BTD), expected_BTH, atol=1e-5)
+
+
+@pytest.mark.parametrize(("frames", "dilation"), [(1, 1), (2, 6), (11, 4), (6, 3)])
+def test_edges_of_length_and_dilation(frames, dilation):
+    """One step, fewer steps than the dilation, a number that it does not divide, one that it does."""
+    test_any_length_and_dilation_are_those_of_a_plain_loop.hypothesis.inner_test(frames, dilation)
 
 
 @pytest.mark.parametrize(("frames", "dilation"), [(12, 4), (11, 4), (9, 2)])

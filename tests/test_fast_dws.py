@@ -74,7 +74,8 @@ def test_the_inputs_here_have_several_chunks_and_tiles():
     np.testing.assert_array_equal(counted_JW, [[True] * 4, [False] + [True] * 3])
 
 
-@settings(max_examples=8)
+@pytest.mark.thorough
+@settings(max_examples=20)
 @given(
     st.integers(1, 9), st.integers(1, 13), st.integers(1, 30), st.integers(1, 5), st.sampled_from([1, 3, 5]),
     st.integers(1, 3),
@@ -101,8 +102,13 @@ def test_kernel_gradient_of_any_shape(rows, frames, width, channels, side, dilat
         assert_equal_overall(found_KKC, expected_KKC)
 
 
-@settings(max_examples=8)
-@given(st.integers(1, 7), st.integers(1, 13), st.integers(1, 4))
+@pytest.mark.parametrize("shape", [(1, 1, 1, 1, 1, 1), (2, 1, 1, 2, 5, 3), (4, 13, 30, 5, 3, 2)])
+def test_kernel_gradient(shape):
+    """A single value, a kernel larger than its input, and one with several tiles."""
+    test_kernel_gradient_of_any_shape.hypothesis.inner_test(*shape)
+
+
+@pytest.mark.parametrize(("rows", "width", "channels"), [(1, 1, 1), (7, 13, 4)])
 def test_weighted_and_position_sums(rows, width, channels):
     """Oracle: NumPy's product and sum."""
     with enable_float64():
@@ -123,7 +129,8 @@ def test_block(float64, side, pool, dilation):
     assert_equal_trees(found, expected)
 
 
-@settings(max_examples=4)
+@pytest.mark.thorough
+@settings(max_examples=20)
 @given(
     st.integers(1, 3),
     st.sampled_from([1, 2, 5, 6, 13]),
@@ -141,15 +148,20 @@ def test_block_of_any_shape(batch, frames, width, channels, side, pool, dilation
         assert_equal_overall(found, expected)
 
 
+def test_a_block_of_one_frame_whose_kernel_is_larger():
+    test_block_of_any_shape.hypothesis.inner_test(1, 1, 1, 1, 5, 1, 3)
+
+
 def upsampled(batch, frames, width, channels):
     """What makes an input of 2 · width - 4 frequencies."""
     kernel_C2C, bias_C = normal(channels, 2, channels, seed=2), normal(channels, seed=3)
     return Upsampled(normal(batch, frames, width, channels), kernel_C2C, bias_C)
 
 
-@settings(max_examples=4)
+@pytest.mark.thorough
+@settings(max_examples=20)
 @given(st.integers(1, 2), st.sampled_from([1, 5, 11]), st.integers(3, 7), st.integers(1, 3), st.sampled_from([1, 5]))
-def test_block_after_upsampling(batch, frames, width, channels, pool):
+def test_block_after_upsampling_of_any_shape(batch, frames, width, channels, pool):
     """Gradients of the upsampling's input, kernel and bias included. Oracle: the block after the whole array."""
     pool = pool if 2 * width - 4 >= pool else 1
 
@@ -166,6 +178,11 @@ def test_block_after_upsampling(batch, frames, width, channels, pool):
         assert_equal_overall(folded_block(arguments[0], source, moments, pool=pool), expected_BTWC)
 
 
+def test_block_after_upsampling():
+    """10 frequencies of 7, in two pools; 5 frames, which no chunk divides."""
+    test_block_after_upsampling_of_any_shape.hypothesis.inner_test(2, 5, 7, 3, 5)
+
+
 @pytest.mark.parametrize(
     ("layers", "dilation", "unrolled"), [(1, 1, False), (3, 1, False), (3, 1, True), (3, 2, False), (2, 2, True)]
 )
@@ -175,7 +192,8 @@ def test_blocks(float64, layers, dilation, unrolled):
     assert_equal_trees(found, value_and_gradients(plain_blocks, *arguments, dilations=(dilation,), unrolled=unrolled))
 
 
-@settings(max_examples=4)
+@pytest.mark.thorough
+@settings(max_examples=20)
 @given(
     st.integers(1, 3),
     st.integers(1, 3),
@@ -189,6 +207,10 @@ def test_blocks_of_any_shape(layers, batch, frames, width, channels, side):
         arguments = blocks_arguments(layers, batch, frames, width, channels, side)
         found = value_and_gradients(lambda *given: fast_dws_blocks(*given, 1, False), *arguments)
         assert_equal_overall(found, value_and_gradients(plain_blocks, *arguments))
+
+
+def test_blocks_of_one_frame_whose_kernel_is_larger():
+    test_blocks_of_any_shape.hypothesis.inner_test(2, 1, 1, 1, 1, 5)
 
 
 def test_blocks_mapped_over_seeds(float64):
@@ -217,7 +239,8 @@ def test_first_block(float64, side, pool):
     assert_equal_trees(found, expected)
 
 
-@settings(max_examples=4)
+@pytest.mark.thorough
+@settings(max_examples=20)
 @given(
     st.integers(1, 3),
     st.integers(1, 4),
@@ -235,6 +258,10 @@ def test_first_block_of_any_shape(batch, frames, width, channels, side, pooled):
         )
         forms, options = (fast_first_block, plain_first_block), {"pool": 5 if pooled else 1}
         assert_equal_overall(*(value_and_gradients(form, *arguments, **options) for form in forms))
+
+
+def test_a_first_block_of_one_frame_whose_kernel_is_larger():
+    test_first_block_of_any_shape.hypothesis.inner_test(1, 1, 5, 1, 5, True)
 
 
 @pytest.mark.parametrize("first", [False, True])

@@ -29,17 +29,23 @@ def value_and_gradients(scan, given, reverse):
         h_TBH = scan(*given, reverse)
         return jnp.sum(weights * h_TBH), h_TBH
 
-    (_, h_TBH), gradients = jax.value_and_grad(total, argnums=(0, 1, 2), has_aux=True)(*given)
+    (_, h_TBH), gradients = jax.jit(jax.value_and_grad(total, argnums=(0, 1, 2), has_aux=True))(*given)
     return h_TBH, *gradients
 
 
-@settings(max_examples=6)
+@pytest.mark.thorough
+@settings(max_examples=20)
 @given(st.integers(1, 6), st.integers(1, 5), st.integers(1, 5), st.booleans())
 def test_value_and_gradients_of_any_shape(steps, batch, hidden, reverse):
     with enable_float64():
         given = scan_arguments(steps, batch, hidden)
         found, expected = (value_and_gradients(scan, given, reverse) for scan in (fast_gru_scan, gru_scan))
         jax.tree.map(functools.partial(assert_close, tolerance=TOLERANCE), found, expected)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1, False), (5, 3, 4, True)])
+def test_value_and_gradients_at_the_edges(shape):
+    test_value_and_gradients_of_any_shape.hypothesis.inner_test(*shape)
 
 
 @pytest.mark.parametrize("reverse", [False, True])
@@ -65,7 +71,9 @@ def stacked_arrays(program):
     count = 0
     for equation in program.eqns:
         if equation.primitive.name == "scan":
-            count += len(equation.outvars) - equation.params["num_carry"]
+            body = getattr(equation.params["jaxpr"], "jaxpr", equation.params["jaxpr"])
+            of_a_step = [variable.aval.ndim for variable in body.outvars]
+            count += sum(out.aval.ndim > ndim for out, ndim in zip(equation.outvars, of_a_step, strict=True))
         inner = (getattr(value, "jaxpr", value) for value in equation.params.values())
         count += sum(stacked_arrays(value) for value in inner if hasattr(value, "eqns"))
     return count

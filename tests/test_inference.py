@@ -18,13 +18,19 @@ from madsep_jax.ops.gru import gru_scan
 TOLERANCE = 1e-10
 
 
-@settings(max_examples=6)
+@pytest.mark.thorough
+@settings(max_examples=20)
 @given(st.integers(1, 6), st.integers(1, 5), st.integers(1, 5), st.booleans())
 def test_scan_of_any_shape(steps, batch, hidden, reverse):
     with enable_float64():
         gates_TBG, kernel_HG, bias_G = scan_arguments(steps, batch, hidden)
         found_TBH = row_gru_scan(gates_TBG, kernel_HG.T, bias_G, reverse)
         assert_close(found_TBH, gru_scan(gates_TBG, kernel_HG, bias_G, reverse), TOLERANCE)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1, False), (5, 3, 4, True)])
+def test_scan_at_the_edges(shape):
+    test_scan_of_any_shape.hypothesis.inner_test(*shape)
 
 
 def names(tree):

@@ -166,7 +166,7 @@ def test_killed_and_stopped(start, undisturbed, tmp_path):
     end(start, tmp_path, undisturbed, SHORT)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_killed_at_twenty_moments(start, long_undisturbed, tmp_path):
     kill(start, tmp_path, [*moments(16, seed=20), *early_moments(4, seed=21)], LONG)
     end(start, tmp_path, long_undisturbed, LONG)
@@ -178,7 +178,7 @@ def test_stopped_by_sigterm_at_twenty_moments(start, long_undisturbed, tmp_path)
     end(start, tmp_path, long_undisturbed, LONG)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_interrupt_saves_too_and_a_second_signal_ends_at_once(start, tmp_path):
     """Ctrl-C's own exit code, so that a shell's next command is not run."""
     err = start(tmp_path, kill=(5, 0.0), signal="SIGINT", steps=100_000).finish(130)[1]
@@ -230,7 +230,7 @@ def test_the_one_before_a_damaged_checkpoint_is_used(undisturbed, tmp_path, dama
     assert int(restore_training(folder, template).state.step) == 35
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_training_goes_on_from_before_the_damage(start, undisturbed, tmp_path):
     folder = shutil.copytree(undisturbed, tmp_path / "row")
     (folder / "training.json").unlink()
@@ -279,14 +279,14 @@ def test_what_is_kept(undisturbed):
     assert same == (best == STEPS)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_every_kth_is_kept(start, tmp_path):
     start(tmp_path, steps=60, saving={"save_every_steps": 5, "keep_every": 20}).finish()
     assert set(kept(tmp_path)) >= {20, 40, 50, 55, 60}
     assert len(kept(tmp_path)) <= 6
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_full_disk_ends_the_training_in_one_line(start, tmp_path):
     """No file may grow over a limit, as on a full disk: the write stops half-way. Then the disk has room again."""
     start(tmp_path, kill=(20, 0.0), signal="SIGTERM").finish()

@@ -63,7 +63,6 @@ def start(compiled):
         "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parent)]),
         "JAX_ENABLE_X64": "1",
         "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": "",
         "JAX_COMPILATION_CACHE_DIR": str(compiled),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
@@ -106,7 +105,7 @@ def assert_goes_on_alone(start, tmp_path, steps):
     np.testing.assert_allclose([line["loss"] for line in found], [line["loss"] for line in expected], rtol=1e-9)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("which", [0, 1])
 def test_a_signal_to_one_ends_both_after_the_same_step(start, start_both, tmp_path, which):
     both = start_both(tmp_path / "two", talk=True, steps=20_000)
@@ -121,7 +120,7 @@ def test_a_signal_to_one_ends_both_after_the_same_step(start, start_both, tmp_pa
     assert_goes_on_alone(start, tmp_path, done + 20)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_both_are_killed_and_started_again(start, start_both, tmp_path):
     saving = {"save_every_steps": 3}
     both = start_both(tmp_path / "two", talk=True, steps=20_000, saving=saving)

@@ -45,7 +45,7 @@ def scores(out):
     return {(row["system"], row["seed"]): (row["status"], row["scores"]) for row in rows}
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_jobs_give_the_results_of_one_process(shared, tmp_path):
     """With seeds that are trained together, and one row whose loss becomes infinite."""
     systems, rate = ("mad", "dws-1-4"), "training.learning_rate=0.001"

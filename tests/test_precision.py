@@ -54,7 +54,7 @@ def test_tf32_is_refused_on_a_cpu():
         computing_in("tf32")
 
 
-@pytest.mark.parametrize("system", ["fast gru", pytest.param("dws", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("system", ["fast gru", pytest.param("dws", marks=pytest.mark.thorough)])
 def test_bfloat16_trains(system):
     """The loss falls about as far as in float32; without dropout, whose noise would hide that."""
     base = override(SYSTEMS[system], {"training.learning_rate": 3e-3})
@@ -75,7 +75,7 @@ def test_bfloat16_trains(system):
 
 
 @pytest.mark.parametrize(
-    "system", [name if name in ("dws", "gru") else pytest.param(name, marks=pytest.mark.slow) for name in SYSTEMS]
+    "system", [name if name in ("dws", "gru") else pytest.param(name, marks=pytest.mark.thorough) for name in SYSTEMS]
 )
 def test_remat_changes_no_gradient(system, float64):
     config = SYSTEMS[system]

@@ -152,7 +152,7 @@ def test_the_changelog_is_that_of_this_version():
         assert set(re.findall(r"https://github\.com/madsep[\w/-]*", text_of(page))) <= {urls["Homepage"]}
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("page", [page for page in PAGES if code_blocks(page, "python")])
 def test_examples_run(page, tmp_path):
     """In a folder with a song and a checkpoint by the names that the pages have."""

@@ -32,7 +32,7 @@ def trained(tmp_path_factory):
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parent)]),
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
+        "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=4",
         "JAX_ENABLE_X64": "1",
         "JAX_PLATFORMS": "cpu",
         "JAX_COMPILATION_CACHE_DIR": str(folder / "compiled"),
@@ -44,7 +44,7 @@ def trained(tmp_path_factory):
     return folder
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", [name for name in TRAININGS if name != "one"])
 def test_the_same_training_on_changing_devices(trained, name):
     with np.load(trained / "one.npz") as expected, np.load(trained / f"{name}.npz") as found:

@@ -70,7 +70,7 @@ def test_what_puts_a_state_together_is_compiled_once(caplog):
     assert caplog.text == ""
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_sharded_dws_is_the_same_in_one_process_and_two(tmp_path: Path, dtype):
     cases = {"one": case(devices=1), "sharded": case(devices=8, **SHARDED)}

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import SIGNAL, assert_close, enable_float64, reference
 
@@ -75,22 +75,22 @@ def test_equals_the_plain_loop(float64, length, config):
     assert_close(stft(samples_N, config), plain_stft(samples_N, config), 1e-10)
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-10), (np.float32, 1e-5)])
-def test_round_trip_at_any_length(dtype, tolerance):
-    @settings(max_examples=8)
-    @given(length=st.integers(1, 600), seed=st.integers(0, 9))
-    @example(length=1, seed=0)
-    @example(length=HOP - 1, seed=0)
-    @example(length=HOP, seed=0)
-    @example(length=127, seed=0)
-    def returns_the_signal(length, seed):
-        samples_N = np.random.default_rng(seed).normal(size=length).astype(dtype)
-        back_N = jax.jit(lambda x: istft(stft(x, SIGNAL), length, SIGNAL))(samples_N)
-        assert back_N.dtype == dtype
-        assert_close(back_N, samples_N, tolerance)
-
+@pytest.mark.thorough
+@settings(max_examples=40)
+@given(st.integers(1, 600), st.sampled_from([(np.float64, 1e-10), (np.float32, 1e-5)]))
+def test_round_trip_at_any_length(length, precision):
+    dtype, tolerance = precision
+    samples_N = np.random.default_rng(length).normal(size=length).astype(dtype)
     with enable_float64():
-        returns_the_signal()
+        back_N = jax.jit(lambda x: istft(stft(x, SIGNAL), length, SIGNAL))(samples_N)
+    assert back_N.dtype == dtype
+    assert_close(back_N, samples_N, tolerance)
+
+
+@pytest.mark.parametrize("precision", [(np.float64, 1e-10), (np.float32, 1e-5)], ids=["float64", "float32"])
+@pytest.mark.parametrize("length", [1, HOP - 1, HOP, 127, 600])
+def test_round_trip(length, precision):
+    test_round_trip_at_any_length.hypothesis.inner_test(length, precision)
 
 
 def test_round_trip_of_the_papers_config(float64):

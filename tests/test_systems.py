@@ -18,8 +18,6 @@ from madsep_jax.train.batch import Batch, zero_batch
 from madsep_jax.train.step import init_state, make_train_step
 
 NAMES = (*named_systems(), "dws-1-4", "dws-1-4-res", "dws-2-4-dilated", "dws-1-4-k3")
-#: The programs are small and run a few times: it takes longer to optimise them than to run them.
-FAST_COMPILE = {"xla_backend_optimization_level": 0}
 AUTOENCODERS = ("dae", "dae-deep", "skip-filtering")
 
 
@@ -50,12 +48,6 @@ def song_batch(config):
     return Batch(mix_BSF, voice_BTF)
 
 
-@pytest.fixture
-def fast_compile(monkeypatch):
-    monkeypatch.setattr(jax, "jit", functools.partial(jax.jit, compiler_options=FAST_COMPILE))
-
-
-@pytest.mark.usefixtures("fast_compile")
 @pytest.mark.parametrize("system", NAMES)
 def test_system_runs_and_learns(system):
     """Oracle: the output without jit, 1e-4 of the largest; the shape of the target; a loss that falls by a tenth."""
