@@ -4,14 +4,10 @@ import os
 import shutil
 import tempfile
 
-# The tests compile much and run little, so three settings save most of their time. The first leaves optimisations out:
-# set it to 0 to test what a user runs. The second takes XLA's older emitters, which JAX 0.10 still has and newer ones
-# do without; in rare programs they are wrong where nothing is optimised, so that a test that fails should be run with
-# XLA_FLAGS= too, as searches at random always are. The third keeps compiled programs for this session's processes.
-if os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1") == "1":
-    os.environ.setdefault("XLA_FLAGS", "--xla_backend_extra_options=xla_cpu_disable_new_fusion_emitters")
+# The tests compile much and run little: this saves half of their time. Set it to 0 to test what a user runs.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # the other cores have tests of their own
-if "PYTEST_XDIST_WORKER" not in os.environ:
+if "PYTEST_XDIST_WORKER" not in os.environ:  # what one process compiles, all others of this session read
     os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="madsep-tests-compiled-")
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"

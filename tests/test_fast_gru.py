@@ -96,7 +96,12 @@ def test_the_configuration_chooses(monkeypatch):
     assert chosen == ["plain", "fast"]
 
 
-@pytest.mark.parametrize("name", MASKERS)
+FURTHER = ("mad", "dilated masker")  # their parts are those of the others
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.thorough) if name in FURTHER else name for name in MASKERS]
+)
 def test_every_system(name, float64, monkeypatch):
     """Outputs in evaluation and training, and the gradient of the whole loss, at parameters that are all of about 1."""
     run = dataclasses.replace(GRU, masker=MASKERS[name])

@@ -88,11 +88,11 @@ def test_training_goes_on_in_the_other_form(float64, tmp_path):
     start = dataclasses.replace(start, params=params, opt_state=make_optimizer(GRU.training).init(params))
     mix_BSF = magnitudes(2, GRU.sequences.frames, GRU.signal.bins)
     batch = in_float64(Batch(mix_BSF, 0.3 * mix_BSF[:, 2:-2]))
-    ends = []
-    for first, second in (configs, configs[::-1]):
-        folder = tmp_path / first.compute.operations
-        state, _ = jax.jit(make_train_step(first))(start, batch)
-        save_checkpoint(folder, first, state)
-        state, _ = jax.jit(make_train_step(second))(restore_state(folder, state), batch)
+    steps, ends = [jax.jit(make_train_step(config)) for config in configs], []
+    for first, second in ((0, 1), (1, 0)):
+        folder = tmp_path / configs[first].compute.operations
+        state, _ = steps[first](start, batch)
+        save_checkpoint(folder, configs[first], state)
+        state, _ = steps[second](restore_state(folder, state), batch)
         ends.append((state.params, state.opt_state))
     assert_equal(ends[0], ends[1], 1e-9)

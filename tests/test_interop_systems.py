@@ -40,9 +40,10 @@ def models(draw):
     return ModelConfig(bins=bins, context_frames=context, masker=masker)
 
 
-@settings(max_examples=12, derandomize=True)
+@pytest.mark.thorough
+@settings(max_examples=30, derandomize=True)
 @given(models(), st.integers(0, 99))
-def test_there_and_back(config, seed):
+def test_any_system_there_and_back(config, seed):
     variables = random_variables(config, seed)
     state_dict = to_torch(config, variables)
     found_config, found = from_torch(state_dict, context_frames=config.context_frames)
@@ -53,6 +54,19 @@ def test_there_and_back(config, seed):
     assert list(again) == list(state_dict)
     for name, array in state_dict.items():
         np.testing.assert_array_equal(again[name], array)
+
+
+@pytest.mark.parametrize(
+    "masker",
+    [
+        DwsMaskerConfig(layers=0, channels=1, kernel=1, input_frames="middle"),
+        DwsMaskerConfig(layers=11, channels=3, kernel=3, residual=True, input_frames="middle"),
+        GruMaskerConfig(reduced_bins=1, twin=True, residual_flip=BOTH, twin_flip=BOTH),
+    ],
+    ids=["dws without layers", "dws of 11 layers", "twinnet of one bin"],
+)
+def test_there_and_back(masker):
+    test_any_system_there_and_back.hypothesis.inner_test(ModelConfig(bins=81, context_frames=0, masker=masker), 1)
 
 
 @pytest.mark.parametrize("name", ["mad_twinnet", "dws", "dws_residual"])

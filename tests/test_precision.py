@@ -75,7 +75,7 @@ def test_bfloat16_trains(system):
 
 
 @pytest.mark.parametrize(
-    "system", [name if name in ("dws", "gru") else pytest.param(name, marks=pytest.mark.thorough) for name in SYSTEMS]
+    "system", [name if name == "dws" else pytest.param(name, marks=pytest.mark.thorough) for name in SYSTEMS]
 )
 def test_remat_changes_no_gradient(system, float64):
     config = SYSTEMS[system]

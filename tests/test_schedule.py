@@ -122,7 +122,7 @@ def batch(step):
     return Batch(mix_BSF, 0.3 * mix_BSF[:, 2:-2])
 
 
-@pytest.mark.parametrize("form", ["plain", "fast"])
+@pytest.mark.parametrize("form", ["fast", pytest.param("plain", marks=pytest.mark.thorough)])
 def test_a_resumed_training_goes_on_with_its_rate(float64, form, tmp_path):
     """The rate that is logged is the formula's, before and after a checkpoint."""
     config = of_form(form)
