@@ -21,12 +21,9 @@ def correlate(songs: Sequence[Song], taps: int) -> jax.Array:
     that the cross power spectra add up to those of the song at the lags that matter. Memory is that of a few blocks,
     whatever the length of the songs.
 
-    Args:
-        songs: of K reference and A signals in all; they need not be of one length.
-        taps: of the filters, L.
-
     Returns:
-        Σ_n reference_k[n] signal_a[n + t], t from -(L - 1) to L - 1: (songs B, K, A, 2 L - 1), float64.
+        Σ_n reference_k[n] signal_a[n + t] of K reference and A signals in all, t from -(L - 1) to L - 1, L being the
+        taps of the filters: (songs B, K, A, 2 L - 1), float64.
     """
     fft = 2 ** (_TAPS_IN_TRANSFORM * taps - 1).bit_length()
     block = fft - 2 * (taps - 1)

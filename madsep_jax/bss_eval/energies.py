@@ -1,9 +1,10 @@
-"""Energies of the parts into which filters divide the estimates, window by window."""
+"""Energies of the parts into which filters divide the estimates, window by window, and their ratios in dB."""
 
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import scipy.fft
 from jax.typing import ArrayLike
 
@@ -68,9 +69,7 @@ def window_energies(x_AN: jax.Array, onto_all_ESKCF: jax.Array, onto_own_ESCCF: 
 def fft_length(samples: int, *, exact: bool) -> int:
     """Return a length of at least so many samples at which the transform is fast.
 
-    Args:
-        samples: that the transform must hold.
-        exact: the next one; else one of four an octave, so that songs of many lengths share few compiled programs.
+    That is the next one where it is `exact`, else one of four an octave: songs of many lengths share few programs.
     """
     if exact:
         return int(scipy.fft.next_fast_len(samples, real=True))
@@ -83,3 +82,34 @@ def energy(spectrum_XF: jax.Array, length: int) -> jax.Array:
     power_XF = spectrum_XF.real**2 + spectrum_XF.imag**2
     twice = 2 * power_XF.sum(-1) - power_XF[..., 0]
     return (twice - power_XF[..., -1] if length % 2 == 0 else twice) / length
+
+
+class Ratios(NamedTuple):
+    """Scores in dB, float64 (..., sources S, windows W). NaN: no score. +inf: nothing was wrong."""
+
+    sdr: np.ndarray
+    """Source to distortion: reference to estimate - reference."""
+    isr: np.ndarray
+    """Source image to spatial distortion."""
+    sir: np.ndarray
+    """Source to interference."""
+    sar: np.ndarray
+    """Source to artifacts."""
+
+
+def ratios_of(energies_ESW: Energies, silent_EW: np.ndarray) -> Ratios:
+    """Return the ratios of energies, as museval forms them; all NaN in windows in which a source is silent."""
+    energies = jax.tree.map(lambda energy_ESW: np.where(silent_EW[:, None], np.nan, energy_ESW), energies_ESW)
+    return Ratios(
+        sdr=decibels(energies.true, energies.error),
+        isr=decibels(energies.true, energies.spatial),
+        sir=decibels(energies.own, energies.interference),
+        sar=decibels(energies.explained, energies.artifacts),
+    )
+
+
+def decibels(energy: ArrayLike, disturbance: ArrayLike) -> np.ndarray:
+    """Return the ratio of two energies in dB: +inf where nothing disturbs, -inf where nothing but disturbance is."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.divide(energy, disturbance)
+        return np.where(np.equal(disturbance, 0), np.inf, 10 * np.log10(ratio))

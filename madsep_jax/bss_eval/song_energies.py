@@ -16,25 +16,19 @@ _ACCURACY = 2e-5
 
 
 def song_energies(song: Song, correlation_KAT: jax.Array, filters: Filters) -> Energies | None:
-    """Return the energies over the whole song, (E, S), or None where rounding could be seen in one of them.
+    """Return the energies (E, S) over a whole song of E estimates, or None where rounding could be seen in one of them.
 
     A filtered song's energy is a quadratic form of the filter and the song's correlations. That is as exact as
     filtering the song unless the form nearly vanishes, as where an estimate has no fault at all, or where the filters
     are large only where the references have next to no sound.
 
-    Args:
-        song: with E estimates of S sources.
-        correlation_KAT: as `correlate` returns them, of this song.
-        filters: as `solve_filters` returns them, of this song: (E, S, K, C, L) and (E, S, C, C, L).
+    Correlations and filters are those of this song: (E, S, K, C, L) and (E, S, C, C, L).
     """
     estimate_ESC = _channel_energies(song.estimate_ESNC)
     fault_ESC = np.array(
         [
-            [
-                _channel_energies(estimate_NC.astype(np.float64) - true_NC)
-                for estimate_NC, true_NC in zip(estimate_SNC, song.reference_SNC, strict=True)
-            ]
-            for estimate_SNC in song.estimate_ESNC
+            [_channel_energies(estimate_NC.astype(np.float64) - true_NC) for estimate_NC, true_NC in pairs]
+            for pairs in (zip(estimate_SNC, song.reference_SNC, strict=True) for estimate_SNC in song.estimate_ESNC)
         ]
     )
     energies, is_exact = _quadratic_forms(correlation_KAT, *filters, estimate_ESC)
