@@ -52,7 +52,7 @@ def separate(
     The model reads the average of the channels; its mask is applied to each channel, with the mixture's phase.
 
     Args:
-        config: of the trained model, as `madsep_jax.checkpoint.folder.load_model` returns it.
+        config: of the trained model, as `madsep_jax.checkpoint.folder.load_model` returns it with the variables.
         variables: the trained weights.
         mixture_NC: the song's samples (N, channels).
         sample_rate: of the song, Hz. Other rates than the model's are resampled for the model and back.

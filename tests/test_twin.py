@@ -179,7 +179,7 @@ def test_the_twin_reads_from_the_end(flip):
     variables = {"params": jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 6, 5)))["params"]["twin"]}
 
     def states(encoded_BTH):
-        return np.asarray(model.twin.clone(parent=None, name=None).apply(variables, encoded_BTH, bins=5).state_BTH)
+        return np.asarray(model.twin.clone(parent=None, name=None).apply(variables, encoded_BTH, bins=5)[1])
 
     before, after = states(encoded_BTH), states(encoded_BTH.at[:, changed_step].add(1))
     differs = [step for step in range(6) if (before[:, step] != after[:, step]).any()]

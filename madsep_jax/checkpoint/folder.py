@@ -178,11 +178,8 @@ def _restore_state(steps: OrbaxSteps, step: int, template: TrainState) -> TrainS
 
 
 def _training_items(state: TrainState) -> dict[str, Any]:
-    return {
-        "step": state.step,
-        "opt_state": state.opt_state,
-        "dropout_key": jax.random.key_data(state.dropout_key),
-    }
+    key = jax.random.key_data(state.dropout_key)
+    return {"step": state.step, "opt_state": state.opt_state, "dropout_key": key}
 
 
 def checkpoint_folder(row_folder: Path) -> Path:

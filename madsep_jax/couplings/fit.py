@@ -121,7 +121,7 @@ def fit_couplings(
         layers: of the trained autoencoder, first layer first; all F by F.
         input_NF: magnitudes of N frames that the model read.
         output_NF: what it made of them (for skip filtering the filtered mixture, not the mask).
-        config: steps, learning rate, initial values; its form must be `compositional`.
+        config: its form must be `compositional`.
         couplings: where to start from, in place of `config.initial`.
         on_steps: called now and then with the number of steps done and the L1 norm before the last of them.
 

@@ -11,6 +11,7 @@ from madsep_jax.config.maskers import DwsMaskerConfig, GruMaskerConfig, MaskerCo
 from madsep_jax.config.run import ModelConfig
 from madsep_jax.errors import InputError
 from madsep_jax.interop.names import Parameter, parameters
+from madsep_jax.models.variables import variable_shapes
 
 _GRU_KERNEL = "masker.rnn_enc.gru_enc.weight_ih_l0"
 _DWS_KERNEL = "masker.cnn_enc.layer_1.0.depth_wise_conv.weight"
@@ -103,7 +104,9 @@ def _read_config(arrays: Mapping[str, np.ndarray], context_frames: int) -> Model
             f"no known system: found {len(arrays)} arrays ({', '.join(sorted(arrays)[:3])} …), expected names such as "
             f"{_MASK_LAYER} with {_GRU_KERNEL} or {_DWS_KERNEL}"
         )
-    _check_axes({_MASK_LAYER: (mask_layer, 2), _GRU_KERNEL: (gru_kernel, 2), _DWS_KERNEL: (dws_kernel, 4)})
+    for name, array, axes in ((_MASK_LAYER, mask_layer, 2), (_GRU_KERNEL, gru_kernel, 2), (_DWS_KERNEL, dws_kernel, 4)):
+        if array is not None and (array.ndim != axes or array.size == 0):
+            raise InputError(f"{name} is {array.shape}, expected {axes} axes")
     masker: MaskerConfig
     if gru_kernel is not None:
         masker = GruMaskerConfig(
@@ -125,17 +128,8 @@ def _read_config(arrays: Mapping[str, np.ndarray], context_frames: int) -> Model
     return ModelConfig(bins=mask_layer.shape[0], context_frames=context_frames, masker=masker)
 
 
-def _check_axes(arrays: Mapping[str, tuple[np.ndarray | None, int]]) -> None:
-    """Raise InputError where an array that the architecture is read off has another number of axes."""
-    for name, (array, axes) in arrays.items():
-        if array is not None and (array.ndim != axes or array.size == 0):
-            raise InputError(f"{name} is {array.shape}, expected {axes} axes")
-
-
 def _published_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     """Shape of every published array, from the shapes that the model itself initialises."""
-    from madsep_jax.models.variables import variable_shapes
-
     flat = traverse_util.flatten_dict(variable_shapes(config))
     shapes = {}
     for parameter in parameters(config):

@@ -65,9 +65,7 @@ class BlockVariables(nn.Module):
     def track(self, moments: BlockMoments, count: int) -> None:
         """Move the running statistics towards a batch's mean and *unbiased* variance, as PyTorch does.
 
-        Args:
-            moments: of the batch, variances biased.
-            count: positions that this device took them over.
+        The moments that are given, which this device took over `count` positions, have biased variances.
         """
         if self.is_initializing():
             return

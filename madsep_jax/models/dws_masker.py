@@ -58,12 +58,8 @@ class DwsMasker(nn.Module):
     def block(self) -> dict[str, Any]:
         """What all blocks have in common."""
         config = self.config
-        return {
-            "channels": config.channels,
-            "kernel": config.kernel,
-            "dropout": config.dropout,
-            "compute": self.compute,
-        }
+        sizes: dict[str, Any] = {"channels": config.channels, "kernel": config.kernel, "dropout": config.dropout}
+        return {**sizes, "compute": self.compute}
 
 
 class Upsample(nn.Module):

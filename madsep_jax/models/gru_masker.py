@@ -1,6 +1,6 @@
-"""MaD's masker: a bidirectional GRU encoder and a GRU decoder (eq. 1 to 6 of the DWS paper)."""
+"""MaD's masker: a bidirectional GRU encoder and a GRU decoder (eq. 1 to 6 of the DWS paper); the decoder's twin."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -44,7 +44,7 @@ class GruMasker(nn.Module):
         decoder = Gru(encoded_BTH.shape[-1], compute=self.compute, name="decoder")
         decoded_BTH, calls = decoder(encoded_BTH), None
         if self.config.recurrent_iterations and not self.is_initializing():
-            decoded_BTH, calls = self.infer_recurrently(decoder, decoded_BTH, train)
+            decoded_BTH, calls, _ = self.infer_recurrently(decoder, decoded_BTH, train)
         mask_BTF = nn.relu(dense(mag_BSF.shape[-1], "mask_layer")(decoded_BTH))
         return GruMask(mask_BTF, encoded_BTH, decoded_BTH, calls)
 
@@ -70,3 +70,24 @@ class GruMasker(nn.Module):
             self.config.recurrent_tolerance,
             differentiable=train,
         )
+
+
+class Twin(nn.Module):
+    """A GRU that decodes the encoder's states from the last frame to the first, and a mask layer of its own.
+
+    It is used in training alone (MaD TwinNet, ref. 5 of the DWS paper, as released).
+    """
+
+    flip: Literal["time", "time_and_frequency"] = "time"
+    """Axes in which the GRU's input and output are flipped. Flipping frequency too only numbers its units anew."""
+    compute: ComputeConfig = ComputeConfig()
+
+    last_layer = ("mask_layer",)
+
+    @nn.compact
+    def __call__(self, encoded_BTH: jax.Array, bins: int) -> tuple[jax.Array, jax.Array]:
+        """Return mask_BTF and states of the twin, frames in the order of the signal, for the encoder's states."""
+        axes = (2,) if self.flip == "time_and_frequency" else ()
+        gru = Gru(encoded_BTH.shape[-1], reverse=True, compute=self.compute, name="decoder")
+        state_BTH = jnp.flip(gru(jnp.flip(encoded_BTH, axes)), axes)
+        return nn.relu(dense(bins, "mask_layer")(state_BTH)), state_BTH

@@ -19,17 +19,13 @@ from madsep_jax.ops.shared_batch import average
 
 
 class Refined(NamedTuple):
-    """The last state, and what it took."""
+    """The last state computed, and what it took."""
 
     state_BTH: jax.Array
     decoder_calls: jax.Array
-    """How often the decoder was applied, the first time included; int32 scalar."""
-
-
-class _Progress(NamedTuple):
-    state_BTH: jax.Array
-    decoder_calls: jax.Array
+    """How often the decoder was applied, the first time included: 2 to `iterations` + 1; int32 scalar."""
     finished: jax.Array
+    """Whether the state hardly changed any more."""
 
 
 def refine(
@@ -48,25 +44,20 @@ def refine(
         tolerance: τ_term; 0 for no early end.
         differentiable: use a loop that reverse-mode differentiation can go through. It runs all its turns, those after
             the end without decoding. The other one ends at the end. Both return the same.
-
-    Returns:
-        The last state computed, and the number of applications, S_0's included: 2 to `iterations` + 1.
     """
 
-    def advance(progress: _Progress) -> _Progress:
+    def advance(progress: Refined) -> Refined:
         new_BTH = decode(progress.state_BTH)
         change = average(jnp.mean(jnp.square(widened(new_BTH - progress.state_BTH))))
-        return _Progress(new_BTH, progress.decoder_calls + 1, change < tolerance)
+        return Refined(new_BTH, progress.decoder_calls + 1, change < tolerance)
 
-    def unfinished(progress: _Progress) -> jax.Array:
+    def unfinished(progress: Refined) -> jax.Array:
         return (progress.decoder_calls <= iterations) & ~progress.finished
 
-    def turn(progress: _Progress, _: None) -> tuple[_Progress, None]:
+    def turn(progress: Refined, _: None) -> tuple[Refined, None]:
         return jax.lax.cond(progress.finished, lambda same: same, advance, progress), None
 
-    start = _Progress(state_BTH, jnp.ones((), jnp.int32), jnp.zeros((), bool))
+    start = Refined(state_BTH, jnp.ones((), jnp.int32), jnp.zeros((), bool))
     if differentiable:
-        end, _ = jax.lax.scan(turn, start, length=iterations)
-    else:
-        end = jax.lax.while_loop(unfinished, advance, start)
-    return Refined(end.state_BTH, end.decoder_calls)
+        return jax.lax.scan(turn, start, length=iterations)[0]
+    return jax.lax.while_loop(unfinished, advance, start)

@@ -4,7 +4,7 @@ from flax import linen as nn
 
 from madsep_jax.config.maskers import KINDS, MaskerConfig
 from madsep_jax.config.run import ModelConfig
-from madsep_jax.models import autoencoder, dilated_system, dws_masker, mad
+from madsep_jax.models import autoencoder, dilated, dws_masker, mad
 from madsep_jax.models.architecture import Architecture
 from madsep_jax.models.denoiser import Denoiser
 from madsep_jax.models.mad import MaskerDenoiser, Separator
@@ -21,7 +21,7 @@ def register(architecture: Architecture) -> None:
 
 register(mad.ARCHITECTURE)
 register(dws_masker.ARCHITECTURE)
-register(dilated_system.ARCHITECTURE)
+register(dilated.ARCHITECTURE)
 register(autoencoder.ARCHITECTURE)
 
 

@@ -1,6 +1,5 @@
 """The devices of a training, the batch that they share, and the host's arrays onto them."""
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +7,7 @@ import jax
 import numpy as np
 from jax.sharding import NamedSharding
 
+from madsep_jax.config.io import override
 from madsep_jax.config.parallel import ParallelConfig
 from madsep_jax.config.run import RunConfig
 from madsep_jax.errors import InputError
@@ -33,7 +33,7 @@ def with_scaled_batch(config: RunConfig, parallel: ParallelConfig) -> RunConfig:
     if parallel.batch == "constant":
         return config
     size = config.training.batch_size * len(chosen_devices(parallel.devices))
-    return dataclasses.replace(config, training=dataclasses.replace(config.training, batch_size=size))
+    return override(config, {"training.batch_size": size})
 
 
 def sharing_devices(config: RunConfig, parallel: ParallelConfig) -> list[jax.Device]:

@@ -45,12 +45,8 @@ def loss_parts(
     the other way round. A system that is not made of masker and denoiser has none of these terms: its own are `voice`,
     the divergence of its estimate, and `accompaniment` where it estimates that as well.
 
-    Args:
-        separation: the model's output.
-        voice_BTF: the target magnitudes.
-        kernels: what the model's `output_kernels` returns for its parameters.
-        config: the weights.
-        mix_BSF: what the model read; needed where it estimates the accompaniment.
+    `kernels` are what the model's `output_kernels` returns for its parameters. `mix_BSF`, which the model read, is
+    needed where it estimates the accompaniment.
     """
     if separation.masker_BTF is None:
         parts = {"voice": generalised_kl(voice_BTF, separation.voice_BTF)}

@@ -25,11 +25,8 @@ def validation_loss(
     training is computed in. A recurrent inference ends when all of a batch, the filling of the last one included,
     hardly changes.
 
-    Args:
-        config: of the run; compiled once for all with the same model and loss.
-        variables: the model's, on one device.
-        batches: of magnitudes, all of one size, and how many of each one's sequences count: the first so many. The
-            others only fill the batch.
+    The batches are of magnitudes, all of one size, each with the number of its sequences that count, its first ones:
+    others only fill it. The variables lie on one device. All runs with the same model and loss share one program.
     """
     totals: dict[str, jax.Array] = {}
     sequences = 0
