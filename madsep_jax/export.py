@@ -17,8 +17,7 @@ from jax import export
 from madsep_jax.config.run import RunConfig
 from madsep_jax.models import build_model
 from madsep_jax.models.variables import without_training_parts
-from madsep_jax.train.batch import Batch, WaveformBatch, zero_batch
-from madsep_jax.train.state import Metrics, TrainState, TrainStep
+from madsep_jax.train.batch import Batch, Metrics, TrainState, TrainStep, WaveformBatch, zero_batch
 from madsep_jax.train.step import make_train_step
 
 

@@ -24,10 +24,9 @@ from madsep_jax import (
 )
 from madsep_jax.interop import from_torch, to_torch
 from madsep_jax.models.variables import parameter_counts, without_training_parts
-from madsep_jax.train.batch import Batch
+from madsep_jax.train.batch import Batch, TrainState
 from madsep_jax.train.losses import loss_parts
 from madsep_jax.train.optimizer import make_optimizer
-from madsep_jax.train.state import TrainState
 from madsep_jax.train.step import init_state, make_train_step
 
 TOLERANCE = 1e-6

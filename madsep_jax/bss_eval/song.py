@@ -50,14 +50,11 @@ class Song(NamedTuple):
         """Signals of references and estimates."""
         return self.references * (1 + len(self.estimate_ESNC))
 
-    def any_source_silent(self, start: int, length: int) -> np.ndarray:
-        """Return of which estimates (E,) a source, or its reference, is silent in these samples.
-
-        `madsep_jax.bss_eval` says what silence is.
-        """
-        span = slice(start, start + length)
-        estimate_silent_E = _silent(self.estimate_ESNC[:, :, span]).any(-1)
-        return np.logical_or(estimate_silent_E, _silent(self.reference_SNC[:, span]).any())
+    def silent(self, windows: "Windows") -> np.ndarray:
+        """Return in which windows a source of an estimate, or its reference, is silent, see the package: (E, W)."""
+        spans = [slice(start, start + windows.length) for start in windows.starts()]
+        estimate_EW = np.stack([_silent(self.estimate_ESNC[:, :, span]).any(-1) for span in spans], axis=-1)
+        return estimate_EW | np.array([_silent(self.reference_SNC[:, span]).any() for span in spans])
 
 
 def cut(songs: Sequence[Song], starts: Sequence[int], length: int) -> np.ndarray:

@@ -7,11 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from madsep_jax.bss_eval.correlations import correlate
-from madsep_jax.bss_eval.energies import Energies, Ratios, fft_length, ratios_of, window_energies
-from madsep_jax.bss_eval.filters import Filters, solve_filters
+from madsep_jax.bss_eval.energies import Energies, Ratios, fft_length, ratios_of, song_energies, window_energies
+from madsep_jax.bss_eval.filters import Filters, correlate, solve_filters
 from madsep_jax.bss_eval.song import Song, Windows, cut
-from madsep_jax.bss_eval.song_energies import song_energies
 from madsep_jax.ops.precision import double_precision
 
 #: Windows that are cut, and handed over, at a time; fewer where the songs have fewer.
@@ -46,13 +44,8 @@ def score_windows(songs: Sequence[Song], *, window: float, hop: float, taps: int
         energies_ESW = Energies(
             *(np.asarray(energy_BESW)[number, ..., : windows.count] for energy_BESW in energies_BESW)
         )
-        ratios.append(ratios_of(energies_ESW, silent_windows(song, windows)))
+        ratios.append(ratios_of(energies_ESW, song.silent(windows)))
     return ratios
-
-
-def silent_windows(song: Song, windows: Windows) -> np.ndarray:
-    """Return in which windows a source is silent, by estimate: (E, W)."""
-    return np.stack([song.any_source_silent(start, windows.length) for start in windows.starts()], axis=-1)
 
 
 def _song_energies(songs: Sequence[Song], correlation_BKAT: jax.Array, filters: Filters) -> Energies | None:

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import jax
 import numpy as np
@@ -18,7 +18,7 @@ from etils import epath
 from orbax.checkpoint import checkpoint_managers as policies
 
 from madsep_jax.checkpoint.checks import MisfitError, check_shapes, find_damage, write_checksums
-from madsep_jax.config.saving import SavingConfig
+from madsep_jax.config.training import SavingConfig
 from madsep_jax.errors import InputError, first_line
 
 _NOTES = "notes"
@@ -66,7 +66,7 @@ class OrbaxSteps:
         """Return the step with the best score, the last one where none has any; None where there are no steps."""
         return self._manager.best_step() or max(self.all(), default=None)
 
-    def save(self, step: int, items: Mapping[str, Any], notes: Mapping[str, Any], score: Score | None = None) -> None:
+    def write(self, step: int, items: Mapping[str, Any], notes: Mapping[str, Any], score: Score | None = None) -> None:
         """Copy the arrays and begin to write them; the last save is waited for first.
 
         Raises:
@@ -133,7 +133,7 @@ class OrbaxSteps:
     def _restore(self, step: int, item: str, args: Any) -> Any:
         return self._manager.restore(step, args=ocp.args.Composite(**{item: args}))[item]
 
-    def __enter__(self) -> "OrbaxSteps":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:

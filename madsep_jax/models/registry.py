@@ -19,10 +19,8 @@ def register(architecture: Architecture) -> None:
     KINDS[kind], ARCHITECTURES[kind] = architecture.settings, architecture
 
 
-register(mad.ARCHITECTURE)
-register(dws_masker.ARCHITECTURE)
-register(dilated.ARCHITECTURE)
-register(autoencoder.ARCHITECTURE)
+for _module in (mad, dws_masker, dilated, autoencoder):
+    register(_module.ARCHITECTURE)
 
 
 def architecture_of(masker: MaskerConfig) -> Architecture:

@@ -8,7 +8,7 @@ pmap, there so that both can be compared, is one program for each device, whose 
 """
 
 import time
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -21,8 +21,8 @@ from madsep_jax.host.compiler import compiler_options
 from madsep_jax.ops.shared_batch import DATA_AXIS
 from madsep_jax.parallel.devices import place_local, place_whole, sharing_devices
 from madsep_jax.parallel.program import Program
+from madsep_jax.train.batch import TrainState
 from madsep_jax.train.gradient import GradientOf
-from madsep_jax.train.state import TrainState
 from madsep_jax.train.step import make_train_step
 
 _REPLICATED = PartitionSpec()
@@ -59,7 +59,7 @@ def make_layout(config: RunConfig, parallel: ParallelConfig, program: Program | 
     devices = sharing_devices(config, parallel)
     if parallel.style == "pmap":
         return _PmapLayout(config, devices, program)
-    return _MeshLayout(config, devices, program, parallel.parameters)
+    return _MeshLayout(config, devices, program, parallel.parameters == "sharded")
 
 
 def compile_layout(layout: Layout, state: TrainState, batch: Any) -> tuple[Any, float]:
@@ -89,15 +89,9 @@ class _MeshLayout(Layout):
 
     compiles_ahead = True
 
-    def __init__(
-        self,
-        config: RunConfig,
-        devices: list[jax.Device],
-        program: Program,
-        parameters: Literal["replicated", "sharded"],
-    ) -> None:
+    def __init__(self, config: RunConfig, devices: list[jax.Device], program: Program, sharded: bool) -> None:
         self.devices = devices
-        self._config, self._program, self._sharded = config, program, parameters == "sharded"
+        self._config, self._program, self._sharded = config, program, sharded
         self._mesh = Mesh(np.array(devices), (DATA_AXIS,))
         self._of_batch = NamedSharding(self._mesh, PartitionSpec(*(None,) * program.batch_axis, DATA_AXIS))
         # Jitted once: a new function would be compiled again at each save.

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from madsep_jax.train.state import TrainState, TrainStep
+from madsep_jax.train.batch import TrainState, TrainStep
 
 
 class Program(NamedTuple):

@@ -15,9 +15,8 @@ from madsep_jax.config.run import RunConfig
 from madsep_jax.models import build_model
 from madsep_jax.ops.precision import as_computed, computing_in, widened
 from madsep_jax.ops.shared_batch import average
-from madsep_jax.train.batch import Batch, WaveformBatch, input_and_target, magnitudes
+from madsep_jax.train.batch import Batch, Metrics, TrainState, WaveformBatch, input_and_target, magnitudes
 from madsep_jax.train.losses import loss_parts
-from madsep_jax.train.state import Metrics, TrainState
 
 
 class Gradient(NamedTuple):

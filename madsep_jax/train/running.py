@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from madsep_jax.train.state import Metrics, TrainState
+from madsep_jax.train.batch import Metrics, TrainState
 
 #: The metrics of one step, by seed.
 BySeed = list[dict[str, float]]

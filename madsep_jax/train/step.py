@@ -13,10 +13,9 @@ from madsep_jax.config.run import RunConfig
 from madsep_jax.host.compiler import compiler_options
 from madsep_jax.models import build_model
 from madsep_jax.ops.choice import runs_fast
-from madsep_jax.train.batch import Batch, WaveformBatch, zero_batch
+from madsep_jax.train.batch import Batch, Metrics, TrainState, TrainStep, WaveformBatch, zero_batch
 from madsep_jax.train.gradient import GradientOf, make_gradient
 from madsep_jax.train.optimizer import current_learning_rate, learning_rate, make_optimizer, make_update
-from madsep_jax.train.state import Metrics, TrainState, TrainStep
 
 
 def init_state(config: RunConfig) -> TrainState:
