@@ -47,20 +47,17 @@ def separate(
     *,
     sequences_per_block: int | None = None,
 ) -> Separated:
-    """Separate the singing voice from a song.
+    """Return a song's singing voice and its accompaniment (= mixture - voice), of the shape and rate of the mixture.
 
     The model reads the average of the channels; its mask is applied to each channel, with the mixture's phase.
 
     Args:
-        config: of the trained model, as `madsep_jax.checkpoint.folder.load_model` returns it with the variables.
+        config: of the trained model, as `madsep_jax.checkpoint.folder.load_model` returns it.
         variables: the trained weights.
         mixture_NC: the song's samples (N, channels).
         sample_rate: of the song, Hz. Other rates than the model's are resampled for the model and back.
         sequences_per_block: sequences that the model processes at once; decides the memory needed. None for a number
             that suits the model and the device.
-
-    Returns:
-        Voice and accompaniment (= mixture - voice), of the shape and rate of the mixture.
 
     Raises:
         ValueError: where the mixture is not a two-dimensional array of finite numbers.

@@ -43,11 +43,8 @@ def window_energies(x_AN: jax.Array, onto_all_ESKCF: jax.Array, onto_own_ESCCF: 
     samples longer than it is; the transform holds all of them, so their energies are sums over frequencies, and no
     transform goes back.
 
-    Args:
-        x_AN: samples of the references' and then of the estimates' channels, source by source.
-        onto_all_ESKCF: spectra of the filters onto all references.
-        onto_own_ESCCF: spectra of the filters onto the estimate's own reference.
-        fft: length of the transform, at least that of the window + taps - 1.
+    The samples are those of the references' and then of the estimates' channels, source by source; the filters, onto
+    all references and onto the estimate's own, are spectra of `fft` points, at least the window's + taps - 1.
     """
     estimates, sources, k, channels, _ = onto_all_ESKCF.shape
     true_SCN = x_AN[:k].reshape(sources, channels, -1)

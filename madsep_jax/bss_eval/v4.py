@@ -17,7 +17,7 @@ _WINDOWS = 4
 
 
 def score_windows(songs: Sequence[Song], *, window: float, hop: float, taps: int) -> list[Ratios]:
-    """Score the estimates of songs by BSSEval v4 (images), without permutation.
+    """Return of each song SDR, ISR, SIR and SAR in dB, (E, S, W), by BSSEval v4 (images), without permutation.
 
     Songs, and the estimates of a song, are computed together; a song's references are analysed once for all of them. A
     window in which a reference, or a source of an estimate, is silent is NaN for all sources of that estimate.
@@ -27,9 +27,6 @@ def score_windows(songs: Sequence[Song], *, window: float, hop: float, taps: int
         window: length of a window in samples; math.inf for the whole song.
         hop: samples from one window to the next.
         taps: of the distortion filters.
-
-    Returns:
-        Of each song SDR, ISR, SIR and SAR in dB, (E, S, W).
     """
     windows_B = [Windows.of_song(song.samples, window, hop) for song in songs]
     with double_precision():

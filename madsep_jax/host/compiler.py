@@ -41,11 +41,8 @@ def use_compilation_cache(folder: Path | None = None) -> Path:
     """Keep every program that this process compiles from now on, read those that are kept already; return the folder.
 
     JAX leaves out by default what compiles within a second; here everything is kept, since a separator's start is made
-    of many small programs too. Nothing is ever deleted: the folder can be, at any time.
-
-    Args:
-        folder: where to keep them; made, for its owner alone, where it is not there. None for `compiled` in the user's
-            cache folder.
+    of many small programs too. Nothing is ever deleted: the folder can be, at any time. By default it is `compiled` in
+    the user's cache folder; it is made, for its owner alone, where it is not there.
 
     Raises:
         InputError: where the folder cannot be made, is of another user, or can be written to by others.

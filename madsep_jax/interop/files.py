@@ -25,9 +25,8 @@ _SAFE_TORCH = (2, 6)
 def read_state_dict(*paths: Path | str) -> dict[str, np.ndarray]:
     """Read published parameters: name to array.
 
-    Args:
-        paths: one file (.pt, .pth or .safetensors), a folder that holds one, or MaD's four parts: a folder with
-            rnn_enc, rnn_dec, fnn and denoiser, or these four files.
+    From one file (.pt, .pth or .safetensors), a folder that holds one, or MaD's four parts: a folder with rnn_enc,
+    rnn_dec, fnn and denoiser, or these four files.
 
     Raises:
         InputError: where there is no such file, it cannot be read, holds something other than arrays, or the package

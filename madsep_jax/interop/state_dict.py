@@ -23,19 +23,17 @@ _COUNTER = "num_batches_tracked"
 
 
 def from_torch(state_dict: Mapping[str, Any], *, context_frames: int = 10) -> tuple[ModelConfig, dict[str, Any]]:
-    """Return the model and the variables that a published checkpoint holds.
+    """Return the model and the variables that a published checkpoint holds, for `build_model` and `model.apply`.
 
-    The architecture is read off names and shapes. What weights cannot tell is taken as the released code has it: the
-    residual and the twin's states flipped in both axes, the CNN on the middle frames, no recurrent inference.
+    The variables keep the dtype that they came in. The architecture is read off names and shapes. What weights cannot
+    tell is taken as the released code has it: the residual and the twin's states flipped in both axes, the CNN on the
+    middle frames, no recurrent inference.
 
     Args:
         state_dict: published parameter name to array, or to anything `numpy.asarray` takes. MaD, MaD TwinNet (names
             with `mad.`, `twin_net.` and `affine.` in front; the `mad.` ones alone are a MaD) or a DWS-CNN, residual
             or not. For MaD saved in four parts see `join_parts`.
         context_frames: L of the sequences that the model was trained on.
-
-    Returns:
-        The config for `build_model`, and the variables for `model.apply`, in the dtype that they came in.
 
     Raises:
         InputError: where the names are those of no known system, or arrays are missing, left over or misshapen; the

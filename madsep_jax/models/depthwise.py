@@ -140,9 +140,3 @@ def uniform_by_fan_in(fan_in: int) -> nn.initializers.Initializer:
         return jax.random.uniform(key, shape, dtype, -bound, bound)
 
     return initializer
-
-
-def torch_dense(fan_in: int, features: int, name: str, use_bias: bool = True) -> nn.Dense:
-    """Return a pointwise (1×1) convolution, initialised as convolutions are in PyTorch."""
-    uniform = uniform_by_fan_in(fan_in)
-    return nn.Dense(features, use_bias=use_bias, kernel_init=uniform, bias_init=uniform, name=name)

@@ -147,10 +147,8 @@ class DilatedGru(nn.Module):
 
     def direction(self, x_BTD: jax.Array, name: str, reverse: bool = False) -> jax.Array:
         """Run one direction over a sequence of whole rounds of k steps."""
-        h_BTH = Gru(self.hidden, reverse, ComputeConfig(operations=self.operations), name=name)(
-            to_batch(x_BTD, self.dilation)
-        )
-        return from_batch(h_BTH, self.dilation)
+        gru = Gru(self.hidden, reverse, ComputeConfig(operations=self.operations), name=name)
+        return from_batch(gru(to_batch(x_BTD, self.dilation)), self.dilation)
 
 
 def to_batch(x_BTD: jax.Array, dilation: int) -> jax.Array:

@@ -62,11 +62,10 @@ class GruMasker(nn.Module):
 
     def encode(self, mag_BSF: jax.Array) -> jax.Array:
         """Return the encoder's states with the residual, context frames dropped (eq. 1 to 4); (batch, T, 2R)."""
-        reduced_BSR = mag_BSF[..., : self.config.reduced_bins]
-        forward_BSR = Gru(self.config.reduced_bins, compute=self.compute, name="encoder_forward")(reduced_BSR)
-        backward_BSR = Gru(self.config.reduced_bins, reverse=True, compute=self.compute, name="encoder_backward")(
-            reduced_BSR
-        )
+        bins = self.config.reduced_bins
+        reduced_BSR = mag_BSF[..., :bins]
+        forward_BSR = Gru(bins, compute=self.compute, name="encoder_forward")(reduced_BSR)
+        backward_BSR = Gru(bins, reverse=True, compute=self.compute, name="encoder_backward")(reduced_BSR)
         both_axes = self.config.residual_flip == "time_and_frequency"
         flipped_BSR = jnp.flip(reduced_BSR, axis=(1, 2) if both_axes else 1)
         h_BSH = jnp.concatenate([forward_BSR + reduced_BSR, backward_BSR + flipped_BSR], axis=-1)
