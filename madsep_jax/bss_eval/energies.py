@@ -133,7 +133,7 @@ def song_energies(song: Song, correlation_KAT: jax.Array, filters: Filters) -> E
     filtering the song unless the form nearly vanishes, as where an estimate has no fault at all, or where the filters
     are large only where the references have next to no sound.
 
-    Correlations and filters are those of this song: (E, S, K, C, L) and (E, S, C, C, L).
+    Correlations and filters are this song's, as `correlate` and `solve_filters` return them.
     """
     estimate_ESC = _channel_energies(song.estimate_ESNC)
     fault_ESC = np.array(

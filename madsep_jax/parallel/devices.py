@@ -54,11 +54,7 @@ def sharing_devices(config: RunConfig, parallel: ParallelConfig) -> list[jax.Dev
 
 def place_whole(leaf: Any, sharding: NamedSharding) -> jax.Array:
     """Put an array that every process has whole onto the devices; PRNG keys are arrays too."""
-
-    def place(values: np.ndarray) -> jax.Array:
-        return jax.make_array_from_callback(values.shape, sharding, lambda index: values[index])
-
-    return _with_keys(leaf, place)
+    return _with_keys(leaf, lambda whole: jax.make_array_from_callback(whole.shape, sharding, whole.__getitem__))
 
 
 def place_local(leaf: Any, sharding: NamedSharding) -> jax.Array:
