@@ -17,17 +17,14 @@ from jax import export
 from madsep_jax.config.run import RunConfig
 from madsep_jax.models import build_model
 from madsep_jax.models.variables import without_training_parts
-from madsep_jax.train.batch import Batch, WaveformBatch, zero_batch
-from madsep_jax.train.state import Metrics, TrainState, TrainStep
+from madsep_jax.train.batch import Batch, Metrics, TrainState, TrainStep, WaveformBatch, zero_batch
 from madsep_jax.train.step import make_train_step
 
 
 def export_forward(config: RunConfig, variables: Mapping[str, Any]) -> export.Exported:
     """Export inference for any batch size: from (variables, mag_BSF) to those fields of a `Separation` that it has.
 
-    Args:
-        config: of the model.
-        variables: its variables, or their shapes; those that only training needs may be among them.
+    The variables, or their shapes, may have those that only training needs among them.
     """
     model = build_model(config.model)
 
@@ -44,11 +41,7 @@ def export_train_step(config: RunConfig, state: TrainState) -> export.Exported:
     """Export the train step, for the config's batch size; `train_step_of` makes a `TrainStep` of it again.
 
     The program takes and returns the leaves of the state in a list, since no program can name the classes that hold
-    them.
-
-    Args:
-        config: of the training.
-        state: any state of it, or its shapes.
+    them. To export it takes any state of the training, or its shapes.
     """
     step = make_train_step(config)
     leaves, structure = jax.tree.flatten(state)

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from madsep_jax.audio.rate import process_at_rate
+from madsep_jax.audio.files import process_at_rate
 from madsep_jax.config.run import RunConfig
 from madsep_jax.host.compiler import compiler_options
 from madsep_jax.models import build_model
@@ -47,7 +47,7 @@ def separate(
     *,
     sequences_per_block: int | None = None,
 ) -> Separated:
-    """Separate the singing voice from a song.
+    """Return a song's singing voice and its accompaniment (= mixture - voice), of the shape and rate of the mixture.
 
     The model reads the average of the channels; its mask is applied to each channel, with the mixture's phase.
 
@@ -58,9 +58,6 @@ def separate(
         sample_rate: of the song, Hz. Other rates than the model's are resampled for the model and back.
         sequences_per_block: sequences that the model processes at once; decides the memory needed. None for a number
             that suits the model and the device.
-
-    Returns:
-        Voice and accompaniment (= mixture - voice), of the shape and rate of the mixture.
 
     Raises:
         ValueError: where the mixture is not a two-dimensional array of finite numbers.

@@ -26,7 +26,7 @@ from experiments.training import saving
 from experiments.training.loop import How, train
 from madsep_jax.config.io import override
 from madsep_jax.config.parallel import ParallelConfig, ProcessesConfig
-from madsep_jax.config.saving import SavingConfig
+from madsep_jax.config.training import SavingConfig
 from madsep_jax.parallel.processes import join_processes
 from madsep_jax.train.step import init_state
 

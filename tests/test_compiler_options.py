@@ -11,7 +11,7 @@ from madsep_jax import separate, separation
 from madsep_jax.config.parallel import ParallelConfig
 from madsep_jax.host.compiler import CHOSEN, compiler_options
 from madsep_jax.parallel.layout import compile_layout, make_layout
-from madsep_jax.train import validation_loss
+from madsep_jax.train import losses
 from madsep_jax.train.batch import zero_batch
 from madsep_jax.train.step import compile_train_step, init_state
 
@@ -81,7 +81,7 @@ def separate_song(folder):
 
 
 def validate(folder):
-    validation_loss.validation_loss(GRU, init_state(GRU).variables, [(zero_batch(GRU), 1)])
+    losses.validation_loss(GRU, init_state(GRU).variables, [(zero_batch(GRU), 1)])
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def unknown_option(monkeypatch):
 
     def forget():
         separation._jitted_block.cache_clear()
-        validation_loss._jitted_sums.cache_clear()
+        losses._jitted_sums.cache_clear()
 
     forget()
     monkeypatch.setitem(CHOSEN, "cpu", {"xla_no_option": 1})

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from madsep_jax.models.cost import flops
-from madsep_jax.models.dilated_gru import DilatedGru, from_batch, to_batch
+from madsep_jax.models.dilated import DilatedGru, from_batch, to_batch
 from madsep_jax.models.gru import Gru
 
 

@@ -8,7 +8,7 @@ import pytest
 from madsep_jax import InputError, build_model
 from madsep_jax.config.maskers import DilatedConfig
 from madsep_jax.config.run import LossConfig, ModelConfig
-from madsep_jax.models.dilated_block import DilatedBlock, DilatedStack, WeightNormConv
+from madsep_jax.models.dilated import DilatedBlock, DilatedStack, WeightNormConv
 from madsep_jax.models.variables import parameter_counts
 from madsep_jax.train.losses import accompaniment_target, generalised_kl, loss_parts
 

@@ -27,8 +27,7 @@ from experiments.rows.options import AblationOptions
 from madsep_jax.config.fields import settings_of
 from madsep_jax.config.parallel import ParallelConfig, ProcessesConfig
 from madsep_jax.config.run import RunConfig
-from madsep_jax.config.saving import SavingConfig
-from madsep_jax.config.training import TrainingConfig
+from madsep_jax.config.training import SavingConfig, TrainingConfig
 
 ROOT = Path(__file__).parent.parent
 

@@ -13,7 +13,7 @@ from madsep_jax.config.systems import masker_of
 from madsep_jax.interop import from_torch
 from madsep_jax.models.cost import forward_gflop_per_second
 from madsep_jax.models.gru import Gru
-from madsep_jax.models.recurrent_inference import refine
+from madsep_jax.models.gru_masker import refine
 from madsep_jax.models.variables import variable_shapes
 from madsep_jax.signal.framing import middle_frames
 from madsep_jax.train.batch import zero_batch

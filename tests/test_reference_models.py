@@ -19,10 +19,9 @@ from tiny import assert_close, enable_float64, encoder_states, reference, under
 from madsep_jax import LossConfig, RunConfig, SequenceConfig, SignalConfig, build_model
 from madsep_jax.interop import from_torch, to_torch
 from madsep_jax.interop.names import parameters
-from madsep_jax.train.batch import Batch
+from madsep_jax.train.batch import Batch, TrainState
 from madsep_jax.train.losses import loss_parts
 from madsep_jax.train.optimizer import make_optimizer
-from madsep_jax.train.state import TrainState
 from madsep_jax.train.step import make_train_step
 
 PRECISIONS = [(np.float64, 1e-6), (np.float32, 1e-4)]

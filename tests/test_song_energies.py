@@ -4,12 +4,10 @@ import numpy as np
 import pytest
 from museval_cases import KINDS, noises, silent_windows
 
-from madsep_jax.bss_eval.correlations import correlate
-from madsep_jax.bss_eval.filters import Filters, solve_filters
-from madsep_jax.bss_eval.song import Song
-from madsep_jax.bss_eval.song_energies import song_energies
+from madsep_jax.bss_eval.energies import song_energies
+from madsep_jax.bss_eval.filters import Filters, correlate, solve_filters
+from madsep_jax.bss_eval.song import Song, Windows
 from madsep_jax.bss_eval.v4 import _window_energies
-from madsep_jax.bss_eval.windows import Windows
 from madsep_jax.ops.precision import double_precision
 
 TAPS = 24

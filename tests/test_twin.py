@@ -24,10 +24,9 @@ from madsep_jax import (
 )
 from madsep_jax.interop import from_torch, to_torch
 from madsep_jax.models.variables import parameter_counts, without_training_parts
-from madsep_jax.train.batch import Batch
+from madsep_jax.train.batch import Batch, TrainState
 from madsep_jax.train.losses import loss_parts
 from madsep_jax.train.optimizer import make_optimizer
-from madsep_jax.train.state import TrainState
 from madsep_jax.train.step import init_state, make_train_step
 
 TOLERANCE = 1e-6
@@ -179,7 +178,7 @@ def test_the_twin_reads_from_the_end(flip):
     variables = {"params": jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 6, 5)))["params"]["twin"]}
 
     def states(encoded_BTH):
-        return np.asarray(model.twin.clone(parent=None, name=None).apply(variables, encoded_BTH, bins=5).state_BTH)
+        return np.asarray(model.twin.clone(parent=None, name=None).apply(variables, encoded_BTH, bins=5)[1])
 
     before, after = states(encoded_BTH), states(encoded_BTH.at[:, changed_step].add(1))
     differs = [step for step in range(6) if (before[:, step] != after[:, step]).any()]

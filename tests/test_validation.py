@@ -25,7 +25,7 @@ from experiments.rows import run_row
 from experiments.scoring.estimators import checkpoint_estimator
 from experiments.scoring.score_song import score_song
 from madsep_jax.checkpoint.folder import load_config, load_model
-from madsep_jax.train.validation_loss import validation_loss
+from madsep_jax.train.losses import validation_loss
 
 SMALL = ["--set", "signal.sample_rate=8000", "signal.window_length=257", "signal.hop_length=48"]
 SMALL += ["signal.fft_length=512", "--systems", "skip-filtering", "--epochs", "2", "--batch", "2", "--processes", "1"]

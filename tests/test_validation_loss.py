@@ -16,9 +16,9 @@ from madsep_jax.config.io import override
 from madsep_jax.config.maskers import AutoencoderConfig, DilatedConfig
 from madsep_jax.config.signal import SequenceConfig
 from madsep_jax.models import build_model
-from madsep_jax.train import validation_loss as module
+from madsep_jax.train import losses as module
+from madsep_jax.train.losses import validation_loss
 from madsep_jax.train.step import init_state
-from madsep_jax.train.validation_loss import validation_loss
 
 SONG_FRAMES = (13, 4, 9)  # 4 + 1 + 3 sequences of 4 frames: with batches of 3, the last has two
 SYSTEMS = {

@@ -9,7 +9,7 @@ import numpy as np
 from data_pipelines.prepared.magnitudes import mono_magnitudes_of_pcm
 from data_pipelines.prepared.settings import FeatureSettings
 from data_pipelines.songs.tracks import Track, TrackAudio
-from madsep_jax.audio.rate import resample
+from madsep_jax.audio.files import resample
 from madsep_jax.signal.framing import cut_sequence, first_frame, song_frames, window_start
 from madsep_jax.signal.stft import frame_count
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from data_pipelines.songs.tracks import Track
-from madsep_jax.audio.rate import resample
+from madsep_jax.audio.files import resample
 from madsep_jax.config.signal import SignalConfig
 from madsep_jax.errors import InputError
 from madsep_jax.host.files import user_cache, written_aside

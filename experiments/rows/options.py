@@ -15,7 +15,7 @@ from experiments.scoring.protocols import EngineName
 from experiments.training.options import ValidationOptions
 from madsep_jax.config.parallel import ParallelConfig, ProcessesConfig
 from madsep_jax.config.run import RunConfig
-from madsep_jax.config.saving import SavingConfig
+from madsep_jax.config.training import SavingConfig
 from madsep_jax.errors import InputError
 from madsep_jax.host.environment import cpu_cores
 

@@ -17,7 +17,7 @@ from experiments.training.saving import Saver, Start, TrainResult, find_start, f
 from experiments.training.validation import Judge, Validation
 from madsep_jax.config.parallel import ParallelConfig
 from madsep_jax.config.run import RunConfig
-from madsep_jax.config.saving import SavingConfig
+from madsep_jax.config.training import SavingConfig
 from madsep_jax.parallel.layout import compile_layout, make_layout
 from madsep_jax.parallel.processes import process_shard
 from madsep_jax.parallel.program import Program

@@ -19,12 +19,12 @@ from experiments.cli.signals import Stopped, StopSignals
 from madsep_jax.checkpoint.folder import CheckpointWriter, checkpoint_folder, restore_training
 from madsep_jax.checkpoint.steps import Score
 from madsep_jax.config.run import RunConfig
-from madsep_jax.config.saving import SavingConfig
+from madsep_jax.config.training import SavingConfig
 from madsep_jax.errors import InputError
 from madsep_jax.host.files import read_json, write_json
 from madsep_jax.parallel.processes import Agreement, Wishes, is_first_process, process_shard
+from madsep_jax.train.batch import TrainState
 from madsep_jax.train.running import BySeed
-from madsep_jax.train.state import TrainState
 from madsep_jax.train.step import init_state
 
 

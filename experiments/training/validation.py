@@ -24,8 +24,8 @@ from madsep_jax.config.signal import SignalConfig
 from madsep_jax.config.training import EarlyStoppingConfig
 from madsep_jax.parallel.processes import as_first_process, is_first_process
 from madsep_jax.separation import separate
-from madsep_jax.train.state import TrainState
-from madsep_jax.train.validation_loss import validation_loss
+from madsep_jax.train.batch import TrainState
+from madsep_jax.train.losses import validation_loss
 
 
 @dataclass(frozen=True)

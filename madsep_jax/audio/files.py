@@ -1,14 +1,12 @@
-"""Sound files in and out, and resampling.
-
-Needs the `audio` extra; this module imports without it, and says what to install where a function needs it.
-"""
+"""Sound files in and out, other sampling rates. Functions that need the `audio` extra say so where it is missing."""
 
 import importlib
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -131,7 +129,11 @@ def write_audio(
     except soundfile.SoundFileError as e:
         found = f"{samples_NC.shape[1]} channels at {sample_rate} Hz"
         raise InputError(f"{name}: {found}, expected what {format} can hold ({_reason(e)})") from e
-    _replace(path, encoded)
+    try:
+        with written_aside(path) as aside:
+            aside.write_bytes(encoded.getbuffer())
+    except OSError as e:
+        raise InputError(f"{name}: cannot be written ({e.strerror}), expected room for it") from e
 
 
 def import_package(name: str) -> ModuleType:
@@ -199,14 +201,6 @@ def _quantised(samples_NC: np.ndarray, subtype: str) -> np.ndarray:
     return (code_NC.astype(np.int64) * (2**31 // full_scale)).astype(np.int32)
 
 
-def _replace(path: Path, content: io.BytesIO) -> None:
-    try:
-        with written_aside(path) as aside:
-            aside.write_bytes(content.getbuffer())
-    except OSError as e:
-        raise InputError(f"{shown(path)}: cannot be written ({e.strerror}), expected room for it") from e
-
-
 def check_samples(samples_NC: np.ndarray) -> np.ndarray:
     """Return the samples. Raises ValueError unless they are floating point (samples N, channels C)."""
     samples_NC = np.asarray(samples_NC)
@@ -220,3 +214,36 @@ def check_rate(name: str, rate: int) -> int:
     if isinstance(rate, bool) or not isinstance(rate, int | np.integer) or rate <= 0:
         raise ValueError(f"{name}={rate!r}: expected a positive integer in Hz")
     return int(rate)
+
+
+def process_at_rate(
+    samples_NC: np.ndarray, sample_rate: int, rate: int, process: Callable[[np.ndarray], np.ndarray]
+) -> np.ndarray:
+    """Resample from `sample_rate` to `rate` (Hz), process, and resample back to exactly the original length.
+
+    `process` keeps the length; it may change the number of channels.
+    """
+    processed_NC = resample(process(resample(samples_NC, sample_rate, rate)), rate, sample_rate)
+    processed_NC = processed_NC[: len(samples_NC)]  # there and back may differ by a sample
+    return np.pad(processed_NC, ((0, len(samples_NC) - len(processed_NC)), (0, 0)))
+
+
+def resample(samples_NC: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
+    """Return the samples (samples N, channels C) at another rate in Hz: round(N · to / from), same dtype.
+
+    By soxr at its very high quality, linear phase; the very same array where the rates are equal.
+
+    Raises:
+        InputError: soxr is not installed.
+        ValueError: samples that are not floating point (N, C), or a rate that is not a positive integer.
+    """
+    samples_NC = check_samples(samples_NC)
+    from_rate, to_rate = check_rate("from_rate", from_rate), check_rate("to_rate", to_rate)
+    if from_rate == to_rate:
+        return samples_NC
+    soxr = import_package("soxr")
+    n = round(Fraction(len(samples_NC) * to_rate, from_rate))
+    out_NC = soxr.resample(samples_NC, from_rate, to_rate, quality="VHQ")
+    if abs(n - len(out_NC)) > 2 + to_rate // from_rate:
+        raise RuntimeError(f"soxr returned {len(out_NC)} samples, expected {n}")
+    return np.pad(out_NC[:n], ((0, max(0, n - len(out_NC))), (0, 0)))

@@ -1,6 +1,8 @@
 """Sound in mp4 and m4a files, by a library that carries its own decoder."""
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,16 +34,11 @@ def decode_streams(path: Path, count: int) -> tuple[int, list[np.ndarray]]:
     Raises:
         InputError: the decoder is not installed, the file holds fewer streams, or none that it can decode.
     """
-    av = _decoder(path)
-    try:
-        with av.open(str(path)) as container:
-            streams = _first_streams(container, path, count)
-            blocks_CN: dict[int, list[np.ndarray]] = {stream.index: [] for stream in streams}
-            for packet in container.demux(streams):
-                blocks_CN[packet.stream.index] += [_block(frame) for frame in packet.decode()]
-            sample_rate = streams[0].rate
-    except av.FFmpegError as error:
-        raise InputError(f"{path}: cannot be read as audio ({error.strerror}), expected mp4 or m4a sound") from error
+    with _opened(path, count) as (container, streams):
+        blocks_CN: dict[int, list[np.ndarray]] = {stream.index: [] for stream in streams}
+        for packet in container.demux(streams):
+            blocks_CN[packet.stream.index] += [_block(frame) for frame in packet.decode()]
+        sample_rate = streams[0].rate
     silence = [np.zeros((1, 0), np.float32)]
     return sample_rate, [np.concatenate(blocks or silence, axis=1).T for blocks in blocks_CN.values()]
 
@@ -54,28 +51,25 @@ def probe_streams(path: Path, count: int) -> tuple[int, int]:
     Raises:
         InputError: as of `decode_streams`.
     """
-    av = _decoder(path)
-    try:
-        with av.open(str(path)) as container:
-            stream = _first_streams(container, path, count)[0]
-            return stream.rate, round(float((stream.duration or 0) * stream.time_base) * stream.rate)
-    except av.FFmpegError as error:
-        raise InputError(f"{path}: cannot be read as audio ({error.strerror}), expected mp4 or m4a sound") from error
+    with _opened(path, count) as (_, [stream, *_others]):
+        return stream.rate, round(float((stream.duration or 0) * stream.time_base) * stream.rate)
 
 
-def _decoder(path: Path) -> Any:
+@contextmanager
+def _opened(path: Path, count: int) -> Iterator[tuple[Any, list[Any]]]:
+    """Open a file with at least so many sound streams; the decoder's errors, also in the body, become InputErrors."""
     try:
         import av
     except ImportError as error:
         raise InputError(f'{path.suffix} files need the package av: pip install "madsep-jax[audio]"') from error
-    return av
-
-
-def _first_streams(container: Any, path: Path, count: int) -> list[Any]:
-    found = list(container.streams.audio)
-    if len(found) < count:
-        raise InputError(f"{path}: found {len(found)} sound streams, expected {count}")
-    return found[:count]
+    try:
+        with av.open(str(path)) as container:
+            found = list(container.streams.audio)
+            if len(found) < count:
+                raise InputError(f"{path}: found {len(found)} sound streams, expected {count}")
+            yield container, found[:count]
+    except av.FFmpegError as error:
+        raise InputError(f"{path}: cannot be read as audio ({error.strerror}), expected mp4 or m4a sound") from error
 
 
 def _block(frame: Any) -> np.ndarray:

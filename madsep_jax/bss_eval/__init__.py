@@ -15,12 +15,11 @@ those above 80 dB of songs with fewer samples than the filters have taps. Where 
 references' filters together, and several windows, those depend on which of many solutions a program finds.
 """
 
+from madsep_jax.bss_eval.energies import Ratios
 from madsep_jax.bss_eval.museval_like import bss_eval, bss_eval_images_framewise, evaluate
-from madsep_jax.bss_eval.ratios import Ratios
-from madsep_jax.bss_eval.song import Song
+from madsep_jax.bss_eval.song import Song, Windows
 from madsep_jax.bss_eval.v4 import score_segments, score_windows
 from madsep_jax.bss_eval.whole_song import sdr, si_sdr
-from madsep_jax.bss_eval.windows import Windows
 
 __all__ = [
     "Ratios",

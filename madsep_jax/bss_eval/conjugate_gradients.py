@@ -32,13 +32,12 @@ class _State(NamedTuple):
 def solve(
     multiply: Product, precondition: Product, target_KLY: jax.Array, tolerance: float, *, surely_positive: bool
 ) -> Solution:
-    """Solve symmetric, positive semidefinite equations, column by column.
+    """Solve symmetric, positive semidefinite equations of right-hand sides `target_KLY`, column by column.
 
     Args:
         multiply: the product with the matrix.
         precondition: the product with nearly its inverse. The steps take out again what was added to the matrix to let
             it be inverted.
-        target_KLY: right-hand sides.
         tolerance: energy of the error, as a share of the solution's, at which a column is left as it is.
         surely_positive: whether the preconditioner is positive however it was rounded, so that a column whose energies
             turn negative has come down to rounding, and need not be given up.

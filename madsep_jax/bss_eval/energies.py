@@ -1,11 +1,20 @@
-"""Energies of the parts into which filters divide the estimates, window by window."""
+"""Energies of the parts into which filters divide the estimates, and their ratios in dB.
+
+Over windows the samples are filtered. Over a whole song the energies come from the correlations that its filters come
+from, and no sample is filtered.
+"""
 
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import scipy.fft
 from jax.typing import ArrayLike
+
+from madsep_jax.bss_eval import toeplitz
+from madsep_jax.bss_eval.filters import Filters
+from madsep_jax.bss_eval.song import Song
 
 
 class Energies(NamedTuple):
@@ -34,11 +43,8 @@ def window_energies(x_AN: jax.Array, onto_all_ESKCF: jax.Array, onto_own_ESCCF: 
     samples longer than it is; the transform holds all of them, so their energies are sums over frequencies, and no
     transform goes back.
 
-    Args:
-        x_AN: samples of the references' and then of the estimates' channels, source by source.
-        onto_all_ESKCF: spectra of the filters onto all references.
-        onto_own_ESCCF: spectra of the filters onto the estimate's own reference.
-        fft: length of the transform, at least that of the window + taps - 1.
+    The samples are those of the references' and then of the estimates' channels, source by source; the filters, onto
+    all references and onto the estimate's own, are spectra of `fft` points, at least the window's + taps - 1.
     """
     estimates, sources, k, channels, _ = onto_all_ESKCF.shape
     true_SCN = x_AN[:k].reshape(sources, channels, -1)
@@ -68,9 +74,7 @@ def window_energies(x_AN: jax.Array, onto_all_ESKCF: jax.Array, onto_own_ESCCF: 
 def fft_length(samples: int, *, exact: bool) -> int:
     """Return a length of at least so many samples at which the transform is fast.
 
-    Args:
-        samples: that the transform must hold.
-        exact: the next one; else one of four an octave, so that songs of many lengths share few compiled programs.
+    That is the next one where it is `exact`, else one of four an octave: songs of many lengths share few programs.
     """
     if exact:
         return int(scipy.fft.next_fast_len(samples, real=True))
@@ -83,3 +87,104 @@ def energy(spectrum_XF: jax.Array, length: int) -> jax.Array:
     power_XF = spectrum_XF.real**2 + spectrum_XF.imag**2
     twice = 2 * power_XF.sum(-1) - power_XF[..., 0]
     return (twice - power_XF[..., -1] if length % 2 == 0 else twice) / length
+
+
+class Ratios(NamedTuple):
+    """Scores in dB, float64 (..., sources S, windows W). NaN: no score. +inf: nothing was wrong."""
+
+    sdr: np.ndarray
+    """Source to distortion: reference to estimate - reference."""
+    isr: np.ndarray
+    """Source image to spatial distortion."""
+    sir: np.ndarray
+    """Source to interference."""
+    sar: np.ndarray
+    """Source to artifacts."""
+
+
+def ratios_of(energies_ESW: Energies, silent_EW: np.ndarray) -> Ratios:
+    """Return the ratios of energies, as museval forms them; all NaN in windows in which a source is silent."""
+    energies = jax.tree.map(lambda energy_ESW: np.where(silent_EW[:, None], np.nan, energy_ESW), energies_ESW)
+    return Ratios(
+        sdr=decibels(energies.true, energies.error),
+        isr=decibels(energies.true, energies.spatial),
+        sir=decibels(energies.own, energies.interference),
+        sar=decibels(energies.explained, energies.artifacts),
+    )
+
+
+def decibels(energy: ArrayLike, disturbance: ArrayLike) -> np.ndarray:
+    """Return the ratio of two energies in dB: +inf where nothing disturbs, -inf where nothing but disturbance is."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.divide(energy, disturbance)
+        return np.where(np.equal(disturbance, 0), np.inf, 10 * np.log10(ratio))
+
+
+#: Rounding error of a quadratic form, as a share of its largest possible value, with a margin of ten.
+_ROUNDING = 1e-14
+#: Share of an energy that its rounding error may be: 1e-4 dB.
+_ACCURACY = 2e-5
+
+
+def song_energies(song: Song, correlation_KAT: jax.Array, filters: Filters) -> Energies | None:
+    """Return the energies (E, S) over a whole song of E estimates, or None where rounding could be seen in one of them.
+
+    A filtered song's energy is a quadratic form of the filter and the song's correlations. That is as exact as
+    filtering the song unless the form nearly vanishes, as where an estimate has no fault at all, or where the filters
+    are large only where the references have next to no sound.
+
+    Correlations and filters are this song's, as `correlate` and `solve_filters` return them.
+    """
+    estimate_ESC = _channel_energies(song.estimate_ESNC)
+    fault_ESC = np.array(
+        [
+            [_channel_energies(estimate_NC.astype(np.float64) - true_NC) for estimate_NC, true_NC in pairs]
+            for pairs in (zip(estimate_SNC, song.reference_SNC, strict=True) for estimate_SNC in song.estimate_ESNC)
+        ]
+    )
+    energies, is_exact = _quadratic_forms(correlation_KAT, *filters, estimate_ESC)
+    if not is_exact:
+        return None
+    true_ES = np.broadcast_to(_channel_energies(song.reference_SNC).sum(-1), energies["own"].shape)
+    return Energies(true=true_ES, error=fault_ESC.sum(-1), **energies)
+
+
+def _channel_energies(x_XNC: np.ndarray) -> np.ndarray:
+    return np.einsum("...nc,...nc->...c", x_XNC, x_XNC, dtype=np.float64)
+
+
+@jax.jit
+def _quadratic_forms(
+    correlation_KAT: jax.Array, onto_all_ESKCL: jax.Array, onto_own_ESCCL: jax.Array, estimate_ESC: jax.Array
+) -> tuple[dict[str, jax.Array], jax.Array]:
+    """Return the energies (E, S), and whether all of them are exact."""
+    estimates, sources, k, channels, taps = onto_all_ESKCL.shape
+    gram_KKT = correlation_KAT[:, :k]
+    multiply = toeplitz.product(gram_KKT)
+    largest = toeplitz.largest_eigenvalue_bound(gram_KKT)
+    source_SS11 = jnp.eye(sources)[:, :, None, None]
+    own_ESKCL = (onto_own_ESCCL[:, :, None] * source_SS11[..., None]).reshape(onto_all_ESKCL.shape)
+    as_it_is_SKC = (source_SS11 * jnp.eye(channels)).reshape(sources, k, channels)
+    spatial_ESKCL = own_ESKCL.at[..., 0].add(-as_it_is_SKC)
+
+    def form(filter_ESKCL: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Return the energies of what the filters make of the references, and what rounding may change in them."""
+        x_KLY = jnp.moveaxis(filter_ESKCL, (2, 4), (0, 1)).reshape(k, taps, -1)
+        energy_Y = (x_KLY * multiply(x_KLY)).sum((0, 1))
+        rounding_Y = _ROUNDING * largest * (x_KLY**2).sum((0, 1))
+        return energy_Y.reshape(estimate_ESC.shape), rounding_Y.reshape(estimate_ESC.shape)
+
+    forms = {
+        "spatial": form(spatial_ESKCL),
+        "own": form(own_ESKCL),
+        "interference": form(onto_all_ESKCL - own_ESKCL),
+        "explained": form(onto_all_ESKCL),
+    }
+    onto_estimate_KLESC = jnp.moveaxis(correlation_KAT[:, k:, taps - 1 :], 1, 2)
+    onto_estimate_ESKCL = onto_estimate_KLESC.reshape(k, taps, estimates, sources, channels).transpose(2, 3, 0, 4, 1)
+    common_ESC = (onto_estimate_ESKCL * onto_all_ESKCL).sum((2, 4))
+    explained_ESC, rounding_ESC = forms["explained"]
+    forms["artifacts"] = estimate_ESC - 2 * common_ESC + explained_ESC, _ROUNDING * estimate_ESC + rounding_ESC
+    summed = {name: (energy_ESC.sum(-1), rounding_ESC.sum(-1)) for name, (energy_ESC, rounding_ESC) in forms.items()}
+    exact = [(rounding_ES <= _ACCURACY * energy_ES).all() for energy_ES, rounding_ES in summed.values()]
+    return {name: energy_ES for name, (energy_ES, _) in summed.items()}, jnp.stack(exact).all()

@@ -5,10 +5,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from madsep_jax.bss_eval.ratios import Ratios
-from madsep_jax.bss_eval.song import Song
+from madsep_jax.bss_eval.energies import Ratios
+from madsep_jax.bss_eval.song import Song, Windows
 from madsep_jax.bss_eval.v4 import score_segments, score_windows
-from madsep_jax.bss_eval.windows import Windows
 
 Scores = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 ScoresAndOrder = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
@@ -24,16 +23,9 @@ def evaluate(
 ) -> Scores:
     """Score estimates as `museval.evaluate` does: BSSEval images, without permutation.
 
-    Args:
-        references: true sources (S, N, C), or (S, N).
-        estimates: of the same shape, in the same order.
-        win: length of a window in samples; math.inf for the whole song.
-        hop: samples from one window to the next.
-        mode: "v4" for one set of distortion filters, "v3" for filters of each window's own.
-        padding: cut estimates that are longer than the references, or fill them with zeros.
-
-    Returns:
-        SDR, ISR, SIR and SAR in dB: float64 (S, W).
+    Sources, `win` and `hop` are as of `bss_eval`, of whose results SDR, ISR, SIR and SAR are returned. Mode "v4" has
+    one set of distortion filters, "v3" filters of each window's own. With `padding`, estimates that are longer than the
+    references are cut, shorter ones filled with zeros.
 
     Raises:
         ValueError: where `bss_eval` does, or on another mode.
@@ -98,20 +90,8 @@ def bss_eval_images_framewise(
     """Score estimates as `mir_eval.separation.bss_eval_images_framewise` does, without permutation.
 
     A song of fewer than two windows is scored as a whole, its rest included. The ISR of a window in which a source is
-    silent is NaN like its other scores; mir_eval leaves it unset.
-
-    Args:
-        reference_sources: true sources (S, N, C), or (S, N), real samples; computed in float64.
-        estimated_sources: of the same shape, in the same order.
-        window: length of a window in samples.
-        hop: samples from one window to the next.
-        compute_permutation: False.
-
-    Returns:
-        As `bss_eval` with `framewise_filters`.
-
-    Raises:
-        ValueError: as `bss_eval` does.
+    silent is NaN like its other scores; mir_eval leaves it unset. Arguments, results and errors are otherwise those of
+    `bss_eval` with `framewise_filters`.
     """
     samples = np.atleast_3d(np.asarray(reference_sources)).shape[1]
     if Windows.of_song(samples, window, hop).count < 2:

@@ -1,7 +1,9 @@
-"""One song as the computation takes it: its references and estimates, cut into blocks."""
+"""One song as the computation takes it: its references and estimates, cut into blocks, and where its windows are."""
 
 import functools
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -15,11 +17,7 @@ class Song(NamedTuple):
 
     @classmethod
     def of(cls, references: np.ndarray, estimates: np.ndarray) -> "Song":
-        """Check the arrays.
-
-        Args:
-            references: true sources (S, N, C), real samples.
-            estimates: (E, S, N, C).
+        """Check true sources (S, N, C) and estimates (E, S, N, C), both real.
 
         Raises:
             ValueError: other shapes, or samples that are not finite.
@@ -52,28 +50,18 @@ class Song(NamedTuple):
         """Signals of references and estimates."""
         return self.references * (1 + len(self.estimate_ESNC))
 
-    def any_source_silent(self, start: int, length: int) -> np.ndarray:
-        """Return of which estimates (E,) a source, or its reference, is silent in these samples.
-
-        A source is silent, to museval, where its channels sum to zero at every sample: all zeros, but also two
-        channels that are opposite in sign.
-        """
-        span = slice(start, start + length)
-        estimate_silent_E = _silent(self.estimate_ESNC[:, :, span]).any(-1)
-        return np.logical_or(estimate_silent_E, _silent(self.reference_SNC[:, span]).any())
+    def silent(self, windows: "Windows") -> np.ndarray:
+        """Return in which windows a source of an estimate, or its reference, is silent, see the package: (E, W)."""
+        spans = [slice(start, start + windows.length) for start in windows.starts()]
+        estimate_EW = np.stack([_silent(self.estimate_ESNC[:, :, span]).any(-1) for span in spans], axis=-1)
+        return estimate_EW | np.array([_silent(self.reference_SNC[:, span]).any() for span in spans])
 
 
 def cut(songs: Sequence[Song], starts: Sequence[int], length: int) -> np.ndarray:
     """Return blocks of samples of several songs, zeros before a song's start and beyond its end.
 
-    Args:
-        songs: of the same numbers of sources, estimates and channels; their lengths may differ.
-        starts: first sample of each block.
-        length: of a block, samples.
-
-    Returns:
-        (songs B, blocks W, signals A, length), float64: the references' channels, then the estimates', source by
-        source.
+    That is (songs B, blocks W, signals A, length), float64: the references' channels, then the estimates', source by
+    source. The songs have the same numbers of sources, estimates and channels; their lengths may differ.
     """
     block_BWAN = np.zeros((len(songs), len(starts), songs[0].signals, length), np.float64)
     for song, of_song_WAN in zip(songs, block_BWAN, strict=True):
@@ -93,3 +81,35 @@ def _as_signals(x_XNC: np.ndarray) -> np.ndarray:
 def _silent(x_XNC: np.ndarray) -> np.ndarray:
     sum_XN = functools.reduce(np.add, np.moveaxis(x_XNC, -1, 0))  # NumPy's sum is slow over so short an axis
     return (sum_XN == 0).all(-1)
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Windows of `length` samples, `hop` samples apart, `count` of them; the last one ends within the song."""
+
+    length: int
+    hop: int
+    count: int
+
+    @classmethod
+    def of_song(cls, samples: int, window: float, hop: float) -> "Windows":
+        """Return museval's windows: a rest shorter than a window is not scored, a song of at most a window is one.
+
+        Window and hop are in samples, math.inf for the whole song; the hop has no effect where there is one window.
+
+        Raises:
+            ValueError: a window or hop of less than a sample, or, where there are several, of a part of one.
+        """
+        if not (window >= 1 and hop >= 1):
+            raise ValueError(f"window of {window} and hop of {hop} samples: expected one or more of each")
+        if window >= samples:
+            return cls(samples, samples, 1)
+        if int(window) != window or (math.isfinite(hop) and int(hop) != hop):
+            raise ValueError(f"window of {window} and hop of {hop} samples: expected whole numbers")
+        if math.isinf(hop):
+            return cls(int(window), samples, 1)
+        return cls(int(window), int(hop), (samples - int(window)) // int(hop) + 1)
+
+    def starts(self) -> range:
+        """Return the first sample of each window."""
+        return range(0, self.count * self.hop, self.hop)

@@ -1,7 +1,7 @@
 """Symmetric block-Toeplitz matrices: the products with one, and with the inverse of one, by Fourier transforms.
 
 Vectors are (K, L, Y): K channels, L taps, Y of them side by side. The matrix of the correlations c has the elements
-G[(k, a), (l, b)] = c_kl[a - b].
+G[(k, a), (l, b)] = c_kl[a - b]; `correlation_KKT` are c_kl[t] for t from -(L - 1) to L - 1, with c_kl[t] = c_lk[-t].
 """
 
 from collections.abc import Callable
@@ -17,11 +17,7 @@ _Predictors = tuple[jax.Array, jax.Array, jax.Array]
 
 
 def product(correlation_KKT: jax.Array) -> Product:
-    """Return the product with the matrix.
-
-    Args:
-        correlation_KKT: c_kl[t] for t from -(L - 1) to L - 1, with c_kl[t] = c_lk[-t].
-    """
+    """Return the product with the matrix."""
     taps = (correlation_KKT.shape[-1] + 1) // 2
     length = 2 * taps
     spectrum_KKF = _spectrum(correlation_KKT)
@@ -34,11 +30,7 @@ def product(correlation_KKT: jax.Array) -> Product:
 
 
 def largest_eigenvalue_bound(correlation_KKT: jax.Array) -> jax.Array:
-    """Return about the largest value that a positive matrix's eigenvalues may have: the peak of its power spectrum.
-
-    Args:
-        correlation_KKT: as `product` takes them.
-    """
+    """Return about the largest value that a positive matrix's eigenvalues may have: the peak of its power spectrum."""
     return jnp.abs(jnp.trace(_spectrum(correlation_KKT))).max()
 
 
@@ -48,9 +40,6 @@ def levinson_inverse(correlation_KKT: jax.Array) -> Product:
     The block-Levinson recursion finds the forward and backward predictors of order 1 to L, in some K³ L² steps in place
     of the K³ L³ of a Cholesky factorisation, and the Gohberg-Semencul formula gives the inverse from those of order
     L. As close to the inverse as the matrix is well-conditioned: to be used as a preconditioner.
-
-    Args:
-        correlation_KKT: as `product` takes them.
 
     Source: P. Whittle, On the fitting of multivariate autoregressions, Biometrika 50, 1963; I. Gohberg, A. Semencul,
     1972; in the normalised form of M. Morf, A. Vieira, T. Kailath, Covariance characterization by partial
@@ -83,11 +72,7 @@ def levinson_inverse(correlation_KKT: jax.Array) -> Product:
 
 
 def cholesky_inverse(correlation_KKT: jax.Array) -> Product:
-    """Return the product with the inverse of the matrix, by a Cholesky factorisation of all of it.
-
-    Args:
-        correlation_KKT: as `product` takes them.
-    """
+    """Return the product with the inverse of the matrix, by a Cholesky factorisation of all of it."""
     lower_XX = jax.lax.linalg.cholesky(_matrix(correlation_KKT), symmetrize_input=False)
 
     def multiply(x_KLY: jax.Array) -> jax.Array:
@@ -98,12 +83,7 @@ def cholesky_inverse(correlation_KKT: jax.Array) -> Product:
 
 
 def solve_by_elimination(correlation_KKT: jax.Array, target_KLY: jax.Array) -> jax.Array:
-    """Solve the equations by Gaussian elimination with partial pivoting; not finite where a pivot is zero.
-
-    Args:
-        correlation_KKT: as `product` takes them.
-        target_KLY: right-hand sides.
-    """
+    """Solve the equations by Gaussian elimination with partial pivoting; not finite where a pivot is zero."""
     matrix_XX = _matrix(correlation_KKT)
     return jnp.linalg.solve(matrix_XX, target_KLY.reshape(len(matrix_XX), -1)).reshape(target_KLY.shape)
 

@@ -7,13 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from madsep_jax.bss_eval.correlations import correlate
-from madsep_jax.bss_eval.energies import Energies, fft_length, window_energies
-from madsep_jax.bss_eval.filters import Filters, solve_filters
-from madsep_jax.bss_eval.ratios import Ratios, ratios_of
-from madsep_jax.bss_eval.song import Song, cut
-from madsep_jax.bss_eval.song_energies import song_energies
-from madsep_jax.bss_eval.windows import Windows
+from madsep_jax.bss_eval.energies import Energies, Ratios, fft_length, ratios_of, song_energies, window_energies
+from madsep_jax.bss_eval.filters import Filters, correlate, solve_filters
+from madsep_jax.bss_eval.song import Song, Windows, cut
 from madsep_jax.ops.precision import double_precision
 
 #: Windows that are cut, and handed over, at a time; fewer where the songs have fewer.
@@ -21,7 +17,7 @@ _WINDOWS = 4
 
 
 def score_windows(songs: Sequence[Song], *, window: float, hop: float, taps: int) -> list[Ratios]:
-    """Score the estimates of songs by BSSEval v4 (images), without permutation.
+    """Return of each song SDR, ISR, SIR and SAR in dB, (E, S, W), by BSSEval v4 (images), without permutation.
 
     Songs, and the estimates of a song, are computed together; a song's references are analysed once for all of them. A
     window in which a reference, or a source of an estimate, is silent is NaN for all sources of that estimate.
@@ -31,9 +27,6 @@ def score_windows(songs: Sequence[Song], *, window: float, hop: float, taps: int
         window: length of a window in samples; math.inf for the whole song.
         hop: samples from one window to the next.
         taps: of the distortion filters.
-
-    Returns:
-        Of each song SDR, ISR, SIR and SAR in dB, (E, S, W).
     """
     windows_B = [Windows.of_song(song.samples, window, hop) for song in songs]
     with double_precision():
@@ -48,13 +41,8 @@ def score_windows(songs: Sequence[Song], *, window: float, hop: float, taps: int
         energies_ESW = Energies(
             *(np.asarray(energy_BESW)[number, ..., : windows.count] for energy_BESW in energies_BESW)
         )
-        ratios.append(ratios_of(energies_ESW, silent_windows(song, windows)))
+        ratios.append(ratios_of(energies_ESW, song.silent(windows)))
     return ratios
-
-
-def silent_windows(song: Song, windows: Windows) -> np.ndarray:
-    """Return in which windows a source is silent, by estimate: (E, W)."""
-    return np.stack([song.any_source_silent(start, windows.length) for start in windows.starts()], axis=-1)
 
 
 def _song_energies(songs: Sequence[Song], correlation_BKAT: jax.Array, filters: Filters) -> Energies | None:
@@ -73,11 +61,7 @@ def _window_energies(
 ) -> Energies:
     """Return the energies over windows, (B, E, S, W); what is beyond a song's last window means nothing.
 
-    Args:
-        songs: to be cut.
-        windows_B: of each of them.
-        filters: of all of them.
-        exact: length of a window that is not padded.
+    Windows that are not `exact` samples long are padded.
     """
     length, count = max(windows.length for windows in windows_B), max(windows.count for windows in windows_B)
     taps = filters.onto_all_BESKCL.shape[-1]
@@ -89,7 +73,7 @@ def _window_energies(
     spectra = _spectra(filters, fft=fft)
     parts: list[Energies] = []
     for first in range(0, count, at_a_time):
-        x_BWAN = cut(songs, [number * hop for number in range(first, first + at_a_time)], length)
+        x_BWAN = cut(songs, range(first * hop, (first + at_a_time) * hop, hop), length)
         parts.append(_energies(x_BWAN, *spectra, fft=fft))
     return jax.tree.map(lambda *part_BESW: np.concatenate(part_BESW, axis=-1), *parts)
 
@@ -118,14 +102,7 @@ def _energies(x_BWAN: jax.Array, onto_all_BESKCF: jax.Array, onto_own_BESCCF: ja
 def score_segments(song: Song, windows: Windows, taps: int) -> Ratios:
     """Score the estimates of a song by BSSEval images, each segment as if it were a song, without permutation.
 
-    Args:
-        song: its references and estimates.
-        windows: the segments.
-        taps: of the distortion filters.
-
-    Returns:
-        SDR, ISR, SIR and SAR in dB, (E, S, W). A segment in which a reference, or a source of an estimate, is silent is
-        NaN for all sources of that estimate.
+    Taps and results are those of `score_windows`.
 
     Source: E. Vincent, S. Araki, P. Bofill, The 2008 Signal Separation Evaluation Campaign, ICA 2009 (BSS Eval 3.0).
     """

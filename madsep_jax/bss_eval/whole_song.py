@@ -8,17 +8,10 @@ SDR_EPSILON = 1e-7
 
 
 def sdr(reference_XNC: jax.Array, estimate_XNC: jax.Array) -> jax.Array:
-    """Return the signal-to-distortion ratio of whole signals in dB: the `usdr` of recent challenges.
+    """Return the signal-to-distortion ratio of whole signals (..., N, C) in dB, (...): the `usdr` of recent challenges.
 
-    SDR = 10 log10 (Σ s² + ε) / (Σ (s - ŝ)² + ε), sums over all samples and channels, ε = 1e-7. A silent reference has
-    a score too, which says how loud the estimate is.
-
-    Args:
-        reference_XNC: true signals (..., N, C), ±1 being full scale.
-        estimate_XNC: of the same shape.
-
-    Returns:
-        (...), in the precision of the arrays.
+    SDR = 10 log10 (Σ s² + ε) / (Σ (s - ŝ)² + ε), sums over all samples and channels, ε = 1e-7, ±1 being full scale. A
+    silent reference has a score too, which says how loud the estimate is.
 
     Source: Y. Mitsufuji et al., Music Demixing Challenge 2021, Frontiers in Signal Processing 1, 2022.
     """
@@ -28,17 +21,10 @@ def sdr(reference_XNC: jax.Array, estimate_XNC: jax.Array) -> jax.Array:
 
 
 def si_sdr(reference_XNC: jax.Array, estimate_XNC: jax.Array) -> jax.Array:
-    """Return the scale-invariant signal-to-distortion ratio of whole signals in dB.
+    """Return the scale-invariant signal-to-distortion ratio of whole signals (..., N, C) in dB, (...).
 
     SI-SDR = 10 log10 Σ (α s)² / Σ (α s - ŝ)² with α = Σ ŝ s / Σ s², sums over all samples and channels, one α for all
     channels, no mean taken off. NaN where reference or estimate is silent, +inf where nothing but the scale is wrong.
-
-    Args:
-        reference_XNC: true signals (..., N, C).
-        estimate_XNC: of the same shape.
-
-    Returns:
-        (...), in the precision of the arrays.
 
     Source: J. Le Roux, S. Wisdom, H. Erdogan, J. R. Hershey, SDR - Half-Baked or Well Done?, ICASSP 2019.
     """

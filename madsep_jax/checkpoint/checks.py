@@ -67,10 +67,6 @@ def check_shapes(saved: Any, template: Any, what: str) -> None:
 
 
 def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
-    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
-    return {_name(path): tuple(leaf.shape) for path, leaf in leaves}
-
-
-def _name(path: tuple[Any, ...]) -> str:
-    """Name a leaf alike whether its containers are dictionaries, tuples or attributes."""
-    return "/".join(str(getattr(key, "key", getattr(key, "idx", getattr(key, "name", key)))) for key in path)
+    """By a leaf's path, the same whether its containers are dictionaries, tuples or attributes."""
+    leaves = jax.tree.leaves_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): tuple(leaf.shape) for path, leaf in leaves}

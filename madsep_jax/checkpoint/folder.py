@@ -15,12 +15,12 @@ from madsep_jax.checkpoint.checks import MisfitError
 from madsep_jax.checkpoint.steps import OrbaxSteps, Score
 from madsep_jax.config.io import from_dict, to_dict
 from madsep_jax.config.run import RunConfig
-from madsep_jax.config.saving import SavingConfig
+from madsep_jax.config.training import SavingConfig
 from madsep_jax.errors import InputError
 from madsep_jax.host.environment import environment
 from madsep_jax.host.files import read_json, write_json
 from madsep_jax.models.variables import variable_shapes
-from madsep_jax.train.state import TrainState
+from madsep_jax.train.batch import TrainState
 
 _CONFIG = "config.json"
 _WEIGHTS = "weights"
@@ -30,7 +30,7 @@ _ITEMS = (_WEIGHTS, _TRAINING)
 _SAVING = SavingConfig()
 
 
-class CheckpointWriter:
+class CheckpointWriter(OrbaxSteps):
     """Saves the states of a training into a folder, in the background."""
 
     def __init__(self, folder: Path, config: RunConfig, saving: SavingConfig = _SAVING) -> None:
@@ -38,7 +38,7 @@ class CheckpointWriter:
         self._notes = {"config": to_dict(config), "environment": environment()}
         try:
             write_json(folder / _CONFIG, self._notes)
-            self._steps = OrbaxSteps(folder, _ITEMS, saving)
+            super().__init__(folder, _ITEMS, saving)
         except OSError as error:
             raise InputError(f"{folder}: cannot be written: {error.strerror or error}") from error
 
@@ -53,25 +53,11 @@ class CheckpointWriter:
         # On a CPU these are views of the state's own memory, which cannot be donated while there are any. Orbax copies
         # them before it returns, and no view may be kept.
         items = {_WEIGHTS: jax.device_get(state.variables), _TRAINING: jax.device_get(_training_items(state))}
-        self._steps.save(int(state.step), items, {**(notes or {}), **self._notes}, score)
+        self.write(int(state.step), items, {**(notes or {}), **self._notes}, score)
 
     def save_weights(self, variables: Any) -> None:
         """Save a model that has no training state, as step 0. Raises InputError as `save` does."""
-        self._steps.save(0, {_WEIGHTS: jax.device_get(variables)}, self._notes)
-
-    def check(self) -> None:
-        """Raise InputError where the last save has failed meanwhile."""
-        self._steps.check()
-
-    def wait(self) -> None:
-        """Wait for what is being written. Raises InputError where it cannot be."""
-        self._steps.wait()
-
-    def __enter__(self) -> "CheckpointWriter":
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._steps.__exit__(kind)
+        self.write(0, {_WEIGHTS: jax.device_get(variables)}, self._notes)
 
 
 @dataclass(frozen=True)
@@ -178,11 +164,8 @@ def _restore_state(steps: OrbaxSteps, step: int, template: TrainState) -> TrainS
 
 
 def _training_items(state: TrainState) -> dict[str, Any]:
-    return {
-        "step": state.step,
-        "opt_state": state.opt_state,
-        "dropout_key": jax.random.key_data(state.dropout_key),
-    }
+    key = jax.random.key_data(state.dropout_key)
+    return {"step": state.step, "opt_state": state.opt_state, "dropout_key": key}
 
 
 def checkpoint_folder(row_folder: Path) -> Path:

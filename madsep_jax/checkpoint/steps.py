@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import jax
 import numpy as np
@@ -18,7 +18,7 @@ from etils import epath
 from orbax.checkpoint import checkpoint_managers as policies
 
 from madsep_jax.checkpoint.checks import MisfitError, check_shapes, find_damage, write_checksums
-from madsep_jax.config.saving import SavingConfig
+from madsep_jax.config.training import SavingConfig
 from madsep_jax.errors import InputError, first_line
 
 _NOTES = "notes"
@@ -53,7 +53,7 @@ class OrbaxSteps:
         self._shown, self._folder = folder, folder.absolute()
         self._step: int | None = None
         self._under_way = False
-        logging.getLogger("absl").addFilter(_NOT_FROM_ORBAX)  # for good: its threads may outlive the manager
+        logging.getLogger("absl").addFilter(_not_from_orbax)  # for good: its threads may outlive the manager
         self._manager = ocp.CheckpointManager(
             self._folder, options=_reading() if saving is None else self._writing(saving), item_names=(*items, _NOTES)
         )
@@ -66,7 +66,7 @@ class OrbaxSteps:
         """Return the step with the best score, the last one where none has any; None where there are no steps."""
         return self._manager.best_step() or max(self.all(), default=None)
 
-    def save(self, step: int, items: Mapping[str, Any], notes: Mapping[str, Any], score: Score | None = None) -> None:
+    def write(self, step: int, items: Mapping[str, Any], notes: Mapping[str, Any], score: Score | None = None) -> None:
         """Copy the arrays and begin to write them; the last save is waited for first.
 
         Raises:
@@ -133,7 +133,7 @@ class OrbaxSteps:
     def _restore(self, step: int, item: str, args: Any) -> Any:
         return self._manager.restore(step, args=ocp.args.Composite(**{item: args}))[item]
 
-    def __enter__(self) -> "OrbaxSteps":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -174,12 +174,11 @@ class OrbaxSteps:
         needed = sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(items))
         free = shutil.disk_usage(self._folder).free
         if free < needed:
-            reason = f"{os.strerror(errno.ENOSPC)}: {free / 1e6:.1f} MB free, expected {needed / 1e6:.1f} MB"
-            raise self._not_written(reason)
+            found = f"{free / 1e6:.1f} MB free, expected {needed / 1e6:.1f} MB"
+            raise self._not_written(f"{os.strerror(errno.ENOSPC)}: {found}")
 
     def _check_files(self, step: int, item: str) -> None:
-        damage = find_damage(self._folder / str(step), item)
-        if damage:
+        if damage := find_damage(self._folder / str(step), item):
             raise self._not_read(step, item, damage)
 
     def _not_read(self, step: int, item: str, reason: str) -> InputError:
@@ -189,14 +188,9 @@ class OrbaxSteps:
         return InputError(f"{self._shown}: the checkpoint of step {self._step} cannot be written: {reason}")
 
 
-class _NotFromOrbax(logging.Filter):
-    """Drops what Orbax logs: tracebacks of errors that it raises as well."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return f"{os.sep}orbax{os.sep}" not in record.pathname
-
-
-_NOT_FROM_ORBAX = _NotFromOrbax()
+def _not_from_orbax(record: logging.LogRecord) -> bool:
+    """Drop what Orbax logs: tracebacks of errors that it raises as well."""
+    return f"{os.sep}orbax{os.sep}" not in record.pathname
 
 
 def _reading() -> ocp.CheckpointManagerOptions:

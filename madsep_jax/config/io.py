@@ -6,6 +6,8 @@ import typing
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+from flax import traverse_util
+
 from madsep_jax.config.maskers import KINDS, MaskerConfig
 from madsep_jax.errors import InputError, did_you_mean
 
@@ -19,7 +21,7 @@ def to_dict(config: Any) -> dict[str, Any]:
 
 def to_flat(config: Any) -> dict[str, Any]:
     """Return a config's fields as JSON values by their dotted names."""
-    return _flat(to_dict(config))
+    return traverse_util.flatten_dict(to_dict(config), sep=".")
 
 
 def from_dict(config_type: type[Config], values: Mapping[str, Any], where: str = "") -> Config:
@@ -72,13 +74,6 @@ def differences(base: Any, other: Any, prefix: str = "") -> dict[str, tuple[Any,
     return {} if base == other else {prefix: (base, other)}
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
-    return flat
-
-
 def _json_object(fields: list[tuple[str, Any]]) -> dict[str, Any]:
     return {name: list(value) if isinstance(value, tuple) else value for name, value in fields}
 
@@ -89,32 +84,28 @@ def _hints(config_type: type) -> dict[str, Any]:
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:
+    choices = typing.get_args(hint)
     if dataclasses.is_dataclass(hint) and isinstance(value, typing.cast(type, hint)):
         return value
     if hint is MaskerConfig:
-        return _convert_masker(value, where)
+        kind = value.get("kind") if isinstance(value, Mapping) else None
+        if kind not in KINDS:
+            raise InputError(f"{where}.kind: found {kind!r}, {did_you_mean(str(kind), KINDS)}")
+        return from_dict(KINDS[kind], value, where)
     if dataclasses.is_dataclass(hint):
         return from_dict(typing.cast(type, hint), value, where)
     if typing.get_origin(hint) in (types.UnionType, typing.Union):
-        if value is None and type(None) in typing.get_args(hint):
+        if value is None and type(None) in choices:
             return None
-        return _convert(next(option for option in typing.get_args(hint) if option is not type(None)), value, where)
+        return _convert(next(choice for choice in choices if choice is not type(None)), value, where)
     if typing.get_origin(hint) is typing.Literal:
-        if value in typing.get_args(hint):
+        if value in choices:
             return value
-        choices = [str(choice) for choice in typing.get_args(hint)]
-        raise InputError(f"{where}: found {value!r}, {did_you_mean(str(value), choices)}")
+        raise InputError(f"{where}: found {value!r}, {did_you_mean(str(value), map(str, choices))}")
     if typing.get_origin(hint) is tuple and isinstance(value, list | tuple):
-        return tuple(_convert(typing.get_args(hint)[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+        return tuple(_convert(choices[0], item, f"{where}[{i}]") for i, item in enumerate(value))
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
         raise InputError(f"{where}: found {value!r}, expected {hint.__name__}")
     return value
-
-
-def _convert_masker(value: Any, where: str) -> MaskerConfig:
-    kind = value.get("kind") if isinstance(value, Mapping) else None
-    if kind not in KINDS:
-        raise InputError(f"{where}.kind: found {kind!r}, {did_you_mean(str(kind), KINDS)}")
-    return from_dict(KINDS[kind], value, where)

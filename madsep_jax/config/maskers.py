@@ -1,23 +1,24 @@
-"""The maskers' own settings, as frozen dataclasses: the part of a configuration in which the compared rows differ.
+"""The maskers' own settings: the part of a configuration in which the compared rows differ.
 
 The defaults are those of the papers; `madsep_jax.config.run` has everything else.
-
-[1] Pyykkönen, Mimilakis, Drossos, Virtanen: Depthwise Separable Convolutions Versus Recurrent Neural Networks for
-Monaural Singing Voice Separation, 2020 (arXiv:2007.02683).
 """
 
 import dataclasses
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
+from madsep_jax.config.fields import Check, Settings, option, positive, zero_or_more
 from madsep_jax.errors import InputError, require
 
 #: F of the full-size systems.
 _FULL_BINS = 2049
 
+#: Of the side of a kernel that has a middle.
+_ODD = Check(lambda value: value > 0 and value % 2 == 1, "a positive odd number")
+
 
 @dataclass(frozen=True, kw_only=True)
-class MaskerConfig:
+class MaskerConfig(Settings):
     """Settings of one kind of masker, and what the rest of the code asks of them. What is said here suits a plain one.
 
     Three names of fields mean the same in all: `dropout`, a probability; `layers`, the equal blocks in a row that
@@ -37,6 +38,7 @@ class MaskerConfig:
 
     def __post_init__(self) -> None:
         require(self.kind == type(self).kind, self, "kind", repr(type(self).kind))
+        super().__post_init__()
 
     @property
     def mark(self) -> str:
@@ -60,20 +62,29 @@ class GruMaskerConfig(MaskerConfig):
     """MaD's masker: bidirectional GRU encoder, GRU decoder ([1] sec. II-A)."""
 
     kind: Literal["gru"] = "gru"
-    reduced_bins: int = 744
-    """R, the lowest bins that the encoder reads."""
-    residual_flip: Literal["time", "time_and_frequency"] = "time"
-    """Axes in which the backward half of the encoder's residual is flipped: eq. 3 says time, the released code both."""
-    recurrent_iterations: int = 0
-    """`iter` of the recurrent inference: how often at most the decoder is applied to its own output; 0 for never."""
-    recurrent_tolerance: float = 0.0
-    """τ_term of the recurrent inference: it ends once the mean squared change of the decoder's output is below this;
-    0 for never."""
+    reduced_bins: int = option(744, "R, the lowest bins that the encoder reads.", positive("number of bins"))
+    residual_flip: Literal["time", "time_and_frequency"] = option(
+        "time",
+        "Axes in which the backward half of the encoder's residual is flipped: eq. 3 says time, released code both.",
+    )
+    recurrent_iterations: int = option(
+        0,
+        "`iter` of the recurrent inference: how often at most the decoder is applied to its own output; 0 for never.",
+        zero_or_more(),
+    )
+    recurrent_tolerance: float = option(
+        0.0,
+        "τ_term of the recurrent inference: it ends once the mean squared change of the decoder's output is below "
+        "this; 0 for never.",
+        zero_or_more(),
+    )
     twin: bool = False
     """Train with a second decoder that runs backwards (MaD TwinNet); inference is the same without it."""
-    twin_flip: Literal["time", "time_and_frequency"] = "time"
-    """Axes in which the twin's input is flipped, and its states back: time alone makes it a decoder that runs
-    backwards, the released code flips both."""
+    twin_flip: Literal["time", "time_and_frequency"] = option(
+        "time",
+        "Axes in which the twin's input is flipped, and its states back: time alone makes it a decoder that runs "
+        "backwards, the released code flips both.",
+    )
 
     #: Voice SDR / SIR / SAR in dB are the published ones (DSD100 Test, `paper` protocol).
     systems: ClassVar[dict[str, dict[str, Any]]] = {
@@ -89,19 +100,6 @@ class GruMaskerConfig(MaskerConfig):
     mark = "o"
     told_by_weights = ("reduced_bins", "twin")
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self.reduced_bins > 0, self, "reduced_bins", "a positive number of bins")
-        require(
-            self.residual_flip in ("time", "time_and_frequency"),
-            self,
-            "residual_flip",
-            "'time' or 'time_and_frequency'",
-        )
-        require(self.twin_flip in ("time", "time_and_frequency"), self, "twin_flip", "'time' or 'time_and_frequency'")
-        require(self.recurrent_iterations >= 0, self, "recurrent_iterations", "0 or more")
-        require(self.recurrent_tolerance >= 0, self, "recurrent_tolerance", "0 or more")
-
     def check_bins(self, bins: int) -> None:
         """Raise InputError where there are fewer bins than the encoder reads."""
         require(self.reduced_bins <= bins, self, "reduced_bins", f"at most the {bins} bins")
@@ -116,49 +114,39 @@ class DwsMaskerConfig(MaskerConfig):
     """The depthwise-separable convolutional masker ([1] sec. II-B)."""
 
     kind: Literal["dws"] = "dws"
-    layers: int = 7
-    """L_enc, the blocks after the first one."""
-    channels: int = 256
-    """C_o, the channels of every block."""
-    kernel: int = 5
-    """Side of the square depthwise kernel."""
-    dropout: float = 0.1
-    """Probability that a block's output channel is dropped in training."""
-    input_frames: Literal["all", "middle"] = "all"
-    """`all`: the CNN reads the context frames too, as the paper says. `middle`: only the T target frames, as in the
-    released code."""
+    layers: int = option(
+        7, "L_enc, the blocks after the first one.", Check(lambda layers: 0 <= layers <= 1000, "0 to 1000 blocks")
+    )
+    channels: int = option(
+        256, "C_o, of every block.", Check(lambda channels: 0 < channels <= 65536, "1 to 65536 channels")
+    )
+    kernel: int = option(5, "Side of the square depthwise kernel.", _ODD)
+    dropout: float = option(
+        0.1,
+        "Probability that a block's output channel is dropped in training.",
+        Check(lambda rate: 0 <= rate < 1, "a probability of at least 0 and below 1"),
+    )
+    input_frames: Literal["all", "middle"] = option(
+        "all",
+        "all: the CNN reads the context frames too, as the paper says. middle: only the T target frames, as in the "
+        "released code.",
+    )
     residual: bool = False
     """Add a block's input to its output in the L_enc blocks, as in the released residual variant."""
-    dilations: tuple[int, ...] = (1,)
-    """Steps in time between the taps of the depthwise kernels of the L_enc blocks, taken in turn; (1,) as published."""
-    pointwise_kernel: int = 1
-    """Side of the square channel-wise kernel of the L_enc blocks; 1 as published."""
+    dilations: tuple[int, ...] = option(
+        (1,),
+        "Steps in time between the taps of the depthwise kernels of the L_enc blocks, in turn; (1,) as published.",
+        Check(lambda steps: len(steps) > 0 and min(steps) > 0, "one or more positive numbers of frames"),
+    )
+    pointwise_kernel: int = option(
+        1, "Side of the square channel-wise kernel of the L_enc blocks; 1 as published.", _ODD
+    )
 
     # `madsep_jax.config.systems` names them by their sizes.
     mark = "s"
     told_by_weights = ("layers", "channels", "kernel", "residual")
     least_bins: ClassVar[int] = 75
     """F from which on the three poolings by 5, with the upsampling between them, leave a frequency."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(0 <= self.layers <= 1000, self, "layers", "0 to 1000 blocks")
-        require(0 < self.channels <= 65536, self, "channels", "1 to 65536 channels")
-        require(self.kernel > 0 and self.kernel % 2 == 1, self, "kernel", "a positive odd number")
-        require(0 <= self.dropout < 1, self, "dropout", "a probability of at least 0 and below 1")
-        require(self.input_frames in ("all", "middle"), self, "input_frames", "'all' or 'middle'")
-        require(
-            len(self.dilations) > 0 and all(step > 0 for step in self.dilations),
-            self,
-            "dilations",
-            "one or more positive numbers of frames",
-        )
-        require(
-            self.pointwise_kernel > 0 and self.pointwise_kernel % 2 == 1,
-            self,
-            "pointwise_kernel",
-            "a positive odd number",
-        )
 
     def check_bins(self, bins: int) -> None:
         """Raise InputError where the poolings leave no frequency."""
@@ -171,20 +159,17 @@ class DilatedConfig(MaskerConfig):
     """A stack of blocks of dilated convolutions over time and a dilated GRU (Dilated Convolution with Dilated GRU)."""
 
     kind: Literal["dilated"] = "dilated"
-    role: Literal["masker", "system"] = "system"
-    """`masker`: in place of MaD's recurrent masker, the denoiser after it. `system`: a model of its own, which predicts
-    voice and accompaniment at once."""
-    blocks: int = 3
-    channels: int = 512
-    """Features of every layer inside the blocks."""
-    convolutions: int = 4
-    """Dilated convolutions in a block, with dilations 1, 2, 4, …"""
-    kernel: int = 3
-    """Taps of each convolution in time."""
-    groups: int = 4
-    """Groups of channels that the convolutions keep apart."""
-    gru_dilation: int = 4
-    """k: step t of the GRU reads step t - k."""
+    role: Literal["masker", "system"] = option(
+        "system",
+        "masker: in place of MaD's recurrent masker, the denoiser after it. system: a model of its own, which predicts "
+        "voice and accompaniment at once.",
+    )
+    blocks: int = option(3, "In a row.", positive())
+    channels: int = option(512, "Features of every layer inside the blocks.")
+    convolutions: int = option(4, "Dilated convolutions in a block, with dilations 1, 2, 4, …", positive())
+    kernel: int = option(3, "Taps of each convolution in time.", _ODD)
+    groups: int = option(4, "Groups of channels that the convolutions keep apart.", positive())
+    gru_dilation: int = option(4, "k: step t of the GRU reads step t - k.", positive())
     bidirectional: bool = True
 
     systems: ClassVar[dict[str, dict[str, Any]]] = {
@@ -196,16 +181,8 @@ class DilatedConfig(MaskerConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self.role in ("masker", "system"), self, "role", "'masker' or 'system'")
-        for name in ("blocks", "convolutions", "groups", "gru_dilation"):
-            require(getattr(self, name) > 0, self, name, "a positive number")
-        require(self.kernel > 0 and self.kernel % 2 == 1, self, "kernel", "a positive odd number")
-        require(
-            self.channels > 0 and self.channels % (2 * self.groups) == 0,
-            self,
-            "channels",
-            f"a positive multiple of twice the groups ({self.groups})",
-        )
+        fits = self.channels > 0 and self.channels % (2 * self.groups) == 0
+        require(fits, self, "channels", f"a positive multiple of twice the groups ({self.groups})")
 
     @property
     def mark(self) -> str:
@@ -224,8 +201,11 @@ class AutoencoderConfig(MaskerConfig):
     """A denoising autoencoder on single frames (Examining the Mapping Functions of Denoising Autoencoders)."""
 
     kind: Literal["autoencoder"] = "autoencoder"
-    hidden_layers: int = 1
-    """Layers before the output layer, each of F units: 1 for the DAE, 3 for the deep one."""
+    hidden_layers: int = option(
+        1,
+        "Layers before the output layer, each of F units: 1 for the DAE, 3 for the deep one.",
+        positive("number of layers"),
+    )
     skip_filtering: bool = False
     """The output is a mask for the input, in place of the estimate itself."""
 
@@ -236,10 +216,6 @@ class AutoencoderConfig(MaskerConfig):
         "skip-filtering": {"skip_filtering": True},
     }
     single_frames = True
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self.hidden_layers > 0, self, "hidden_layers", "a positive number of layers")
 
     @property
     def mark(self) -> str:

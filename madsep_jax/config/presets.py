@@ -11,7 +11,6 @@ field by field below. Data, cost and expected scores as for `paper`.
 bins, the same 8.7 ms a frame), with a larger learning rate, for a first table on two CPU cores within minutes.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,9 +89,6 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 
-#: Further fields of a preset that depend on the kind of masker.
-_FIELDS_OF_KIND: dict[str, Callable[[str], dict[str, Any]]] = {"released_code": released_fields}
-
 
 def preset_config(name: str) -> RunConfig:
     """Return the base configuration of a preset. Raises InputError on an unknown name."""
@@ -109,7 +105,7 @@ def masker_fields(base: RunConfig, masker: MaskerConfig) -> dict[str, Any]:
     That is the masker, with the preset's choices for its kind, and what else the preset sets for this kind; the latter
     only where `base` still has the preset's own value, so that what was set by hand stays.
     """
-    of_kind = _FIELDS_OF_KIND.get(base.preset, lambda kind: {})(masker.kind)
+    of_kind = released_fields(masker.kind) if base.preset == "released_code" else {}
     own = {name.removeprefix("masker."): value for name, value in of_kind.items() if name.startswith("masker.")}
     by_hand = differences(preset_config(base.preset), base)
     others = {name: value for name, value in of_kind.items() if not name.startswith("masker.") and name not in by_hand}

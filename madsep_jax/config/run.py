@@ -1,10 +1,4 @@
-"""Every setting of a run, as frozen dataclasses: the one place where a default lives.
-
-The defaults are the DWS paper's [1]. Presets (`madsep_jax.config.presets`) are differences from them.
-
-[1] Pyykkönen, Mimilakis, Drossos, Virtanen: Depthwise Separable Convolutions Versus Recurrent Neural Networks for
-Monaural Singing Voice Separation, 2020 (arXiv:2007.02683).
-"""
+"""A whole run: model, loss, how they are computed, and the parts that are settings of their own."""
 
 from dataclasses import dataclass, field
 from typing import Literal

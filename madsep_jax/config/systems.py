@@ -2,7 +2,6 @@
 
 import itertools
 import re
-from collections.abc import Iterator
 from typing import Any
 
 from madsep_jax.config.io import override
@@ -91,8 +90,7 @@ def expand(
     for system in systems:
         if system == ALL:
             names += [*named_systems(), *ALL_DWS.get(preset, ALL_DWS["paper"])]
-            continue
-        if system == "dws":
+        elif system == "dws":
             names += [f"dws-{layer}-{channel}" for layer in layers for channel in channels]
         else:
             masker_of(system)
@@ -102,14 +100,10 @@ def expand(
 
 def system_name(config: RunConfig) -> str:
     """Return the name by which the ablation knows a system; for one with other fields, `custom` and its kind."""
-    for name in _candidates(config):
-        if masker_of(name).fitted_to(config.signal.bins) == config.masker:
-            return name
-    return f"custom-{config.masker.kind}"
-
-
-def _candidates(config: RunConfig) -> Iterator[str]:
-    yield from config.masker.systems
-    if isinstance(config.masker, DwsMaskerConfig):
-        for endings in itertools.product(*(("", ending) for ending in DWS_VARIANTS)):
-            yield f"dws-{config.masker.layers}-{config.masker.channels}{''.join(endings)}"
+    masker = config.masker
+    names = list(masker.systems)
+    if isinstance(masker, DwsMaskerConfig):
+        endings = itertools.product(*(("", ending) for ending in DWS_VARIANTS))
+        names += [f"dws-{masker.layers}-{masker.channels}{''.join(each)}" for each in endings]
+    fitting = (name for name in names if masker_of(name).fitted_to(config.signal.bins) == masker)
+    return next(fitting, f"custom-{masker.kind}")

@@ -7,15 +7,8 @@ from numpy.typing import ArrayLike
 def diagonal_share(matrix_FF: ArrayLike, within_bins: int = 0) -> float:
     """Return the share of a matrix's energy (sum of squares) within so many bins of its diagonal: 0 to 1.
 
-    To be read against `uniform_share`: a scalar filter, a gain for each bin, has 1; a matrix without any structure
-    has the uniform share.
-
-    Args:
-        matrix_FF: square; its scale does not matter.
-        within_bins: entries (i, j) with |i - j| up to this count; 0 for the diagonal alone.
-
-    Returns:
-        NaN for a matrix of zeros.
+    Those are the entries (i, j) with |i - j| up to `within_bins`. To be read against `uniform_share`: a scalar filter,
+    a gain for each bin, has 1; a matrix without any structure has the uniform share; one of zeros NaN.
 
     Raises:
         ValueError: where the matrix is not square, or the distance is negative.

@@ -121,15 +121,14 @@ def fit_couplings(
         layers: of the trained autoencoder, first layer first; all F by F.
         input_NF: magnitudes of N frames that the model read.
         output_NF: what it made of them (for skip filtering the filtered mixture, not the mask).
-        config: steps, learning rate, initial values; its form must be `compositional`.
+        config: its form must be `compositional`.
         couplings: where to start from, in place of `config.initial`.
         on_steps: called now and then with the number of steps done and the L1 norm before the last of them.
 
     Raises:
         InputError: where shapes do not fit together, or the config is of the other form.
     """
-    _check_form(config, "compositional")
-    bins = _check_frames(input_NF, output_NF)
+    bins = _check_frames("compositional", config, input_NF, output_NF)
     for number, layer in enumerate(layers):
         _check_shape(f"layer {number} weight", layer.weight_FF, (bins, bins))
         _check_shape(f"layer {number} bias", layer.bias_F, (bins,))
@@ -151,8 +150,7 @@ def fit_student(
     Raises:
         InputError: where shapes do not fit together, or the config is of the other form.
     """
-    _check_form(config, "student")
-    _check_frames(input_NF, output_NF)
+    _check_frames("student", config, input_NF, output_NF)
     return _fit((), input_NF, output_NF, config, None if mapping_FF is None else [mapping_FF], on_steps)
 
 
@@ -231,12 +229,9 @@ def _mapping(layers: tuple[Layer, ...], matrices: tuple[jax.Array, ...]) -> jax.
     return compositional_mapping(layers, matrices) if layers else matrices[0]
 
 
-def _check_form(config: CouplingsConfig, expected: str) -> None:
-    if config.form != expected:
-        raise InputError(f"CouplingsConfig.form: found {config.form!r}, expected {expected!r} for this fit")
-
-
-def _check_frames(input_NF: ArrayLike, output_NF: ArrayLike) -> int:
+def _check_frames(form: str, config: CouplingsConfig, input_NF: ArrayLike, output_NF: ArrayLike) -> int:
+    """Return the number of bins. Raises InputError where the frames are none, or the config is of another form."""
+    require(config.form == form, config, "form", f"{form!r} for this fit")
     shape = np.shape(input_NF)
     if len(shape) != 2 or 0 in shape:
         raise InputError(f"input_NF: found shape {shape}, expected frames of spectra (N, F)")

@@ -26,12 +26,9 @@ CHOSEN: dict[str, dict[str, int]] = {
 
 
 def compiler_options(backend: str | None = None) -> dict[str, int]:
-    """Return the options that programs are compiled with, for `jax.jit`.
+    """Return the options that programs for a backend, by default the present one, are compiled with, for `jax.jit`.
 
     Options that `XLA_FLAGS` names are left to it, and all are where JAX is told to leave most optimisations out.
-
-    Args:
-        backend: to compile for; None for the present one.
     """
     if jax.config.read("jax_disable_most_optimizations"):
         return {}
@@ -40,22 +37,12 @@ def compiler_options(backend: str | None = None) -> dict[str, int]:
     return {name: value for name, value in chosen.items() if name not in flags}
 
 
-_OWNER_ONLY = 0o700
-_WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
-
-
 def use_compilation_cache(folder: Path | None = None) -> Path:
-    """Keep every program that this process compiles from now on, and read those that are kept already.
+    """Keep every program that this process compiles from now on, read those that are kept already; return the folder.
 
     JAX leaves out by default what compiles within a second; here everything is kept, since a separator's start is made
-    of many small programs too. Nothing is ever deleted: the folder can be, at any time.
-
-    Args:
-        folder: where to keep them; made, for its owner alone, where it is not there. None for `compiled` in the user's
-            cache folder.
-
-    Returns:
-        The folder.
+    of many small programs too. Nothing is ever deleted: the folder can be, at any time. By default it is `compiled` in
+    the user's cache folder; it is made, for its owner alone, where it is not there.
 
     Raises:
         InputError: where the folder cannot be made, is of another user, or can be written to by others.
@@ -86,17 +73,14 @@ def _make_private(folder: Path) -> None:
     """Make the folder where it is not there; raise InputError unless it is its reader's own."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        folder.mkdir(mode=_OWNER_ONLY, exist_ok=True)
+        folder.mkdir(mode=stat.S_IRWXU, exist_ok=True)
         found = folder.stat()
     except OSError as error:
         raise InputError(f"{folder}: cannot be used as a folder of compiled programs: {error.strerror}") from None
+    wrong = ""
     if found.st_uid != os.getuid():
-        raise InputError(
-            f"{folder}: found a folder of another user (number {found.st_uid}), expected one of your own: the programs "
-            f"in it run as they are"
-        )
-    if found.st_mode & _WRITABLE_BY_OTHERS:
-        raise InputError(
-            f"{folder}: found a folder that others can write to (mode {stat.S_IMODE(found.st_mode):o}), expected mode "
-            f"700: the programs in it run as they are"
-        )
+        wrong = f"of another user (number {found.st_uid}), expected one of your own"
+    elif found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        wrong = f"that others can write to (mode {stat.S_IMODE(found.st_mode):o}), expected mode 700"
+    if wrong:
+        raise InputError(f"{folder}: found a folder {wrong}: the programs in it run as they are")

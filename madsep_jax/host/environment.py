@@ -37,11 +37,7 @@ def cpu_cores() -> int:
 
 
 def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
-    """Return the processor's name; with family and model where Linux tells, since names are often short.
-
-    Args:
-        cpuinfo: Linux's description of the processors.
-    """
+    """Return the processor's name; with family and model where Linux tells, since names are often short."""
     try:
         lines = cpuinfo.read_text(encoding="utf-8", errors="replace").split("\n\n")[0].splitlines()
     except OSError:

@@ -21,19 +21,15 @@ _NO_LOCKS_HERE = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
 @contextlib.contextmanager
 def lock(path: Path) -> Iterator[None]:
     """Hold a lock, waiting for it as long as another process has it."""
-    descriptor = _open(path)
-    try:
+    with _opened(path) as descriptor:
         _take(descriptor, fcntl.LOCK_EX)
         yield
-    finally:
-        os.close(descriptor)
 
 
 @contextlib.contextmanager
 def try_lock(path: Path) -> Iterator[bool]:
     """Hold a lock and yield True; yield False where another process has it. The file says who had it last."""
-    descriptor = _open(path)
-    try:
+    with _opened(path) as descriptor:
         until = time.monotonic() + _PATIENCE_S
         while not (taken := _take(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)) and time.monotonic() < until:
             time.sleep(0.1)
@@ -41,8 +37,6 @@ def try_lock(path: Path) -> Iterator[bool]:
             os.ftruncate(descriptor, 0)
             os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode())
         yield taken
-    finally:
-        os.close(descriptor)
 
 
 def holder(path: Path) -> str | None:
@@ -59,9 +53,14 @@ def holder(path: Path) -> str | None:
         os.close(descriptor)
 
 
-def _open(path: Path) -> int:
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[int]:
     path.parent.mkdir(parents=True, exist_ok=True)
-    return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def _take(descriptor: int, how: int) -> bool:

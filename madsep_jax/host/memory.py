@@ -35,10 +35,8 @@ def keep_freed_memory() -> bool:
 
     By default glibc asks the system for every large array, and returns it afterwards: XLA's CPU programs take their
     temporary memory anew at each call, page by page. Kept, `madsep separate` takes a fifth less time with dws-5-64. It
-    is for commands that own their process, at their start: threads that run already keep their own pools.
-
-    Returns:
-        Whether it is so; False where the C library is another one.
+    is for commands that own their process, at their start: threads that run already keep their own pools. Returns
+    whether it is so: not where the C library is another one.
     """
     if sys.platform != "linux":
         return False
@@ -46,20 +44,15 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
     except (OSError, AttributeError):
         return False
-    return all(
-        mallopt(parameter, value) == 1
-        for parameter, value in ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, _NEVER), (_ARENA_MAX, 1))
-    )
-
-
-_GIB = 2**30
+    settings = {_MMAP_MAX: 0, _TRIM_THRESHOLD: _NEVER, _ARENA_MAX: 1}
+    return all(mallopt(parameter, value) == 1 for parameter, value in settings.items())
 
 
 def require_memory(needed: int) -> None:
     """Raise MemoryError where more bytes are needed than are free; where that cannot be known, do nothing."""
     free = free_bytes()
     if free is not None and needed > free:
-        raise MemoryError(f"needs about {needed / _GIB:.1f} GiB, {free / _GIB:.1f} GiB are free")
+        raise MemoryError(f"needs about {needed / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free")
 
 
 def free_bytes() -> int | None:

@@ -25,9 +25,8 @@ _SAFE_TORCH = (2, 6)
 def read_state_dict(*paths: Path | str) -> dict[str, np.ndarray]:
     """Read published parameters: name to array.
 
-    Args:
-        paths: one file (.pt, .pth or .safetensors), a folder that holds one, or MaD's four parts: a folder with
-            rnn_enc, rnn_dec, fnn and denoiser, or these four files.
+    From one file (.pt, .pth or .safetensors), a folder that holds one, or MaD's four parts: a folder with rnn_enc,
+    rnn_dec, fnn and denoiser, or these four files.
 
     Raises:
         InputError: where there is no such file, it cannot be read, holds something other than arrays, or the package
@@ -38,8 +37,7 @@ def read_state_dict(*paths: Path | str) -> dict[str, np.ndarray]:
         return _read_file(files[0])
     parts = {file.stem: file for file in files}
     if len(parts) < len(files) or set(parts) != set(PARTS):
-        found = ", ".join(file.name for file in files) or "none"
-        raise InputError(f"files: found {found}, expected one file, or MaD's four parts ({', '.join(PARTS)})")
+        raise _wrong_files("files", files)
     return join_parts({name: _read_file(file) for name, file in parts.items()})
 
 
@@ -55,12 +53,7 @@ def parameter_files(*paths: Path | str) -> list[Path]:
 def write_safetensors(
     path: Path, state_dict: Mapping[str, np.ndarray], metadata: Mapping[str, Any] | None = None
 ) -> None:
-    """Write parameters aside, then rename the file into place.
-
-    Args:
-        path: of the file; one already there is replaced.
-        state_dict: name to array.
-        metadata: JSON values by name, kept in the file's header.
+    """Write arrays by name, and JSON values by name into the file's header; aside first, then renamed into place.
 
     Raises:
         InputError: where it cannot be written, or safetensors is not installed.
@@ -102,22 +95,23 @@ def _files_of(path: Path) -> list[Path]:
     if len(parts) == len(PARTS):
         return parts
     if len(files) != 1:
-        found = ", ".join(file.name for file in files) or "none"
-        raise InputError(f"{path}: found {found}, expected one file, or MaD's four parts ({', '.join(PARTS)})")
+        raise _wrong_files(path, files)
     return files
+
+
+def _wrong_files(where: object, files: list[Path]) -> InputError:
+    found = ", ".join(file.name for file in files) or "none"
+    return InputError(f"{where}: found {found}, expected one file, or MaD's four parts ({', '.join(PARTS)})")
 
 
 def _read_file(path: Path) -> dict[str, np.ndarray]:
     content = _read_torch(path) if path.suffix in _TORCH_ENDINGS else _read_safetensors(path)
-    strange = [name for name, array in content.items() if not isinstance(name, str) or not _is_numeric(array)]
-    if strange or not content:
-        found = f"{strange[0]!r}: {type(content[strange[0]]).__name__}" if strange else "nothing"
-        raise InputError(f"{path}: found {found}, expected names with arrays of numbers")
+    for name, array in content.items():
+        if not (isinstance(name, str) and isinstance(array, np.ndarray) and array.dtype.kind in "fiu"):
+            raise InputError(f"{path}: found {name!r}: {type(array).__name__}, expected names with arrays of numbers")
+    if not content:
+        raise InputError(f"{path}: found nothing, expected names with arrays of numbers")
     return content
-
-
-def _is_numeric(array: Any) -> bool:
-    return isinstance(array, np.ndarray) and array.dtype.kind in "fiu"
 
 
 def _read_torch(path: Path) -> dict[Any, Any]:
@@ -165,8 +159,7 @@ def _safetensors() -> Any:
     try:
         import safetensors.numpy
     except ImportError:
-        message = "safetensors is not installed, expected it: pip install 'madsep-jax[interop]'"
-        raise InputError(message) from None
+        raise InputError("safetensors is not installed, expected it: pip install 'madsep-jax[interop]'") from None
     return safetensors.numpy
 
 
@@ -182,11 +175,8 @@ PARTS = {
 def join_parts(parts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Return the four parts of MaD as one state dict, for `from_torch`.
 
-    A part's names may be the module's own (`gru_enc.weight_ih_l0`) or begin with the module's name, whole
-    (`masker.rnn_enc.`) or last (`rnn_enc.`).
-
-    Args:
-        parts: `rnn_enc`, `rnn_dec`, `fnn` and `denoiser`, each to its state dict.
+    The keys are those of `PARTS`. A part's names may be the module's own (`gru_enc.weight_ih_l0`) or begin with the
+    module's name, whole (`masker.rnn_enc.`) or last (`rnn_enc.`).
 
     Raises:
         InputError: where a part is missing, unknown, or holds a name twice.

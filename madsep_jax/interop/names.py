@@ -111,12 +111,8 @@ def _linear(published: str, *modules: str) -> Iterator[Parameter]:
 
 
 def _gru(published: str, suffix: str, *modules: str) -> Iterator[Parameter]:
-    yield Parameter(f"{published}.weight_ih_{suffix}", ("params", *modules, "input_kernel"), np.transpose, np.transpose)
-    yield Parameter(
-        f"{published}.weight_hh_{suffix}",
-        ("params", *modules, "recurrent_kernel"),
-        np.transpose,
-        np.transpose,
-    )
-    yield Parameter(f"{published}.bias_ih_{suffix}", ("params", *modules, "input_bias"))
-    yield Parameter(f"{published}.bias_hh_{suffix}", ("params", *modules, "recurrent_bias"))
+    for of, ours in (("ih", "input"), ("hh", "recurrent")):
+        kernel = ("params", *modules, f"{ours}_kernel")
+        yield Parameter(f"{published}.weight_{of}_{suffix}", kernel, np.transpose, np.transpose)
+    for of, ours in (("ih", "input"), ("hh", "recurrent")):
+        yield Parameter(f"{published}.bias_{of}_{suffix}", ("params", *modules, f"{ours}_bias"))

@@ -11,6 +11,7 @@ from madsep_jax.config.maskers import DwsMaskerConfig, GruMaskerConfig, MaskerCo
 from madsep_jax.config.run import ModelConfig
 from madsep_jax.errors import InputError
 from madsep_jax.interop.names import Parameter, parameters
+from madsep_jax.models.variables import variable_shapes
 
 _GRU_KERNEL = "masker.rnn_enc.gru_enc.weight_ih_l0"
 _DWS_KERNEL = "masker.cnn_enc.layer_1.0.depth_wise_conv.weight"
@@ -22,19 +23,17 @@ _COUNTER = "num_batches_tracked"
 
 
 def from_torch(state_dict: Mapping[str, Any], *, context_frames: int = 10) -> tuple[ModelConfig, dict[str, Any]]:
-    """Return the model and the variables that a published checkpoint holds.
+    """Return the model and the variables that a published checkpoint holds, for `build_model` and `model.apply`.
 
-    The architecture is read off names and shapes. What weights cannot tell is taken as the released code has it: the
-    residual and the twin's states flipped in both axes, the CNN on the middle frames, no recurrent inference.
+    The variables keep the dtype that they came in. The architecture is read off names and shapes. What weights cannot
+    tell is taken as the released code has it: the residual and the twin's states flipped in both axes, the CNN on the
+    middle frames, no recurrent inference.
 
     Args:
         state_dict: published parameter name to array, or to anything `numpy.asarray` takes. MaD, MaD TwinNet (names
             with `mad.`, `twin_net.` and `affine.` in front; the `mad.` ones alone are a MaD) or a DWS-CNN, residual
             or not. For MaD saved in four parts see `join_parts`.
         context_frames: L of the sequences that the model was trained on.
-
-    Returns:
-        The config for `build_model`, and the variables for `model.apply`, in the dtype that they came in.
 
     Raises:
         InputError: where the names are those of no known system, or arrays are missing, left over or misshapen; the
@@ -103,7 +102,9 @@ def _read_config(arrays: Mapping[str, np.ndarray], context_frames: int) -> Model
             f"no known system: found {len(arrays)} arrays ({', '.join(sorted(arrays)[:3])} …), expected names such as "
             f"{_MASK_LAYER} with {_GRU_KERNEL} or {_DWS_KERNEL}"
         )
-    _check_axes({_MASK_LAYER: (mask_layer, 2), _GRU_KERNEL: (gru_kernel, 2), _DWS_KERNEL: (dws_kernel, 4)})
+    for name, array, axes in ((_MASK_LAYER, mask_layer, 2), (_GRU_KERNEL, gru_kernel, 2), (_DWS_KERNEL, dws_kernel, 4)):
+        if array is not None and (array.ndim != axes or array.size == 0):
+            raise InputError(f"{name} is {array.shape}, expected {axes} axes")
     masker: MaskerConfig
     if gru_kernel is not None:
         masker = GruMaskerConfig(
@@ -125,17 +126,8 @@ def _read_config(arrays: Mapping[str, np.ndarray], context_frames: int) -> Model
     return ModelConfig(bins=mask_layer.shape[0], context_frames=context_frames, masker=masker)
 
 
-def _check_axes(arrays: Mapping[str, tuple[np.ndarray | None, int]]) -> None:
-    """Raise InputError where an array that the architecture is read off has another number of axes."""
-    for name, (array, axes) in arrays.items():
-        if array is not None and (array.ndim != axes or array.size == 0):
-            raise InputError(f"{name} is {array.shape}, expected {axes} axes")
-
-
 def _published_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     """Shape of every published array, from the shapes that the model itself initialises."""
-    from madsep_jax.models.variables import variable_shapes
-
     flat = traverse_util.flatten_dict(variable_shapes(config))
     shapes = {}
     for parameter in parameters(config):

@@ -16,11 +16,8 @@ from madsep_jax.models.variables import variable_shapes
 def flops(function: Callable[..., Any], *args: Any) -> float:
     """Return the floating-point operations of one call.
 
-    XLA's cost analysis counts the body of a loop once; here it counts as often as the loop runs.
-
-    Args:
-        function: traceable by JAX.
-        args: arrays, or `jax.ShapeDtypeStruct`s.
+    XLA's cost analysis counts the body of a loop once; here it counts as often as the loop runs. The arguments are
+    arrays, or `jax.ShapeDtypeStruct`s.
     """
     return _flops_of(jax.make_jaxpr(function)(*args))
 
@@ -69,8 +66,7 @@ def _loops(program: jex_core.Jaxpr) -> list[tuple[int, jex_core.ClosedJaxpr]]:
             found.append((equation.params["length"], equation.params["jaxpr"]))
             continue
         for value in equation.params.values():
-            if isinstance(value, jex_core.ClosedJaxpr):
-                found += _loops(value.jaxpr)
-            elif isinstance(value, jex_core.Jaxpr):
-                found += _loops(value)
+            inner = getattr(value, "jaxpr", value)
+            if isinstance(inner, jex_core.Jaxpr):
+                found += _loops(inner)
     return found

@@ -65,9 +65,7 @@ class BlockVariables(nn.Module):
     def track(self, moments: BlockMoments, count: int) -> None:
         """Move the running statistics towards a batch's mean and *unbiased* variance, as PyTorch does.
 
-        Args:
-            moments: of the batch, variances biased.
-            count: positions that this device took them over.
+        The moments that are given, which this device took over `count` positions, have biased variances.
         """
         if self.is_initializing():
             return
@@ -142,9 +140,3 @@ def uniform_by_fan_in(fan_in: int) -> nn.initializers.Initializer:
         return jax.random.uniform(key, shape, dtype, -bound, bound)
 
     return initializer
-
-
-def torch_dense(fan_in: int, features: int, name: str, use_bias: bool = True) -> nn.Dense:
-    """Return a pointwise (1×1) convolution, initialised as convolutions are in PyTorch."""
-    uniform = uniform_by_fan_in(fan_in)
-    return nn.Dense(features, use_bias=use_bias, kernel_init=uniform, bias_init=uniform, name=name)

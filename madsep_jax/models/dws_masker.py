@@ -10,7 +10,7 @@ from madsep_jax.config.maskers import DwsMaskerConfig
 from madsep_jax.config.run import ComputeConfig
 from madsep_jax.models.architecture import Architecture
 from madsep_jax.models.denoiser import dense
-from madsep_jax.models.depthwise import DwsBlock, DwsBlocks, torch_dense, uniform_by_fan_in
+from madsep_jax.models.depthwise import DwsBlock, DwsBlocks, uniform_by_fan_in
 from madsep_jax.ops.dws.lazy import Normalised, Upsampled, as_array
 from madsep_jax.signal.framing import middle_frames
 
@@ -47,7 +47,8 @@ class DwsMasker(nn.Module):
         upsampled = Upsample(name="upsample")(h_BTWC)
         h_BTWC = DwsBlock(**self.block, pool=_POOL, name="decoder_0")(upsampled, train)
         h_BTWC = DwsBlock(**self.block, pool=_POOL, name="decoder_1")(h_BTWC, train)
-        reduce = torch_dense(config.channels, _REDUCED_CHANNELS, "channel_reduce", use_bias=False)
+        uniform = uniform_by_fan_in(config.channels)
+        reduce = nn.Dense(_REDUCED_CHANNELS, use_bias=False, kernel_init=uniform, name="channel_reduce")
         h_BTWC = reduce(as_array(h_BTWC))
         if whole_input:
             h_BTWC = middle_frames(h_BTWC, self.context_frames)
@@ -58,12 +59,8 @@ class DwsMasker(nn.Module):
     def block(self) -> dict[str, Any]:
         """What all blocks have in common."""
         config = self.config
-        return {
-            "channels": config.channels,
-            "kernel": config.kernel,
-            "dropout": config.dropout,
-            "compute": self.compute,
-        }
+        sizes: dict[str, Any] = {"channels": config.channels, "kernel": config.kernel, "dropout": config.dropout}
+        return {**sizes, "compute": self.compute}
 
 
 class Upsample(nn.Module):

@@ -12,8 +12,7 @@ from madsep_jax.config.run import ComputeConfig
 from madsep_jax.models.architecture import Architecture
 from madsep_jax.models.denoiser import Denoiser, dense
 from madsep_jax.models.gru import evaluation_layout
-from madsep_jax.models.gru_masker import GruMasker
-from madsep_jax.models.twin import Twin
+from madsep_jax.models.gru_masker import GruMasker, Twin
 from madsep_jax.signal.framing import middle_frames
 
 
@@ -74,11 +73,9 @@ class MaskerDenoiser(Separator):
 
     @nn.compact
     def __call__(self, mag_BSF: jax.Array, train: bool = False) -> Separation:
-        """Estimate the voice in a mixture.
+        """Estimate the voice in a mixture, from its magnitudes (≥ 0): batch, S = T + 2L frames, F bins.
 
-        Args:
-            mag_BSF: magnitudes (≥ 0) of the mixture: batch, S = T + 2L frames, F bins.
-            train: use batch statistics and dropout (which needs the `dropout` PRNG key), update running statistics.
+        In training this uses batch statistics and dropout (by the PRNG key `dropout`), and updates running statistics.
         """
         return self.filter(mag_BSF, self.masker(mag_BSF, train))
 
@@ -111,10 +108,10 @@ class Mad(MaskerDenoiser):
         separation = self.filter(mag_BSF, mask.mask_BTF)._replace(decoder_calls=mask.decoder_calls)
         if self.twin is None or not (train or self.is_initializing()):
             return separation
-        twin = self.twin(mask.encoded_BTH, bins=mag_BSF.shape[-1])
+        twin_mask_BTF, twin_state_BTH = self.twin(mask.encoded_BTH, bins=mag_BSF.shape[-1])
         mapped_BTH = dense(mask.decoded_BTH.shape[-1], "affine")(mask.decoded_BTH)
-        masker_BTF = middle_frames(mag_BSF, self.context_frames) * twin.mask_BTF
-        return separation._replace(twin=TwinOutput(masker_BTF, twin.state_BTH, mapped_BTH))
+        masker_BTF = middle_frames(mag_BSF, self.context_frames) * twin_mask_BTF
+        return separation._replace(twin=TwinOutput(masker_BTF, twin_state_BTH, mapped_BTH))
 
 
 def _mad(config: GruMaskerConfig, context_frames: int, compute: ComputeConfig) -> Mad:

@@ -4,7 +4,7 @@ from flax import linen as nn
 
 from madsep_jax.config.maskers import KINDS, MaskerConfig
 from madsep_jax.config.run import ModelConfig
-from madsep_jax.models import autoencoder, dilated_system, dws_masker, mad
+from madsep_jax.models import autoencoder, dilated, dws_masker, mad
 from madsep_jax.models.architecture import Architecture
 from madsep_jax.models.denoiser import Denoiser
 from madsep_jax.models.mad import MaskerDenoiser, Separator
@@ -19,10 +19,8 @@ def register(architecture: Architecture) -> None:
     KINDS[kind], ARCHITECTURES[kind] = architecture.settings, architecture
 
 
-register(mad.ARCHITECTURE)
-register(dws_masker.ARCHITECTURE)
-register(dilated_system.ARCHITECTURE)
-register(autoencoder.ARCHITECTURE)
+for _module in (mad, dws_masker, dilated, autoencoder):
+    register(_module.ARCHITECTURE)
 
 
 def architecture_of(masker: MaskerConfig) -> Architecture:

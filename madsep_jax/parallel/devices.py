@@ -1,6 +1,5 @@
 """The devices of a training, the batch that they share, and the host's arrays onto them."""
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +7,7 @@ import jax
 import numpy as np
 from jax.sharding import NamedSharding
 
+from madsep_jax.config.io import override
 from madsep_jax.config.parallel import ParallelConfig
 from madsep_jax.config.run import RunConfig
 from madsep_jax.errors import InputError
@@ -33,7 +33,7 @@ def with_scaled_batch(config: RunConfig, parallel: ParallelConfig) -> RunConfig:
     if parallel.batch == "constant":
         return config
     size = config.training.batch_size * len(chosen_devices(parallel.devices))
-    return dataclasses.replace(config, training=dataclasses.replace(config.training, batch_size=size))
+    return override(config, {"training.batch_size": size})
 
 
 def sharing_devices(config: RunConfig, parallel: ParallelConfig) -> list[jax.Device]:
@@ -54,11 +54,7 @@ def sharing_devices(config: RunConfig, parallel: ParallelConfig) -> list[jax.Dev
 
 def place_whole(leaf: Any, sharding: NamedSharding) -> jax.Array:
     """Put an array that every process has whole onto the devices; PRNG keys are arrays too."""
-
-    def place(values: np.ndarray) -> jax.Array:
-        return jax.make_array_from_callback(values.shape, sharding, lambda index: values[index])
-
-    return _with_keys(leaf, place)
+    return _with_keys(leaf, lambda whole: jax.make_array_from_callback(whole.shape, sharding, whole.__getitem__))
 
 
 def place_local(leaf: Any, sharding: NamedSharding) -> jax.Array:

@@ -1,19 +1,31 @@
-"""Where the arrays of a training lie: on which devices, in how many parts."""
+"""Where the arrays of a training lie: on which devices, in how many parts; and the program that runs there.
+
+jit over a mesh is one program, whose arrays say by `NamedSharding` where they lie. The gradient is computed under
+`jax.shard_map`, each device on its own sequences: the models' loops over frames are written for one device's arrays,
+and the compiler, left to itself, would gather the batch for them. The optimiser's step is left to the compiler.
+
+pmap, there so that both can be compared, is one program for each device, whose arrays have a first axis of the devices.
+"""
 
 import time
 from typing import Any, Protocol
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from madsep_jax.config.parallel import ParallelConfig
 from madsep_jax.config.run import RunConfig
 from madsep_jax.host.compiler import compiler_options
-from madsep_jax.parallel.devices import sharing_devices
-from madsep_jax.parallel.on_mesh import MeshLayout
-from madsep_jax.parallel.pmapped import PmapLayout
+from madsep_jax.ops.shared_batch import DATA_AXIS
+from madsep_jax.parallel.devices import place_local, place_whole, sharing_devices
 from madsep_jax.parallel.program import Program
-from madsep_jax.train.state import TrainState
+from madsep_jax.train.batch import TrainState
+from madsep_jax.train.gradient import GradientOf
+from madsep_jax.train.step import make_train_step
+
+_REPLICATED = PartitionSpec()
 
 
 class Layout(Protocol):
@@ -46,8 +58,8 @@ def make_layout(config: RunConfig, parallel: ParallelConfig, program: Program | 
     program = program or Program(parallel.steps_per_call)
     devices = sharing_devices(config, parallel)
     if parallel.style == "pmap":
-        return PmapLayout(config, devices, program)
-    return MeshLayout(config, devices, program, parallel.parameters)
+        return _PmapLayout(config, devices, program)
+    return _MeshLayout(config, devices, program, parallel.parameters == "sharded")
 
 
 def compile_layout(layout: Layout, state: TrainState, batch: Any) -> tuple[Any, float]:
@@ -59,18 +71,99 @@ def compile_layout(layout: Layout, state: TrainState, batch: Any) -> tuple[Any, 
     jitted = layout.jit(state)
     if not layout.compiles_ahead:
         return jitted, 0.0
-    start = time.perf_counter()
-    compiled = {_shapes(batch): jitted.lower(state, batch).compile(compiler_options())}
-    seconds = time.perf_counter() - start
+    compiled: dict[Any, Any] = {}
 
-    def call(state: TrainState, batch: Any) -> Any:
-        shapes = _shapes(batch)
+    def program_for(state: TrainState, batch: Any) -> Any:
+        shapes = tuple(np.shape(leaf) for leaf in jax.tree.leaves(batch))
         if shapes not in compiled:
             compiled[shapes] = jitted.lower(state, batch).compile(compiler_options())
-        return compiled[shapes](state, batch)
+        return compiled[shapes]
 
-    return call, seconds
+    start = time.perf_counter()
+    program_for(state, batch)
+    return lambda state, batch: program_for(state, batch)(state, batch), time.perf_counter() - start
 
 
-def _shapes(batch: Any) -> tuple[tuple[int, ...], ...]:
-    return tuple(np.shape(leaf) for leaf in jax.tree.leaves(batch))
+class _MeshLayout(Layout):
+    """Devices in one row; each has its part of the batch, and all of the state or a part."""
+
+    compiles_ahead = True
+
+    def __init__(self, config: RunConfig, devices: list[jax.Device], program: Program, sharded: bool) -> None:
+        self.devices = devices
+        self._config, self._program, self._sharded = config, program, sharded
+        self._mesh = Mesh(np.array(devices), (DATA_AXIS,))
+        self._of_batch = NamedSharding(self._mesh, PartitionSpec(*(None,) * program.batch_axis, DATA_AXIS))
+        # Jitted once: a new function would be compiled again at each save.
+        self._gather = jax.jit(lambda state: state, out_shardings=NamedSharding(self._mesh, _REPLICATED))
+
+    def place_state(self, state: TrainState) -> TrainState:
+        return jax.tree.map(place_whole, state, self._shardings(state))
+
+    def place_batch(self, batch: Any) -> Any:
+        return jax.tree.map(lambda array: place_local(array, self._of_batch), batch)
+
+    def whole_state(self, placed: TrainState) -> TrainState:
+        return self._gather(placed) if self._sharded else placed
+
+    def jit(self, like: TrainState) -> Any:
+        step = self._program.of(make_train_step(self._config, self._share))
+        out = (self._shardings(like), NamedSharding(self._mesh, _REPLICATED))
+        return jax.jit(step, donate_argnums=0, keep_unused=True, out_shardings=out)
+
+    def _share(self, gradient_of: GradientOf) -> GradientOf:
+        if len(self.devices) == 1:
+            return gradient_of
+        # The parameters' gradient is added up by hand (`madsep_jax.ops.shared_batch`), which the check would refuse.
+        return jax.shard_map(
+            gradient_of,
+            mesh=self._mesh,
+            in_specs=(_REPLICATED, PartitionSpec(DATA_AXIS)),
+            out_specs=_REPLICATED,
+            check_vma=False,
+        )
+
+    def _shardings(self, state: TrainState) -> Any:
+        return jax.tree.map(lambda leaf: NamedSharding(self._mesh, self._spec(leaf)), state)
+
+    def _spec(self, leaf: Any) -> PartitionSpec:
+        """Cut the longest axis that the devices divide, but for that of the seeds."""
+        first = int(self._program.seeds > 1)
+        shape = np.shape(leaf)
+        axes = [axis for axis in range(first, len(shape)) if shape[axis] and shape[axis] % len(self.devices) == 0]
+        if not self._sharded or not axes:
+            return _REPLICATED
+        longest = max(axes, key=lambda axis: shape[axis])
+        return PartitionSpec(*(None,) * longest, DATA_AXIS)
+
+
+class _PmapLayout(Layout):
+    """Each device has its part of the batch and all of the state."""
+
+    def __init__(self, config: RunConfig, devices: list[jax.Device], program: Program) -> None:
+        self.devices = devices
+        self.compiles_ahead = jax.process_count() == 1
+        self._config, self._program = config, program
+        self._own = [device for device in devices if device.process_index == jax.process_index()]
+        self._sharding = NamedSharding(Mesh(np.array(self._own), (DATA_AXIS,)), PartitionSpec(DATA_AXIS))
+
+    def place_state(self, state: TrainState) -> TrainState:
+        def place(leaf: jax.Array) -> jax.Array:
+            return place_local(jnp.broadcast_to(leaf, (len(self._own), *leaf.shape)), self._sharding)
+
+        return jax.tree.map(place, state)
+
+    def place_batch(self, batch: Any) -> Any:
+        def place(array: Any) -> jax.Array:
+            by_device = np.stack(np.split(np.asarray(array), len(self._own), self._program.batch_axis))
+            return place_local(by_device, self._sharding)
+
+        return jax.tree.map(place, batch)
+
+    def whole_state(self, placed: TrainState) -> TrainState:
+        return jax.tree.map(lambda leaf: leaf.addressable_data(0)[0], placed)
+
+    def jit(self, like: TrainState) -> Any:
+        step = self._program.of(make_train_step(self._config))
+        devices = None if len(self.devices) == jax.device_count() else self.devices
+        return jax.pmap(step, axis_name=DATA_AXIS, donate_argnums=0, out_axes=(0, None), devices=devices)

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from madsep_jax.train.state import TrainState, TrainStep
+from madsep_jax.train.batch import TrainState, TrainStep
 
 
 class Program(NamedTuple):
@@ -31,7 +31,13 @@ class Program(NamedTuple):
         """Return the function that a call computes, of one that does a step of one seed."""
         if self.seeds > 1:
             step = jax.vmap(step)
-        return _scanned(step) if self.steps > 1 else step
+        if self.steps == 1:
+            return step
+
+        def steps(state: TrainState, batches: Any) -> tuple[TrainState, Any]:
+            return jax.lax.scan(step, state, batches)
+
+        return steps
 
     def join_states(self, states: Sequence[TrainState]) -> TrainState:
         """Put the states of all seeds into one."""
@@ -46,11 +52,9 @@ class Program(NamedTuple):
         return [jax.tree.map(lambda leaf, seed=seed: leaf[seed], here) for seed in range(self.seeds)]
 
     def join_batches(self, of_seeds: Sequence[Iterable[Any]], sizes: Iterable[int] | None = None) -> Iterator[Any]:
-        """Yield what each call takes, as long as there are batches.
+        """Yield what each call takes, as long as there are batches, of each seed's batches of single steps.
 
-        Args:
-            of_seeds: the batches of single steps, for each seed.
-            sizes: steps of each call, see `call_sizes`; by default `steps`, and what is left for the last one.
+        The sizes are the steps of each call, see `call_sizes`; by default `steps`, and what is left for the last one.
         """
         together = zip(*of_seeds, strict=True)
         batches = map(_stack, together) if self.seeds > 1 else (batch for (batch,) in together)
@@ -63,25 +67,16 @@ class Program(NamedTuple):
             yield _stack(group)
 
     def call_sizes(self, first_step: int, total_steps: int, epoch: int | None = None) -> Iterator[int]:
-        """Yield how many steps each call does; with an epoch's steps given, no call goes over the end of an epoch.
+        """Yield how many steps each call does, from the steps done before up to those of the whole training.
 
-        Args:
-            first_step: steps done before.
-            total_steps: of the whole training.
-            epoch: steps of an epoch, at whose end something is to be done with the state of just that step.
+        With an epoch's steps given, at whose end something is to be done with the state of just that step, no call goes
+        over the end of an epoch.
         """
         done = first_step
         while done < total_steps:
             left = total_steps - done if epoch is None else min(total_steps - done, epoch - done % epoch)
             yield min(self.steps, left)
             done += min(self.steps, left)
-
-
-def _scanned(step: TrainStep) -> TrainStep:
-    def steps(state: TrainState, batches: Any) -> tuple[TrainState, Any]:
-        return jax.lax.scan(step, state, batches)
-
-    return steps
 
 
 def _stack(batches: Sequence[Any]) -> Any:

@@ -36,14 +36,9 @@ def analysis_window(config: SignalConfig) -> np.ndarray:
 
 
 def stft(samples: jax.Array, config: SignalConfig | None = None) -> jax.Array:
-    """Return the complex spectrum of a signal.
+    """Return the complex spectrum (..., frames, F) of real samples (..., N); it has `frame_count(N)` frames.
 
-    Args:
-        samples: (..., N) real samples; float64 is kept where JAX has it enabled.
-        config: window, hop and FFT length; that of the papers when None.
-
-    Returns:
-        (..., frames, F) complex, with `frame_count(N)` frames.
+    Float64 is kept where JAX has it enabled. The settings are those of the papers where none are given.
     """
     config = config or SignalConfig()
     samples = jnp.asarray(samples)
@@ -58,15 +53,9 @@ def stft(samples: jax.Array, config: SignalConfig | None = None) -> jax.Array:
 
 
 def istft(spectrum: jax.Array, length: int, config: SignalConfig | None = None) -> jax.Array:
-    """Return the signal of a complex spectrum.
+    """Return the signal (..., N) of a complex spectrum (..., frames, F), as `stft` returns it for N = `length` samples.
 
-    Args:
-        spectrum: (..., frames, F) complex, as `stft` returns it for a signal of `length` samples.
-        length: N, the samples to return; static under jit.
-        config: the same as for the analysis.
-
-    Returns:
-        (..., N) real samples.
+    The length is static under jit; the settings are the same as for the analysis.
 
     Raises:
         ValueError: where the number of frames is not that of a signal of `length` samples.

@@ -1,9 +1,8 @@
 """Training: from a batch to a step, and a loop over batches of arrays."""
 
-from madsep_jax.train.batch import Batch, WaveformBatch, zero_batch
+from madsep_jax.train.batch import Batch, Metrics, TrainState, TrainStep, WaveformBatch, zero_batch
 from madsep_jax.train.optimizer import make_optimizer
 from madsep_jax.train.running import NonFiniteLossError, fit
-from madsep_jax.train.state import Metrics, TrainState, TrainStep
 from madsep_jax.train.step import compile_train_step, init_state, jit_train_step, make_train_step
 
 __all__ = [

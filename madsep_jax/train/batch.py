@@ -1,9 +1,11 @@
-"""Batches of training sequences, and what a model reads and learns of them."""
+"""What a training step takes and returns: batches, what a model reads and learns of them, and the state."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from flax import struct
 from jax.typing import ArrayLike
 
 from madsep_jax.config.run import LossConfig, RunConfig
@@ -67,9 +69,6 @@ def zero_batch(config: RunConfig) -> Batch:
     return Batch(jnp.zeros((size, sequences.frames, bins)), jnp.zeros((size, sequences.target_frames, bins)))
 
 
-_FULL_SCALE = 2**15
-
-
 def magnitudes_of(batch: WaveformBatch, signal: SignalConfig, sequences: SequenceConfig) -> tuple[jax.Array, jax.Array]:
     """Return the magnitudes of the channels' average: of the mixture (B, S, F), of the voice's middle frames (B, T, F).
 
@@ -85,8 +84,34 @@ def magnitudes_of(batch: WaveformBatch, signal: SignalConfig, sequences: Sequenc
 
 def _magnitudes(samples_BNC: jax.Array, frames_B2: jax.Array, count: int, signal: SignalConfig) -> jax.Array:
     if jnp.issubdtype(samples_BNC.dtype, jnp.integer):
-        samples_BNC = samples_BNC.astype(jnp.float32) / _FULL_SCALE
+        samples_BNC = samples_BNC.astype(jnp.float32) / 2**15  # full scale
     mag_BSF = jnp.abs(analyse_frames(cut_frames(samples_BNC.mean(axis=2), count, signal), signal))
     number_S = jnp.arange(count)
     inside_BS = (number_S >= frames_B2[:, :1]) & (number_S < frames_B2[:, 1:])
     return jnp.where(inside_BS[..., None], mag_BSF, 0)
+
+
+@struct.dataclass
+class TrainState:
+    """All that a step changes."""
+
+    step: jax.Array
+    """Steps done."""
+    params: Any
+    batch_stats: Any
+    """BatchNorm's running statistics; empty for a model without any."""
+    opt_state: Any
+    dropout_key: jax.Array
+    """Stays as it is: each step folds its number into it."""
+    gradient: Any = None
+    """The last step's; nothing reads it. A step writes its own over it, in place of memory that it would ask the system
+    for anew, page by page: on a CPU a seventh of a MaD's step. None for a state that keeps none."""
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """What `model.apply` takes."""
+        return {"params": self.params, "batch_stats": self.batch_stats} if self.batch_stats else {"params": self.params}
+
+
+Metrics = dict[str, jax.Array]
+TrainStep = Callable[[TrainState, Batch | WaveformBatch], tuple[TrainState, Metrics]]

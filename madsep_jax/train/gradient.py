@@ -15,9 +15,8 @@ from madsep_jax.config.run import RunConfig
 from madsep_jax.models import build_model
 from madsep_jax.ops.precision import as_computed, computing_in, widened
 from madsep_jax.ops.shared_batch import average
-from madsep_jax.train.batch import Batch, WaveformBatch, input_and_target, magnitudes
+from madsep_jax.train.batch import Batch, Metrics, TrainState, WaveformBatch, input_and_target, magnitudes
 from madsep_jax.train.losses import loss_parts
-from madsep_jax.train.state import Metrics, TrainState
 
 
 class Gradient(NamedTuple):
@@ -32,6 +31,7 @@ class Gradient(NamedTuple):
 
 
 GradientOf = Callable[[TrainState, Batch | WaveformBatch], Gradient]
+_GradientOfPart = Callable[[TrainState, Any, jax.Array], Gradient]
 
 
 def make_gradient(config: RunConfig) -> GradientOf:
@@ -42,18 +42,15 @@ def make_gradient(config: RunConfig) -> GradientOf:
     def gradient_of(state: TrainState, batch: Batch | WaveformBatch) -> Gradient:
         key = jax.random.fold_in(state.dropout_key, state.step)
         gradient = of_part(state, batch, key) if parts == 1 else _accumulate(of_part, state, batch, key, parts)
-        params, metrics = jax.tree.map(average, (gradient.params, _losses(gradient.metrics)))
+        # The count of decoder calls is the same on all devices.
+        losses = {name: value for name, value in gradient.metrics.items() if name != "decoder_calls"}
+        params, metrics = jax.tree.map(average, (gradient.params, losses))
         return gradient._replace(params=params, metrics={**gradient.metrics, **metrics})
 
     return gradient_of
 
 
-def _losses(metrics: Metrics) -> Metrics:
-    """Leave out the count of decoder calls, which is the same on all devices."""
-    return {name: value for name, value in metrics.items() if name != "decoder_calls"}
-
-
-def _make_gradient_of_part(config: RunConfig) -> Callable[[TrainState, Any, jax.Array], Gradient]:
+def _make_gradient_of_part(config: RunConfig) -> _GradientOfPart:
     model, precision = build_model(config.model), config.compute.precision
 
     def of_part(state: TrainState, batch: Batch | WaveformBatch, dropout_key: jax.Array) -> Gradient:
@@ -76,11 +73,7 @@ def _make_gradient_of_part(config: RunConfig) -> Callable[[TrainState, Any, jax.
 
 
 def _accumulate(
-    of_part: Callable[[TrainState, Any, jax.Array], Gradient],
-    state: TrainState,
-    batch: Batch | WaveformBatch,
-    dropout_key: jax.Array,
-    parts: int,
+    of_part: _GradientOfPart, state: TrainState, batch: Batch | WaveformBatch, dropout_key: jax.Array, parts: int
 ) -> Gradient:
     """Take the parts of a batch one after the other; each has BatchNorm moments and a dropout of its own.
 

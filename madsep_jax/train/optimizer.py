@@ -8,7 +8,6 @@ the second, and one for the parameters.
 Kingma, Ba: Adam: A Method for Stochastic Optimization, 2015 (arXiv:1412.6980).
 """
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -16,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from madsep_jax.config.io import override
 from madsep_jax.config.run import RunConfig
 from madsep_jax.config.training import TrainingConfig
 from madsep_jax.errors import InputError
@@ -100,35 +100,29 @@ def learning_rate(config: TrainingConfig) -> float | optax.Schedule:
         InputError: where it depends on the length of the training and that is not known, or is no longer than the
             warm-up.
     """
-    rate = _with_warmup(config)
+    steps, rate = config.schedule.warmup_steps, _decay(config)
+    if steps:
+        warmup = optax.linear_schedule(config.learning_rate / (steps + 1), config.learning_rate, steps)
+        after = rate if callable(rate) else optax.constant_schedule(rate)
+        rate = optax.join_schedules([warmup, after], [steps])
     if not callable(rate):
         return rate
     # Of an int32, as the count is, optax computes the rate in float32 even where everything else is in float64.
-    return lambda count: rate(jnp.asarray(count, jnp.result_type(float)))
-
-
-def _with_warmup(config: TrainingConfig) -> float | optax.Schedule:
-    steps, decay = config.schedule.warmup_steps, _decay(config)
-    if not steps:
-        return decay
-    warmup = optax.linear_schedule(config.learning_rate / (steps + 1), config.learning_rate, steps)
-    after = decay if callable(decay) else optax.constant_schedule(decay)
-    return optax.join_schedules([warmup, after], [steps])
+    schedule = rate
+    return lambda count: schedule(jnp.asarray(count, jnp.result_type(float)))
 
 
 def _decay(config: TrainingConfig) -> float | optax.Schedule:
     """Return the rate after the warm-up, as a function of the steps since then."""
-    schedule, largest = config.schedule, config.learning_rate
-    share = schedule.final_learning_rate / largest
-    if schedule.kind == "cosine":
-        return optax.cosine_decay_schedule(largest, _decay_steps(config), alpha=share)
-    if schedule.kind == "exponential":
-        return optax.exponential_decay(largest, _decay_steps(config), share, end_value=schedule.final_learning_rate)
-    if schedule.kind == "step":
-        lowest = schedule.final_learning_rate
-        return optax.exponential_decay(
-            largest, schedule.step_every, schedule.step_factor, staircase=True, end_value=lowest
-        )
+    schedule, largest, last = config.schedule, config.learning_rate, config.schedule.final_learning_rate
+    match schedule.kind:
+        case "cosine":
+            return optax.cosine_decay_schedule(largest, _decay_steps(config), alpha=last / largest)
+        case "exponential":
+            return optax.exponential_decay(largest, _decay_steps(config), last / largest, end_value=last)
+        case "step":
+            every, factor = schedule.step_every, schedule.step_factor
+            return optax.exponential_decay(largest, every, factor, staircase=True, end_value=last)
     return largest
 
 
@@ -146,8 +140,7 @@ def with_schedule_steps(config: RunConfig, total_steps: int) -> RunConfig:
     schedule = config.training.schedule
     if not schedule.needs_steps or schedule.steps is not None:
         return config
-    schedule = dataclasses.replace(schedule, steps=total_steps)
-    return dataclasses.replace(config, training=dataclasses.replace(config.training, schedule=schedule))
+    return override(config, {"training.schedule.steps": total_steps})
 
 
 def current_learning_rate(rate: float | optax.Schedule, opt_state: Any) -> jax.Array:

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from madsep_jax.train.state import Metrics, TrainState
+from madsep_jax.train.batch import Metrics, TrainState
 
 #: The metrics of one step, by seed.
 BySeed = list[dict[str, float]]
@@ -34,14 +34,10 @@ class Running:
         done: int = 0,
         seeds: int = 1,
     ) -> None:
-        """Take over a training.
+        """Take over a training of so many seeds after the steps that are done; the state's buffers are given up.
 
-        Args:
-            state: where to start; its buffers are given up.
-            program: compiled, see `madsep_jax.train.step.compile_train_step` and `madsep_jax.parallel`. The axes of its
-                metrics are those of a `madsep_jax.parallel.program.Program`.
-            done: steps done before.
-            seeds: that are trained together.
+        The program is compiled, see `madsep_jax.train.step.compile_train_step` and `madsep_jax.parallel`. The axes of
+        its metrics are those of a `madsep_jax.parallel.program.Program`.
         """
         self.state = state
         """After the last call. The next call takes its buffers."""
@@ -82,7 +78,7 @@ def fit(
     save_due: Callable[[int], bool] = lambda step: False,
     save: Callable[[TrainState], None] = lambda state: None,
 ) -> TrainState:
-    """Run a step on each batch, and report each step once it is done.
+    """Run a step on each batch, report each once it is done, and return the state after the last.
 
     Args:
         state: where to start; its buffers are given up.
@@ -92,9 +88,6 @@ def fit(
         save_due: whether to save after the step of that number.
         save: called then with the state, all steps up to it reported. It must not keep the state: the next step takes
             its buffers.
-
-    Returns:
-        The state after the last step.
 
     Raises:
         NonFiniteLossError: after a step with a loss that is NaN or infinite; nothing is saved from that step on.

@@ -13,10 +13,9 @@ from madsep_jax.config.run import RunConfig
 from madsep_jax.host.compiler import compiler_options
 from madsep_jax.models import build_model
 from madsep_jax.ops.choice import runs_fast
-from madsep_jax.train.batch import Batch, WaveformBatch, zero_batch
+from madsep_jax.train.batch import Batch, Metrics, TrainState, TrainStep, WaveformBatch, zero_batch
 from madsep_jax.train.gradient import GradientOf, make_gradient
 from madsep_jax.train.optimizer import current_learning_rate, learning_rate, make_optimizer, make_update
-from madsep_jax.train.state import Metrics, TrainState, TrainStep
 
 
 def init_state(config: RunConfig) -> TrainState:
@@ -47,11 +46,7 @@ def make_train_step(config: RunConfig, share: Callable[[GradientOf], GradientOf]
 
     Metrics are the loss, its parts by name, the gradient's global norm before clipping, the learning rate, and, of a
     recurrent inference, how often the decoder was applied. Of a batch of waveforms, the step computes the magnitudes
-    first.
-
-    Args:
-        config: of the run.
-        share: makes of the gradient of a batch that of one which several devices share, see `madsep_jax.parallel`.
+    first. `share` makes of the gradient of a batch that of one which several devices share (`madsep_jax.parallel`).
     """
     gradient_of = share(make_gradient(config))
     update, rate = make_update(config), learning_rate(config.training)
@@ -76,11 +71,8 @@ def make_train_step(config: RunConfig, share: Callable[[GradientOf], GradientOf]
 def jit_train_step(train_step: TrainStep, options: Mapping[str, int] | None = None) -> Any:
     """Jit a step. It takes the state's buffers and writes the new state into them.
 
-    Unused arguments are kept: of the last gradient only its memory is used.
-
-    Args:
-        train_step: to jit.
-        options: of the compiler; None for `madsep_jax.host.compiler.compiler_options`.
+    Unused arguments are kept: of the last gradient only its memory is used. The compiler's options are by default those
+    of `madsep_jax.host.compiler.compiler_options`.
     """
     options = compiler_options() if options is None else options
     return jax.jit(train_step, donate_argnums=0, keep_unused=True, compiler_options=dict(options))

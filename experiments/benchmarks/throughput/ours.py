@@ -20,8 +20,7 @@ from madsep_jax.host.compiler import compiler_options
 from madsep_jax.host.memory import require_memory
 from madsep_jax.models import build_model
 from madsep_jax.models.variables import inference_variables
-from madsep_jax.train.batch import zero_batch
-from madsep_jax.train.state import TrainState
+from madsep_jax.train.batch import TrainState, zero_batch
 from madsep_jax.train.step import init_state, jit_train_step, make_train_step
 
 
