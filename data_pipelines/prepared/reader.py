@@ -42,11 +42,7 @@ class PreparedSongs:
         return [track.silent for track in self.tracks]
 
     def example(self, song: int, number: int) -> Example:
-        """Return the contents of a record.
-
-        Raises:
-            InputError: the shard is missing, or the record damaged or another one than expected.
-        """
+        """Return the contents of a record. Raises InputError where it is damaged, or its shard missing."""
         return self._decode(read_record(self._reader(song), self._paths[song], number))
 
     def silence(self, size: int) -> Any:

@@ -42,8 +42,7 @@ class ShardJob:
     def run(self) -> TrackFacts:
         """Write the shard, whole or not at all, and return its facts.
 
-        Raises:
-            InputError: the track cannot be used, is too short, or the disk does not take the shard.
+        Raises InputError where the track cannot be used or is too short, or the disk does not take the shard.
         """
         from data_pipelines.prepared.features import example_encoder
 
@@ -124,11 +123,7 @@ def _not_written(path: Path, reason: str) -> str:
 
 
 def check_shard(path: Path, facts: TrackFacts, every_record: bool) -> None:
-    """Check that a shard is there and has its records and, if asked to, that each can be read.
-
-    Raises:
-        InputError: it is missing, cut short or damaged.
-    """
+    """Check that a shard is there and has its records and, if asked to, that each can be read; raises InputError."""
     reader = open_shard(path)
     found = reader.num_records()
     if found != facts.records:

@@ -10,6 +10,7 @@ from experiments.scoring.protocols import METRICS, PROTOCOLS, Protocol, Summary
 from experiments.scoring.song_scores import SongScores
 
 Values = dict[str, float]
+Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class TargetAggregate:
 
     score_db: Values
     """As the protocol has it."""
-    interval_db: dict[str, tuple[float, float]]
+    interval_db: dict[str, Interval]
     """In which 95 % of `score_db` lie when the songs are drawn anew (bootstrap)."""
     median_db: Values
     """Median over each song's windows, then over songs."""
@@ -54,8 +55,7 @@ class Aggregate:
 def aggregate(songs: Sequence[SongScores]) -> Aggregate:
     """Aggregate the scores of songs; what is NaN is left out.
 
-    Raises:
-        ValueError: no songs, two of one name, or songs whose protocol, targets, windows or hops differ.
+    Raises ValueError for no songs, two of one name, or songs whose protocol, targets, windows or hops differ.
     """
     if not songs:
         raise ValueError("no songs to take the median of")
@@ -97,13 +97,16 @@ def median(values: Sequence[float] | np.ndarray) -> float:
 def _aggregate_target(songs: Sequence[SongScores], target: str, protocol: Protocol) -> TargetAggregate:
     counts = [song.counts(target) for song in songs]
     windows = {metric: [song.targets[target][metric] for song in songs] for metric in METRICS}
-    intervals = {metric: interval(values, protocol.summary) for metric, values in windows.items()}
+
+    def by(summary: Summary) -> Values:
+        return {metric: summarise(values, summary) for metric, values in windows.items()}
+
     return TargetAggregate(
-        score_db={metric: summarise(values, protocol.summary) for metric, values in windows.items()},
-        interval_db=intervals,
-        median_db={metric: summarise(values, "median of medians") for metric, values in windows.items()},
-        all_windows_db={metric: summarise(values, "median of all windows") for metric, values in windows.items()},
-        mean_db={metric: summarise(values, "mean of songs") for metric, values in windows.items()},
+        score_db=by(protocol.summary),
+        interval_db={metric: interval(values, protocol.summary) for metric, values in windows.items()},
+        median_db=by("median of medians"),
+        all_windows_db=by("median of all windows"),
+        mean_db=by("mean of songs"),
         scored_songs=sum(count.valid > 0 for count in counts),
         windows=sum(count.windows for count in counts),
         valid_windows=sum(count.valid for count in counts),
@@ -130,17 +133,11 @@ _LEVEL = 0.95
 #: Values that are drawn at a time.
 _AT_A_TIME = 4_000_000
 
-Interval = tuple[float, float]
-
 
 def interval(windows: Sequence[np.ndarray], summary: Summary) -> Interval:
-    """Return the 95 % interval of a summary over songs; the windows of a song stay together.
+    """Return the 95 % interval of a summary over songs, of each of which the scores (W,) in dB stay together.
 
     The seed is fixed: the same scores have the same interval. NaN where no song has a score.
-
-    Args:
-        windows: of each song the scores (W,) in dB, NaN where there are none.
-        summary: by which they become one number.
 
     Source: B. Efron, R. J. Tibshirani, An Introduction to the Bootstrap, 1993, ch. 13 (percentile interval).
     """
@@ -155,16 +152,11 @@ def interval(windows: Sequence[np.ndarray], summary: Summary) -> Interval:
     padded_SW = np.full((len(scored), longest), np.nan)
     for song_W, values_W in zip(padded_SW, scored, strict=True):
         song_W[: values_W.size] = values_W
-    return interval_of(padded_SW, _median_of_all)
+    return interval_of(padded_SW, lambda drawn_RSW, axis: np.nanmedian(drawn_RSW, axis=(axis, 2)))
 
 
 def interval_of(values_SX: np.ndarray, statistic: Callable[..., np.ndarray]) -> Interval:
-    """Return the 95 % interval of a statistic of the first axis.
-
-    Args:
-        values_SX: one entry a song.
-        statistic: takes drawn entries (R, S, …) and `axis=1`; returns (R,).
-    """
+    """Return the 95 % interval of a statistic of songs: it takes drawn ones (R, S, …) and `axis=1`; returns (R,)."""
     random = np.random.default_rng(_SEED)
     drawn_RS = random.integers(0, len(values_SX), (_RESAMPLES, len(values_SX)))
     step = max(_AT_A_TIME // values_SX.size, 1)
@@ -173,8 +165,3 @@ def interval_of(values_SX: np.ndarray, statistic: Callable[..., np.ndarray]) -> 
     )
     low, high = np.quantile(found_R, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
     return float(low), float(high)
-
-
-def _median_of_all(values_RSW: np.ndarray, axis: int) -> np.ndarray:
-    assert axis == 1
-    return np.nanmedian(values_RSW.reshape(len(values_RSW), -1), axis=1)

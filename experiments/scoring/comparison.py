@@ -28,16 +28,12 @@ class Comparison:
 
 
 def compare(a: Sequence[SongScores], b: Sequence[SongScores], target: str, metric: str) -> Comparison:
-    """Compare two systems by one number a song, the median over its windows.
-
-    Args:
-        a: scores of the songs by one system.
-        b: by the other, of the same protocol.
-        target: which source.
-        metric: which metric.
+    """Compare two systems, scored by the same protocol, by one number a song, the median over its windows.
 
     Source: F. Wilcoxon, Individual Comparisons by Ranking Methods, Biometrics Bulletin 1(6), 1945.
     """
+    from scipy import stats  # takes half a second to import
+
     of_b = {song.track: song for song in b}
     pairs = [
         song_score(song, target, metric) - song_score(of_b[song.track], target, metric)
@@ -47,6 +43,7 @@ def compare(a: Sequence[SongScores], b: Sequence[SongScores], target: str, metri
     difference_S = np.array([pair for pair in pairs if np.isfinite(pair)])
     if not difference_S.size:
         return Comparison(target, metric, 0, 0, None, None, None, None)
+    unequal_S = difference_S[difference_S != 0]  # as Wilcoxon does
     return Comparison(
         target,
         metric,
@@ -55,12 +52,5 @@ def compare(a: Sequence[SongScores], b: Sequence[SongScores], target: str, metri
         median_difference_db=float(np.median(difference_S)),
         mean_difference_db=float(difference_S.mean()),
         interval_db=interval_of(difference_S, np.mean),
-        p_value=_wilcoxon(difference_S),
+        p_value=float(stats.wilcoxon(unequal_S).pvalue) if unequal_S.size else None,
     )
-
-
-def _wilcoxon(difference_S: np.ndarray) -> float | None:
-    from scipy import stats  # takes half a second to import
-
-    difference_S = difference_S[difference_S != 0]  # as Wilcoxon does
-    return float(stats.wilcoxon(difference_S).pvalue) if difference_S.size else None
