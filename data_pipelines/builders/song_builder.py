@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from data_pipelines.prepared.features import tfds_features
 from data_pipelines.prepared.index import SetIndex, by_split
 from data_pipelines.prepared.records import Example, TrackFacts, read_samples
 from data_pipelines.prepared.runners import Runner, run_here
 from data_pipelines.prepared.settings import FeatureSettings
-from data_pipelines.prepared.shard import ShardJob
+from data_pipelines.prepared.shard import ShardJob, tfds_features
 from data_pipelines.songs.tracks import Track
 from data_pipelines.tfds_cpu import tfds
 from madsep_jax.config.io import to_dict

@@ -62,7 +62,7 @@ class PreparedSongs:
 
 
 def example_decoder(settings: FeatureSettings) -> Callable[[bytes], Example]:
-    """Return what reads a record, the inverse of `features.example_encoder`.
+    """Return what reads a record, the inverse of `shard.example_encoder`.
 
     The arrays are views of the record's bytes, not to be written to.
     """

@@ -51,10 +51,8 @@ def find_tracks(folder: str | os.PathLike[str]) -> list[Track]:
 def find_stem_files(folder: str | os.PathLike[str]) -> list[Track]:
     """Return the tracks in a folder like MUSDB18's, sorted by name.
 
-    Files that lie in the folder itself, where neither train/ nor test/ has any, are songs to train on.
-
-    Raises:
-        InputError: the folder is missing or has no such file, or one that cannot be read.
+    Files that lie in the folder itself, where neither train/ nor test/ has any, are songs to train on. Raises
+    InputError where the folder is missing or has no such file, or one that cannot be read.
     """
     folder = _existing(folder, "that of MUSDB18, with train and test")
     tracks = _stem_file_tracks(folder) or [stem_file_track(path, "train") for path in _stem_files(folder)]

@@ -49,9 +49,7 @@ class FolderTrack(_FileTrack):
     def read(self) -> TrackAudio:
         """Return the samples.
 
-        Raises:
-            InputError: a file cannot be read, holds NaN or infinite samples, or is no longer as `find_tracks`
-                found it.
+        Raises InputError where a file cannot be read, holds NaN or infinite samples, or is not as it was when found.
         """
         arrays_NC: dict[str, np.ndarray] = {}
         for path in self._paths:
@@ -83,8 +81,7 @@ class StemFileTrack(_FileTrack):
     def read(self) -> TrackAudio:
         """Return the samples, as long as the shortest stream.
 
-        Raises:
-            InputError: the file cannot be decoded, is silent of length, or its streams differ in their channels.
+        Raises InputError where the file cannot be decoded, has no samples, or its streams differ in their channels.
         """
         sample_rate, arrays_NC = decode_streams(self.path, len(_STREAMS))
         length = min(len(samples_NC) for samples_NC in arrays_NC)

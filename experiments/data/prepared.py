@@ -54,7 +54,7 @@ class PreparedTraining:
         return fingerprint_of(json.dumps(self.index.content(), sort_keys=True))
 
     def order(self, config: RunConfig) -> TrainingOrder:
-        """Return the order of a training on this set. Raises InputError where that takes another signal or sequences."""
+        """Return the order of a training on this set. Raises InputError for other signals or sequences."""
         settings = self.index.settings
         for name, mine, wanted in (
             ("signal", settings.signal, config.signal),

@@ -5,8 +5,7 @@ import io
 from collections.abc import Mapping, Sequence
 
 from experiments.cli.results import Column, Report, Table
-from experiments.scoring.aggregate import Aggregate, Interval, aggregate, song_score
-from experiments.scoring.comparison import Comparison, compare
+from experiments.scoring.aggregate import Aggregate, Comparison, Interval, aggregate, compare, song_score
 from experiments.scoring.protocols import METRICS, Protocol
 from experiments.scoring.song_scores import SongScores
 from madsep_jax.host.environment import describe_machine, environment

@@ -60,8 +60,9 @@ def find_separators(options: EvaluateOptions, say: Callable[[str], None]) -> dic
         raise InputError("--targets stems: found with --checkpoint, which separates voice and accompaniment alone")
     targets = STEMS if options.targets == "stems" else TARGETS
     found: dict[str, Separator] = {}
-    kinds = [(argument, False) for argument in options.estimates]
-    for argument, is_checkpoint in [*kinds, *((argument, True) for argument in options.checkpoint)]:
+    given = [(argument, False) for argument in options.estimates]
+    given += [(argument, True) for argument in options.checkpoint]
+    for argument, is_checkpoint in given:
         name, equals, folder = argument.partition("=")
         if not equals:
             name, folder = Path(argument).resolve().name, argument
@@ -81,13 +82,11 @@ _INNER = (".", "test", "Test", "train", "Dev")
 _ACCOMPANIMENT = ("accompaniment", "no_vocals")
 _REST = ("drums", "bass", "other")
 
-Say = Callable[[str], None]
-
 
 class EstimateFolder:
     """The files of one system."""
 
-    def __init__(self, folder: Path, targets: Sequence[str], on_length: Say = lambda line: None) -> None:
+    def __init__(self, folder: Path, targets: Sequence[str], on_length: Callable[[str], None]) -> None:
         """Look at nothing yet but whether the folder is there; `on_length` is told of files of another length."""
         if not folder.is_dir():
             raise InputError(f"{shown(folder)}: no such folder, expected one of separated songs")
