@@ -16,9 +16,8 @@ from cyclopts import App
 from data_pipelines.songs.spectrograms import load_features
 from experiments.cli.command import run
 from experiments.cli.console import ANY_DEVICE, Bar, DeviceOptions, make_console, say, show_device
-from experiments.coupling_maps.fit import choose_fit, fit_mapping, protocol
+from experiments.coupling_maps.fit import choose_fit, fit_mapping, frame_pairs, protocol
 from experiments.coupling_maps.options import CouplingsOptions
-from experiments.coupling_maps.pairs import frame_pairs
 from experiments.coupling_maps.report import make_folder, write_results
 from experiments.data.songs import load_songs
 from madsep_jax.checkpoint.folder import find_checkpoint, load_config, load_model
@@ -64,9 +63,9 @@ def couplings(*, options: CouplingsOptions, device: DeviceOptions = ANY_DEVICE) 
         "config": to_dict(config),
         "environment": environment(),
     }
-    table, summary = write_results(options.out, fit, pairs, config.signal, about)
-    console.print(table)
-    say(console, f"{summary} Results: {options.out}/")
+    table = write_results(options.out, fit, pairs, config.signal, about)
+    console.print(table.terminal())
+    say(console, f"{table.caption} Results: {options.out}/")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -12,13 +12,12 @@ from cyclopts import App
 
 from experiments.cli.command import run
 from experiments.cli.console import ANY_DEVICE, Bar, DeviceOptions, make_console, say, show_device
-from experiments.cli.tables import terminal_table
 from experiments.data.songs import songs_to_score
 from experiments.evaluation.folder import EvaluationFolder
 from experiments.evaluation.options import EvaluateOptions
-from experiments.evaluation.report import WORDS, Evaluation
-from experiments.evaluation.score_system import score_system
+from experiments.evaluation.report import evaluation_report
 from experiments.evaluation.separators import find_separators
+from experiments.scoring.protocols import PROTOCOLS
 from experiments.scoring.score_songs import scoring_pool
 
 app = App(name="evaluate", usage="Usage: python -m experiments.evaluate --data SONGS [OPTIONS]", version_flags=[])
@@ -44,17 +43,15 @@ def evaluate(options: EvaluateOptions, device: DeviceOptions = ANY_DEVICE) -> No
     with scoring_pool(options.processes, options.engine) as pool:
         for name, separator in separators.items():
             with Bar(console, f"{name}: scoring", len(tracks)) as bar:
-                score_system(name, separator, tracks, folder, pool, options, bar.advance)
+                folder.score(name, separator, pool, bar.advance)
     seconds = time.perf_counter() - start
     scores = {name: folder.scores(name) for name in [*separators, *(set(folder.systems()) - set(separators))]}
     songs = f"{len(tracks)} songs, {sum(track.duration_s for track in tracks) / 60:.1f} min"
-    found = Evaluation(options.protocol, songs, scores, options.compare, seconds)
-    found.write(folder.path)
-    console.print(terminal_table(*found.table(), WORDS))
-    say(console, found.caption())
-    if found.comparisons:
-        console.print(terminal_table(*found.comparison_table(), WORDS))
-        say(console, found.comparison_caption())
+    report = evaluation_report(PROTOCOLS[options.protocol], songs, scores, options.compare, seconds)
+    report.write(folder.path)
+    for table in report.tables:
+        console.print(table.terminal())
+        say(console, table.caption)
     say(console, f"Results: {folder.path}/ (table.md, scores.csv, results.json, scores/SYSTEM/test/SONG.json)")
 
 

@@ -12,7 +12,7 @@ from cyclopts import App
 from experiments.cli.command import run
 from experiments.cli.console import Bar, make_console, say
 from experiments.data.options import Name, PrepareOptions
-from experiments.data.summary import summary
+from experiments.data.prepared import summary
 from madsep_jax.errors import InputError
 
 _DEFAULTS = PrepareOptions()

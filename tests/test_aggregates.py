@@ -5,8 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from experiments.scoring.aggregate import aggregate, interval
-from experiments.scoring.comparison import compare
+from experiments.scoring.aggregate import aggregate, compare, interval
 from experiments.scoring.protocols import METRICS
 from experiments.scoring.song_scores import SongScores
 

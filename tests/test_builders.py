@@ -13,7 +13,7 @@ av = pytest.importorskip("av")
 
 from data_pipelines.builders import Dsd100, Embedded, Musdb18, Musdb18Hq, SongConfig, StemsFolder
 from data_pipelines.embedded import EmbeddedConfig, embedded_tracks
-from data_pipelines.songs.stem_files import find_stem_files
+from data_pipelines.songs.layouts import find_stem_files
 from data_pipelines.songs.tracks import STEMS
 from madsep_jax.audio.files import read_audio
 

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import tiny
 
-from experiments.coupling_maps.report import DISTANCES_HZ, largest_in_cells, plot_mapping
+from experiments.cli.tables import save_figure
+from experiments.coupling_maps.report import DISTANCES_HZ, largest_in_cells, mapping_figure
 from experiments.couplings import main
 from madsep_jax.checkpoint.folder import save_checkpoint
 from madsep_jax.config.io import override
@@ -202,4 +203,6 @@ def test_cells_keep_the_largest_entry_and_its_sign():
 
 @pytest.mark.parametrize("matrix_FF", [np.zeros((3, 3)), np.eye(2), -1e-30 * np.eye(3)])
 def test_pictures_of_matrices_with_little_in_them(matrix_FF, tmp_path):
-    assert all(path.read_bytes().startswith(PNG) for path in plot_mapping(matrix_FF, 10.0, "title", tmp_path))
+    for axis in ("linear", "log"):
+        path = save_figure(mapping_figure(matrix_FF, 10.0, "title", axis), tmp_path / f"{axis}.png")
+        assert path.read_bytes().startswith(PNG)

@@ -8,8 +8,7 @@ import tiny
 from whole_songs import cut_sequences, join_sequences
 
 from data_pipelines.songs.spectrograms import TrackFeatures
-from experiments.coupling_maps.fit import model_layers
-from experiments.coupling_maps.pairs import frame_pairs
+from experiments.coupling_maps.fit import frame_pairs, model_layers
 from madsep_jax import build_model
 from madsep_jax.config.maskers import AutoencoderConfig
 from madsep_jax.config.run import LossConfig, RunConfig

@@ -11,8 +11,7 @@ import pytest
 from data_pipelines.embedded import EmbeddedConfig, embedded_tracks
 from data_pipelines.embedded.score import draw_melody, draw_score
 from data_pipelines.embedded.singing import _harmonics, draw_singer, harmonic_levels, sing
-from data_pipelines.embedded.streams import Draws
-from data_pipelines.embedded.tones import Point, glide, harmonic_tone, smoothstep, to_samples
+from data_pipelines.embedded.tones import Draws, Point, glide, harmonic_tone, smoothstep, to_samples
 from data_pipelines.songs.tracks import STEMS, TrackAudio
 from madsep_jax.errors import InputError
 

@@ -17,7 +17,7 @@ from tiny_songs import RATE, make_songs
 
 from data_pipelines.songs.layouts import find_tracks
 from experiments import evaluate
-from experiments.evaluation import score_system as scoring
+from experiments.evaluation import folder as scoring
 from experiments.scoring import song_scores
 
 

@@ -9,9 +9,10 @@ from tiny import GRU, SEQUENCES, SIGNAL, assert_close
 
 from data_pipelines.batches.order import TrainingOrder
 from data_pipelines.batches.sources import SongSpectrograms
-from data_pipelines.songs.spectrograms import TrackFeatures, default_cache, load_features
+from data_pipelines.songs.spectrograms import TrackFeatures, load_features
 from data_pipelines.songs.tracks import TrackAudio
 from madsep_jax import InputError, SequenceConfig, TrainingConfig
+from madsep_jax.host.files import user_cache
 from madsep_jax.signal.stft import mono_magnitudes
 
 SONG_FRAMES = [9, 14, 4, 23, 5]  # 3 + 4 + 1 + 6 + 2 = 16 sequences of T = 4
@@ -234,10 +235,10 @@ def test_other_rates_are_resampled(tmp_path, rate):
 
 def test_default_cache_follows_the_users_setting(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert default_cache() == tmp_path / "madsep_jax"
+    assert user_cache() == tmp_path / "madsep_jax"
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    assert default_cache() == tmp_path / "home" / ".cache" / "madsep_jax"
+    assert user_cache() == tmp_path / "home" / ".cache" / "madsep_jax"
 
 
 def test_batches_train(tmp_path, training_batches):

@@ -9,7 +9,7 @@ from tiny import SIGNAL, assert_close, enable_float64
 
 pytest.importorskip("scipy")
 
-from data_pipelines.prepared import magnitudes
+from data_pipelines.prepared import records as magnitudes
 from madsep_jax.signal.stft import stft
 
 _stft = jax.jit(lambda mono_N: stft(mono_N, SIGNAL))

@@ -46,8 +46,7 @@ class TrainingOrder:
         In the order `passes`, songs that do not fill a pass are left out, as in the released code (the last two of
         DSD100's 50); where there are fewer than one pass takes, all are used.
 
-        Raises:
-            InputError: where an epoch has fewer sequences than a batch takes, or it is not known which are silent.
+        Raises InputError where an epoch has fewer sequences than a batch takes, or it is not known which are silent.
         """
         data = data or DataConfig()
         counts = [sequence_count(frames, sequences, training.batch_size) for frames in song_frames]

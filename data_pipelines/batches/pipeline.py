@@ -18,19 +18,13 @@ _PREFETCHED_BATCHES = 4
 def training_batches(
     source: Source, order: TrainingOrder, first_step: int = 0, shard: tuple[int, int] = (0, 1)
 ) -> Iterator[AnyBatch]:
-    """Yield the batch of every step from `first_step` (counted from 0) to the last.
+    """Yield the batch of every step of an order from `first_step` (counted from 0) to the last.
 
     Batches are filled by parallel calls and made ready ahead of the training. To start at a late step costs no more
     than to start at the first: a batch is a function of its step alone.
 
-    Args:
-        source: of the sequences.
-        order: which of them each step takes.
-        first_step: the number of steps done before.
-        shard: number of this process and how many there are; each takes its rows of every batch, one after the other.
-
-    Raises:
-        InputError: where a record cannot be read, or a batch cannot be shared among the processes.
+    `shard` is the number of this process and how many there are; each takes its rows of every batch, one after the
+    other. Raises InputError where a record cannot be read, or a batch cannot be shared among the processes.
     """
     from data_pipelines.tensorflow_cpu import tf
 
@@ -94,15 +88,13 @@ class _Filler:
             place = batch_number * self._order.training.batch_size + row_of_all
             if place >= len(chosen):
                 break  # the rest of the last batch stays silent
-            self._fill(batch, row, int(chosen[place]), epoch, place)
+            sequence = int(chosen[place])
+            if self._remix:
+                self._remix.fill(batch, row, sequence, epoch, place)
+            else:
+                order = self._order
+                self._source.fill(batch, row, int(order.song_of[sequence]), int(order.index_in_song[sequence]))
         return batch
 
     def _silence(self) -> Any:
         return (self._remix or self._source).silence(len(self._rows))
-
-    def _fill(self, batch: Any, row: int, sequence: int, epoch: int, place: int) -> None:
-        if self._remix:
-            self._remix.fill(batch, row, sequence, epoch, place)
-        else:
-            order = self._order
-            self._source.fill(batch, row, int(order.song_of[sequence]), int(order.index_in_song[sequence]))

@@ -1,6 +1,5 @@
 """Preparing a set: shards are written in a folder of unfinished work, which becomes the set when all are there."""
 
-import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -53,9 +52,8 @@ class Preparation:
     def run(self, runner: Runner, on_track: OnTrack = lambda facts: None) -> SetIndex:
         """Prepare what is not yet prepared, and return the set's index. A set that is there is checked and mended.
 
-        Raises:
-            InputError: a track cannot be used, the disk is full or does not take the files, the set is of other songs,
-                or another process prepares it. What is finished stays.
+        Raises InputError where a track cannot be used, the disk is full or does not take the files, the set is of other
+        songs, or another process prepares it. What is finished stays.
         """
         try:
             return self._mend(runner, on_track) if self.done else self._build(runner, on_track)
@@ -69,7 +67,9 @@ class Preparation:
         shards.mkdir(parents=True, exist_ok=True)
         with _locked(work):
             jobs = self.builder.jobs(self.tracks, shards, work / "facts")
-            _drop_others(shards, jobs)
+            # what an interrupted process left half-written, or wrote for other songs
+            for path in set(shards.iterdir()) - {job.path for job in jobs}:
+                path.unlink()
             facts = {number: found for number, job in enumerate(jobs) if (found := job.finished())}
             for found in facts.values():
                 on_track(found)
@@ -141,11 +141,3 @@ def _locked(work: Path) -> Iterator[None]:
         if not taken:
             raise InputError(f"{shown(work)}: another process prepares this set")
         yield
-
-
-def _drop_others(shards: Path, jobs: Sequence[ShardJob]) -> None:
-    """Delete what an interrupted process left half-written, or wrote for other songs."""
-    expected = {job.path.name for job in jobs}
-    for path in shards.iterdir():
-        if path.name not in expected:
-            os.unlink(path)

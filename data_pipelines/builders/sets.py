@@ -4,14 +4,8 @@ from pathlib import Path
 
 from data_pipelines.builders.song_builder import SongBuilder
 from data_pipelines.embedded.songs import corpus
-from data_pipelines.songs.layouts import find_stem_folders, find_tracks
-from data_pipelines.songs.stem_files import find_stem_files
+from data_pipelines.songs.layouts import find_stem_files, find_stem_folders, find_tracks
 from data_pipelines.songs.tracks import Track
-
-LICENSE = (
-    "For education only, non-commercial. 100 songs are from 'The Mixing Secrets Free Multitrack Download Library' "
-    "(DSD100), 46 from MedleyDB (CC BY-NC-SA 4.0), 2 by Native Instruments, 2 by The Easton Ellises (CC BY-NC-SA 3.0)."
-)
 
 
 class Dsd100(SongBuilder):
@@ -67,7 +61,11 @@ class Musdb18(SongBuilder):
     name = "musdb18"
     DESCRIPTION = "MUSDB18, 150 songs with their stems (AAC), as training sequences of mixture and voice."
     HOMEPAGE = "https://sigsep.github.io/datasets/musdb.html"
-    LICENSE = LICENSE
+    LICENSE = (
+        "For education only, non-commercial. 100 songs are from 'The Mixing Secrets Free Multitrack Download Library' "
+        "(DSD100), 46 from MedleyDB (CC BY-NC-SA 4.0), 2 by Native Instruments, 2 by The Easton Ellises (CC BY-NC-SA "
+        "3.0)."
+    )
     CITATION = citation("MUSDB18", "The {MUSDB18} corpus for music separation", "10.5281/zenodo.1117372", 2017)
     MANUAL_DOWNLOAD_INSTRUCTIONS = """\
 Request and download musdb18.zip (4.7 GB) at https://zenodo.org/records/1117372 and unpack it. --manual-dir is the
@@ -75,13 +73,11 @@ folder that then has the folders train and test with the .stem.mp4 files."""
     find_in = staticmethod(find_stem_files)
 
 
-class Musdb18Hq(SongBuilder):
+class Musdb18Hq(Musdb18):
     """150 songs as wav files: 100 to train on, 50 to score."""
 
     name = "musdb18hq"
     DESCRIPTION = "MUSDB18-HQ, 150 songs with their stems, as training sequences of mixture and voice."
-    HOMEPAGE = "https://sigsep.github.io/datasets/musdb.html"
-    LICENSE = LICENSE
     CITATION = citation(
         "MUSDB18HQ", "{MUSDB18-HQ} - an uncompressed version of {MUSDB18}", "10.5281/zenodo.3338373", 2019
     )

@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from data_pipelines.prepared.features import tfds_features
 from data_pipelines.prepared.index import SetIndex, by_split
 from data_pipelines.prepared.records import Example, TrackFacts, read_samples
 from data_pipelines.prepared.runners import Runner, run_here
 from data_pipelines.prepared.settings import FeatureSettings
-from data_pipelines.prepared.shard import ShardJob
+from data_pipelines.prepared.shard import ShardJob, tfds_features
 from data_pipelines.songs.tracks import Track
 from data_pipelines.tfds_cpu import tfds
 from madsep_jax.config.io import to_dict
@@ -75,10 +74,6 @@ class SongBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type:
         """Form of the features."""
         return self.builder_config.settings
 
-    def tracks_in(self, manual_dir: Path | None) -> list[Track]:
-        """Return the songs that have sequences, in the order of their shards."""
-        return [track for track in self.find_tracks(manual_dir) if estimated_records(track, self.settings)]
-
     def jobs(self, tracks: Sequence[Track], folder: Path, facts_folder: Path) -> list[ShardJob]:
         """Return what writes the shards of these tracks into a folder."""
         jobs = []
@@ -121,7 +116,7 @@ class SongBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type:
             super()._download_and_prepare(dl_manager, download_config)
             return
         folder = Path(self.data_dir)  # TFDS's own folder of unfinished work
-        jobs = self.jobs(self.tracks_in(self._manual_dir(dl_manager)), folder, folder / "facts")
+        jobs = self.jobs(self._tracks(dl_manager), folder, folder / "facts")
         facts = dict(self.runner(list(enumerate(jobs))))
         self.describe(folder, [facts[number] for number in range(len(jobs))])
         for job in jobs:
@@ -131,14 +126,15 @@ class SongBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type:
     def _shard_iterators_per_split(
         self, dl_manager: Any
     ) -> dict[str, list[Callable[[], Iterator[tuple[str, Example]]]]]:
-        tracks = self.tracks_in(self._manual_dir(dl_manager))
         return {
             split: [functools.partial(_keyed_examples, track, self.settings) for track in its_tracks]
-            for split, its_tracks in by_split(tracks).items()
+            for split, its_tracks in by_split(self._tracks(dl_manager)).items()
         }
 
-    def _manual_dir(self, dl_manager: Any) -> Path | None:
-        return Path(dl_manager.manual_dir) if self.MANUAL_DOWNLOAD_INSTRUCTIONS else None
+    def _tracks(self, dl_manager: Any) -> list[Track]:
+        """Return the songs that have sequences, in the order of their shards."""
+        manual_dir = Path(dl_manager.manual_dir) if self.MANUAL_DOWNLOAD_INSTRUCTIONS else None
+        return [track for track in self.find_tracks(manual_dir) if estimated_records(track, self.settings)]
 
 
 def estimated_records(track: Track, settings: FeatureSettings) -> int:

@@ -1,12 +1,48 @@
-"""The other instruments: two of a pad, a guitar and an electric piano, on the chords of the song."""
-
-from collections.abc import Callable
+"""Who plays the chords of the song: a bass, and two of a pad, a guitar and an electric piano."""
 
 import numpy as np
 
 from data_pipelines.embedded.score import Score
-from data_pipelines.embedded.streams import Draws
-from data_pipelines.embedded.tones import harmonic_tone, held, hertz, place, taper
+from data_pipelines.embedded.tones import Draws, Tone, harmonic_tone, held, hertz, place, taper
+
+#: A bar of bass: (first eighth, length in eighths, semitones above the root).
+BASS_PATTERNS = (
+    tuple((step, 1, 0) for step in range(8)),
+    ((0, 3, 0), (3, 1, 0), (4, 2, 7), (6, 2, 12)),
+    ((0, 3, 0), (3, 3, 0), (6, 2, 7)),
+    ((0, 2, 0), (2, 2, 12), (4, 2, 0), (6, 1, 7), (7, 1, 12)),
+    ((0, 4, 0), (4, 3, 0), (7, 1, 7)),
+)
+
+
+def render_bass(draws: Draws, score: Score, samples: int, sample_rate: int) -> np.ndarray:
+    """The bass stem (N, 2), in the middle, its fundamentals from 41 to 156 Hz."""
+    bass_NC = np.zeros((samples, 2))
+    patterns = draws.pick(BASS_PATTERNS), draws.pick(BASS_PATTERNS)
+    bright, fall_s, decay_s = draws.uniform(0.78, 0.88), draws.uniform(0.15, 0.4), draws.uniform(0.6, 1.5)
+    for bar, chord in enumerate(score.chords):
+        root = 28 + (score.midi(chord) - 28) % 12
+        for step, length, above in patterns[bar // 4 % 2]:
+            velocity = draws.uniform(0.8, 1.0)
+            length_s = length * score.eighth_s * draws.uniform(0.85, 0.98)
+            hz = hertz(float(root + above))
+            pluck = _pluck(hz, length_s, velocity, bright, fall_s, decay_s, sample_rate)
+            place(bass_NC, sample_rate, bar * score.bar_s + step * score.eighth_s, length_s, 0.0, pluck)
+    return bass_NC
+
+
+def _pluck(
+    hz: float, length_s: float, velocity: float, bright: float, fall_s: float, decay_s: float, sample_rate: int
+) -> Tone:
+    """A note that dies away in `decay_s` and loses its upper harmonics in `fall_s`."""
+
+    def tone(times_N: np.ndarray) -> np.ndarray:
+        bright_N = bright * (0.65 + 0.35 * np.exp(-times_N / fall_s))
+        level_N = velocity * held(times_N, length_s, 0.006, 0.03) * np.exp(-times_N / decay_s)
+        return level_N * harmonic_tone(times_N, hz, bright_N, sample_rate)
+
+    return tone
+
 
 #: Eighths of a bar on which the electric piano plays, and the order of the guitar's strings.
 PIANO_RHYTHMS = ((0, 4), (0, 3, 6), (0, 3, 4, 7), (0, 2, 4, 6), (2, 6))
@@ -33,7 +69,7 @@ def _pad(draws: Draws, score: Score, out_NC: np.ndarray, sample_rate: int) -> No
     bright, cents = draws.uniform(0.6, 0.78), draws.uniform(4, 9)
     attack_s, sweep_hz = draws.uniform(0.05, 0.25), draws.uniform(0.1, 0.4)
 
-    def voice(hz: float, length_s: float, turn: float) -> Callable[[np.ndarray], np.ndarray]:
+    def voice(hz: float, length_s: float, turn: float) -> Tone:
         def tone(times_N: np.ndarray) -> np.ndarray:
             bright_N = bright + 0.08 * np.sin(2 * np.pi * (sweep_hz * times_N + turn))
             level_N = held(times_N, length_s, attack_s, 0.15)
@@ -54,7 +90,7 @@ def _guitar(draws: Draws, score: Score, out_NC: np.ndarray, sample_rate: int) ->
     pan, order = draws.uniform(-0.6, 0.6), draws.pick(GUITAR_ORDERS)
     bright, ring_s, plucked_at = draws.uniform(0.75, 0.86), draws.uniform(0.5, 1.0), draws.uniform(0.12, 0.25)
 
-    def string(hz: float, velocity: float) -> Callable[[np.ndarray], np.ndarray]:
+    def string(hz: float, velocity: float) -> Tone:
         def tone(times_N: np.ndarray) -> np.ndarray:
             bright_N = bright * np.exp(-times_N / (2.5 * ring_s))
             level_N = velocity * held(times_N, 2 * ring_s, 0.003, ring_s) * np.exp(-times_N / ring_s)
@@ -77,7 +113,7 @@ def _piano(draws: Draws, score: Score, out_NC: np.ndarray, sample_rate: int) -> 
     pan, rhythm = draws.uniform(-0.6, 0.6), draws.pick(PIANO_RHYTHMS)
     depth, decay_s, bell = draws.uniform(0.8, 1.8), draws.uniform(0.7, 1.4), draws.uniform(0.08, 0.2)
 
-    def key(hz: float, length_s: float, velocity: float) -> Callable[[np.ndarray], np.ndarray]:
+    def key(hz: float, length_s: float, velocity: float) -> Tone:
         bell_level = bell * velocity * float(taper(np.asarray(8 * hz), 0.49 * sample_rate))
 
         def tone(times_N: np.ndarray) -> np.ndarray:

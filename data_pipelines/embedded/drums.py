@@ -1,6 +1,5 @@
 """The drums: which sounds when and how hard, and how it sounds."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -8,8 +7,7 @@ import numpy as np
 from scipy.signal import sosfilt
 
 from data_pipelines.embedded.score import BARS_A_SECTION, Score
-from data_pipelines.embedded.streams import Draws
-from data_pipelines.embedded.tones import band_pass, pan_gains, place
+from data_pipelines.embedded.tones import Draws, Tone, band_pass, pan_gains, place
 
 #: Bars of sixteenth notes; a digit is the force of a stroke, from 1 to 9.
 KICKS = ("9.......9.......", "9.....7.9.......", "9.......8.7.....", "9..7....8..7....", "9...8...9...8...")
@@ -151,7 +149,7 @@ def _add_decay(strength_N1: np.ndarray, sample_rate: int, hit: Hit, decay_s: flo
     strength_N1[first:last, 0] += hit.force * (1 - np.exp(-times_N / 0.001)) * np.exp(-times_N / decay_s)
 
 
-def _tone(drum: Drum, force: float) -> Callable[[np.ndarray], np.ndarray]:
+def _tone(drum: Drum, force: float) -> Tone:
     def tone(times_N: np.ndarray) -> np.ndarray:
         cycles_N = drum.hz * (times_N + drum.drop * drum.drop_s * (1 - np.exp(-times_N / drum.drop_s)))
         level_N = (1 - np.exp(-times_N / 0.001)) * np.exp(-times_N / drum.tone_s)

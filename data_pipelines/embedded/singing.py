@@ -6,10 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.signal import sosfilt
 
-from data_pipelines.embedded.phones import BANDWIDTHS, CONSONANTS, NOISE_BANDS, UPPER_FORMANTS, VOWELS
-from data_pipelines.embedded.score import Phrase, Syllable
-from data_pipelines.embedded.streams import Draws
-from data_pipelines.embedded.tones import CONTROL_HZ, Point, band_pass, control_times, glide, hertz, taper, to_samples
+from data_pipelines.embedded.score import CONSONANTS, VOWELS, Phrase, Syllable
+from data_pipelines.embedded.tones import CONTROL_HZ, Draws, Point, band_pass, glide, hertz, taper, to_samples
+
+#: Fourth and fifth formants and all five bandwidths, Hz.
+UPPER_FORMANTS = (3300, 3900)
+BANDWIDTHS = (75, 95, 130, 190, 270)
+
+#: Edges in Hz of the noise bands that consonants are made of: h and k, sh and k, s and t.
+NOISE_BANDS = ((900, 2000), (2000, 4000), (4200, 8500))
 
 #: Middle of the singer's range (MIDI note) and vocal tract scale of the formants, for four kinds of voice.
 VOICES = ((52, 0.97), (57, 1.03), (61, 1.13), (65, 1.18))
@@ -58,7 +63,7 @@ def draw_singer(draws: Draws) -> Singer:
 
 def sing(draws: Draws, singer: Singer, phrases: list[Phrase], seconds: float) -> Singing:
     """The control curves of a melody."""
-    times_J = control_times(seconds)
+    times_J = np.arange(int(np.ceil(seconds * CONTROL_HZ)) + 2) / CONTROL_HZ  # to just past the end
     syllables = [syllable for phrase in phrases for syllable in phrase]
     pitch_J = _pitch(draws, singer, phrases, times_J)
     voicing_J = glide(times_J, 0, [point for phrase in phrases for point in _voicing(phrase)])
@@ -104,20 +109,17 @@ def _voicing(phrase: Phrase) -> list[Point]:
 
 
 def _formants(singer: Singer, syllables: Sequence[Syllable], times_J: np.ndarray) -> list[np.ndarray]:
-    """One curve a formant, moving from each consonant's place to its vowel's."""
+    """One curve a formant, moving from each consonant's place to its vowel's; the upper ones stay."""
     curves = []
-    for number in range(len(BANDWIDTHS)):
-        if number >= 3:
-            curves.append(np.full(times_J.shape, singer.tract_scale * UPPER_FORMANTS[number - 3]))
-            continue
+    for number, middle_hz in enumerate((500, 1500, 2500)):
         points = []
         for syllable in syllables:
             consonant, vowel = CONSONANTS[syllable.consonant], VOWELS[syllable.vowel]
             through = (consonant.formants or vowel)[number]
             points.append(Point(syllable.start_s - consonant.length_s, singer.tract_scale * through, 0.05))
             points.append(Point(syllable.start_s + 0.02, singer.tract_scale * vowel[number], 0.06))
-        curves.append(glide(times_J, singer.tract_scale * (500, 1500, 2500)[number], points))
-    return curves
+        curves.append(glide(times_J, singer.tract_scale * middle_hz, points))
+    return curves + [np.full(times_J.shape, singer.tract_scale * formant_hz) for formant_hz in UPPER_FORMANTS]
 
 
 def _noise(phrases: list[Phrase], band: int) -> list[Point]:

@@ -1,18 +1,16 @@
 """The songs as tracks: draw the music, render the stems, set the levels."""
 
-import hashlib
 import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from data_pipelines.embedded.bass import render_bass
-from data_pipelines.embedded.chords import render_other
+from data_pipelines.embedded.chords import render_bass, render_other
 from data_pipelines.embedded.drums import draw_hits, draw_kit, render_drums
 from data_pipelines.embedded.score import Score, draw_melody, draw_score
 from data_pipelines.embedded.singing import draw_singer, render_voice, sing
-from data_pipelines.embedded.streams import Draws
-from data_pipelines.songs.tracks import STEMS, Split, TrackAudio
+from data_pipelines.embedded.tones import Draws
+from data_pipelines.songs.tracks import STEMS, Split, TrackAudio, fingerprint_of
 from madsep_jax.errors import InputError
 
 #: Raise this whenever any sample of any song changes; it is part of every fingerprint.
@@ -80,7 +78,7 @@ class EmbeddedTrack:
         """16 hexadecimal digits that depend on all that the samples depend on."""
         config = self.config
         song = f"{config.seed}/{self.split}/{self.index}/{float(config.seconds)!r}/{config.sample_rate}"
-        return hashlib.sha256(f"embedded/{SYNTHESIS_VERSION}/{song}".encode()).hexdigest()[:16]
+        return fingerprint_of(f"embedded/{SYNTHESIS_VERSION}/{song}")
 
     def read(self) -> TrackAudio:
         """Make the song: stereo, the mixture being the sum of the stems and its peak 0.9."""
@@ -102,8 +100,7 @@ class EmbeddedTrack:
         """The voice in the middle (N, 2). Noise has its own stream: its length depends on the sample rate."""
         draws = self._draws("vocals")
         singer = draw_singer(draws)
-        phrases = draw_melody(draws, score, singer.centre_midi)
-        singing = sing(draws, singer, phrases, self.config.seconds)
+        singing = sing(draws, singer, draw_melody(draws, score, singer.centre_midi), self.config.seconds)
         voice_N = render_voice(self._draws("vocals noise"), singer, singing, self.samples, self.sample_rate)
         return np.stack([voice_N, voice_N], axis=1)
 

@@ -1,25 +1,62 @@
-"""What all instruments share: placing notes in a stereo stem, harmonic tones, smooth curves, filters.
+"""What all parts share: random numbers, placing notes in a stereo stem, harmonic tones, smooth curves, filters.
+
+Random numbers are the same on every machine and for every NumPy version.
 
 No curve jumps, so a difference in the last bit never grows; filters keep their place at every sample rate that reaches
 there.
 """
 
+import hashlib
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 from scipy.signal import butter
 
+from data_pipelines.songs.tracks import Split
 
-def place(
-    out_NC: np.ndarray,
-    sample_rate: int,
-    start_s: float,
-    length_s: float,
-    pan: float,
-    tone: Callable[[np.ndarray], np.ndarray],
-) -> None:
-    """Add a note to a stereo stem in place: `tone` maps seconds since the start (n,) to samples (n,).
+Option = TypeVar("Option")
+
+
+class Draws:
+    """One stream of random numbers for one part of one song.
+
+    The SHA-256 of "seed/split/index/part", read as eight big-endian 32-bit words, seeds a `RandomState`,
+    whose streams NumPy has frozen. Everything is made of its uniform doubles alone: its integers depend on
+    the platform's C long, and its normal deviates on the platform's logarithm.
+    """
+
+    def __init__(self, seed: int, split: Split, index: int, part: str):
+        digest = hashlib.sha256(f"{seed}/{split}/{index}/{part}".encode()).digest()
+        self._state = np.random.RandomState(np.frombuffer(digest, ">u4").astype(np.uint32))
+
+    def uniform(self, low: float, high: float) -> float:
+        """A number from low to high."""
+        return low + (high - low) * float(self._state.random_sample())
+
+    def chance(self, probability: float) -> bool:
+        """True with that probability."""
+        return self.uniform(0, 1) < probability
+
+    def pick(self, options: Sequence[Option]) -> Option:
+        """One of the options, all equally likely."""
+        return options[int(self.uniform(0, len(options)))]
+
+    def uniforms(self, low: float, high: float, count: int) -> np.ndarray:
+        """Several numbers from low to high, shape (count,)."""
+        return low + (high - low) * self._state.random_sample(count)
+
+    def noise(self, samples: int, sample_rate: int) -> np.ndarray:
+        """White noise (N,) whose power per Hz is the same at every sample rate; of unit power at 44.1 kHz."""
+        return self.uniforms(-1, 1, samples) * np.sqrt(3 * sample_rate / 44100)
+
+
+#: A note: from seconds since its start (n,) to samples (n,).
+Tone = Callable[[np.ndarray], np.ndarray]
+
+
+def place(out_NC: np.ndarray, sample_rate: int, start_s: float, length_s: float, pan: float, tone: Tone) -> None:
+    """Add a note to a stereo stem in place.
 
     The start may fall between two samples. `pan` runs from -1 (left) to 1 (right), with constant power.
     """
@@ -75,11 +112,6 @@ def smoothstep(x: np.ndarray) -> np.ndarray:
     """0 below 0, 1 above 1, and a cubic between with zero slope at both ends."""
     x = np.clip(x, 0, 1)
     return x * x * (3 - 2 * x)
-
-
-def control_times(seconds: float) -> np.ndarray:
-    """Times (J,) in seconds of the control frames, from 0 to just past the end."""
-    return np.arange(int(np.ceil(seconds * CONTROL_HZ)) + 2) / CONTROL_HZ
 
 
 def glide(times_J: np.ndarray, start: float, points: Sequence[Point]) -> np.ndarray:

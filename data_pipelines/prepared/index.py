@@ -45,11 +45,7 @@ class SetIndex:
 
 
 def read_index(folder: Path) -> SetIndex:
-    """Read what a set says of itself.
-
-    Raises:
-        InputError: the folder is not that of a prepared set, or of another version of this project.
-    """
+    """Read what a set says of itself. Raises InputError where it is none, or of another version of this project."""
     path = folder / FILE_NAME
     if not path.is_file():
         raise InputError(f"{shown(folder)}: found no {FILE_NAME}, expected a set by `python -m experiments.prepare`")
@@ -65,11 +61,7 @@ def read_index(folder: Path) -> SetIndex:
 
 
 def find_set(path: Path) -> Path:
-    """Return the folder of the one prepared set in a folder, which may be that set's own.
-
-    Raises:
-        InputError: there is none, or more than one.
-    """
+    """Return the folder of the one prepared set in a folder, which may be it. Raises InputError for none or several."""
     if (path / "dataset_info.json").is_file():
         return path
     found = [info.parent for depth in ("*", "*/*", "*/*/*") for info in sorted(path.glob(f"{depth}/dataset_info.json"))]

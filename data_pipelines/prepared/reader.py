@@ -42,11 +42,7 @@ class PreparedSongs:
         return [track.silent for track in self.tracks]
 
     def example(self, song: int, number: int) -> Example:
-        """Return the contents of a record.
-
-        Raises:
-            InputError: the shard is missing, or the record damaged or another one than expected.
-        """
+        """Return the contents of a record. Raises InputError where it is damaged, or its shard missing."""
         return self._decode(read_record(self._reader(song), self._paths[song], number))
 
     def silence(self, size: int) -> Any:
@@ -66,7 +62,7 @@ class PreparedSongs:
 
 
 def example_decoder(settings: FeatureSettings) -> Callable[[bytes], Example]:
-    """Return what reads a record, the inverse of `features.example_encoder`.
+    """Return what reads a record, the inverse of `shard.example_encoder`.
 
     The arrays are views of the record's bytes, not to be written to.
     """

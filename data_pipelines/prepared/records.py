@@ -6,18 +6,19 @@ from typing import Any
 
 import numpy as np
 
-from data_pipelines.prepared.magnitudes import mono_magnitudes_of_pcm
 from data_pipelines.prepared.settings import FeatureSettings
 from data_pipelines.songs.tracks import Track, TrackAudio
 from madsep_jax.audio.files import resample
+from madsep_jax.config.signal import SignalConfig
 from madsep_jax.signal.framing import cut_sequence, first_frame, song_frames, window_start
-from madsep_jax.signal.stft import frame_count
+from madsep_jax.signal.stft import EDGE_HOPS, analysis_window, frame_count, full_frame_count
 
 #: What a record holds, as a TFDS example: track, offset and frames, mixture and voice.
 Example = dict[str, Any]
 
 _FULL_SCALE = 2**15
 _SILENCE_DB = -60.0
+_BLOCK_FRAMES = 512
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,38 +57,24 @@ class TrackSamples:
 
     def examples(self) -> Iterator[Example]:
         """Yield the contents of the track's records, in order."""
-        if self.settings.features == "waveform":
-            yield from self._waveforms()
-        else:
-            yield from self._spectrograms()
-
-    def _waveforms(self) -> Iterator[Example]:
-        signal, sequences = self.settings.signal, self.settings.sequences
-        length = self.settings.mix_shape[0]
+        settings, signal, sequences = self.settings, self.settings.signal, self.settings.sequences
+        of_samples = settings.features == "waveform"
+        mix, voice = self.mix_NC, self.voice_NC
+        if not of_samples:
+            mix, voice = (mono_magnitudes_of_pcm(pcm_NC, signal, settings.dtype) for pcm_NC in (mix, voice))
         for number in range(self.facts.records):
-            start = window_start(number, signal, sequences)
-            yield {
-                "track": self.track.name,
-                "offset": start,
-                "frames": np.array(song_frames(number, self.facts.samples, signal, sequences), np.int32),
-                "mixture": cut_sequence(self.mix_NC, start, length),
-                "voice": cut_sequence(self.voice_NC, start, length),
+            example: Example = {"track": self.track.name}
+            if of_samples:
+                start = voice_start = window_start(number, signal, sequences)
+                example["frames"] = np.array(song_frames(number, self.facts.samples, signal, sequences), np.int32)
+            else:
+                start = first_frame(number, sequences)
+                voice_start = start + sequences.context
+            arrays = {
+                "mixture": cut_sequence(mix, start, settings.mix_shape[0]),
+                "voice": cut_sequence(voice, voice_start, settings.voice_shape[0]),
             }
-
-    def _spectrograms(self) -> Iterator[Example]:
-        sequences = self.settings.sequences
-        mix_MF, voice_MF = (
-            mono_magnitudes_of_pcm(samples_NC, self.settings.signal, self.settings.dtype)
-            for samples_NC in (self.mix_NC, self.voice_NC)
-        )
-        for number in range(self.facts.records):
-            start = first_frame(number, sequences)
-            yield {
-                "track": self.track.name,
-                "offset": start,
-                "mixture": cut_sequence(mix_MF, start, sequences.frames),
-                "voice": cut_sequence(voice_MF, start + sequences.context, sequences.target_frames),
-            }
+            yield {**example, "offset": start, **arrays}
 
 
 def read_samples(track: Track, settings: FeatureSettings) -> TrackSamples:
@@ -110,6 +97,30 @@ def read_samples(track: Track, settings: FeatureSettings) -> TrackSamples:
         **_sum_error(audio),
     )
     return TrackSamples(track, settings, mix_NC, voice_NC, facts)
+
+
+def mono_magnitudes_of_pcm(pcm_NC: np.ndarray, config: SignalConfig, dtype: str) -> np.ndarray:
+    """Return |STFT| of the average of the channels, of int16 samples: (frames, F) of that type.
+
+    They are the same to the bit wherever they are computed: in float64 on the host, one transform at a time, rounded at
+    the end. Those of XLA (`madsep_jax.signal.stft.mono_magnitudes`), which they equal to float32's rounding, depend in
+    the last bits on the number of cores and the device.
+    """
+    import scipy.fft
+
+    full, hop, width = full_frame_count(len(pcm_NC), config), config.hop_length, config.window_length
+    padded_N = np.zeros(max((full - 1) * hop + width, EDGE_HOPS * hop + len(pcm_NC)))
+    padded_N[EDGE_HOPS * hop : EDGE_HOPS * hop + len(pcm_NC)] = pcm_NC.mean(axis=1, dtype=np.float64) / 2**15
+    frames_MW = np.lib.stride_tricks.sliding_window_view(padded_N, width)[::hop][:full]
+    window_W = analysis_window(config)
+    mag_MF = np.zeros((frame_count(len(pcm_NC), config), config.bins), dtype)
+    for start in range(0, full, _BLOCK_FRAMES):
+        # where in the buffer a frame starts changes its phase alone
+        spectrum_MF = scipy.fft.rfft(frames_MW[start : start + _BLOCK_FRAMES] * window_W, config.fft_length)
+        # by operations that IEEE 754 rounds in one way; np.abs takes others on other processors
+        power_MF = spectrum_MF.real**2 + spectrum_MF.imag**2
+        mag_MF[start : start + len(power_MF)] = np.sqrt(power_MF)
+    return mag_MF
 
 
 def _stereo_pcm(samples_NC: np.ndarray) -> np.ndarray:

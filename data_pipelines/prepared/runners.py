@@ -9,7 +9,6 @@ import itertools
 import multiprocessing
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from typing import Any
 
 from data_pipelines.child_process import follow_parent
 from data_pipelines.prepared.records import TrackFacts
@@ -52,10 +51,12 @@ def run_in_processes(processes: int) -> Runner:
 def run_in_beam(options: Sequence[str]) -> Runner:
     """Return what runs jobs as a Beam pipeline; `options` are Beam's own, such as --runner=FlinkRunner.
 
-    Raises:
-        InputError: Apache Beam is not installed, or knows no such runner.
+    Raises InputError where Apache Beam is not installed, or knows no such runner.
     """
-    beam = _beam()
+    try:
+        import apache_beam as beam
+    except ImportError as error:
+        raise InputError('Apache Beam is not installed, expected: pip install "madsep-jax[data,beam]"') from error
     from apache_beam.options.pipeline_options import PipelineOptions
 
     pipeline_options = PipelineOptions(list(options), save_main_session=False)
@@ -82,11 +83,3 @@ def _run(job: ShardJob) -> None:
     """Run a job; a song that cannot be used is not a fault of the worker, and Beam would try it again and again."""
     with contextlib.suppress(InputError):
         job.run()
-
-
-def _beam() -> Any:
-    try:
-        import apache_beam
-    except ImportError as error:
-        raise InputError('Apache Beam is not installed, expected: pip install "madsep-jax[data,beam]"') from error
-    return apache_beam

@@ -77,8 +77,3 @@ class FeatureSettings:
     def records_of(self, samples: int) -> int:
         """Return the records of a track of so many samples, at the signal's rate."""
         return sequence_count(frame_count(samples, self.signal), self.sequences)
-
-
-def default_dtype(features: Features) -> Literal["float32", "int16"]:
-    """Return the form's own type."""
-    return "int16" if features == "waveform" else "float32"

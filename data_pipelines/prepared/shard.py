@@ -2,12 +2,14 @@
 
 import dataclasses
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data_pipelines.prepared.records import TrackFacts, read_samples
+import numpy as np
+
+from data_pipelines.prepared.records import Example, TrackFacts, read_samples
 from data_pipelines.prepared.settings import FeatureSettings
 from data_pipelines.songs.tracks import Track
 from madsep_jax.errors import InputError, shown
@@ -42,11 +44,8 @@ class ShardJob:
     def run(self) -> TrackFacts:
         """Write the shard, whole or not at all, and return its facts.
 
-        Raises:
-            InputError: the track cannot be used, is too short, or the disk does not take the shard.
+        Raises InputError where the track cannot be used or is too short, or the disk does not take the shard.
         """
-        from data_pipelines.prepared.features import example_encoder
-
         fingerprint = self.track.fingerprint()
         samples = read_samples(self.track, self.settings)
         facts = samples.facts
@@ -60,6 +59,38 @@ class ShardJob:
         except OSError as error:
             raise InputError(_not_written(self.facts_path, error.strerror or "")) from None
         return facts
+
+
+def tfds_features(settings: FeatureSettings) -> Any:
+    """Return the features of a record, a TFDS `FeaturesDict`."""
+    from data_pipelines.tfds_cpu import tfds
+
+    bytes_encoding = tfds.features.Encoding.BYTES  # arrays as they are in memory
+    dtype = np.dtype(settings.dtype)
+    arrays = {
+        "mixture": tfds.features.Tensor(shape=settings.mix_shape, dtype=dtype, encoding=bytes_encoding),
+        "voice": tfds.features.Tensor(shape=settings.voice_shape, dtype=dtype, encoding=bytes_encoding),
+    }
+    frames = {"frames": tfds.features.Tensor(shape=(2,), dtype=np.int32)} if settings.features == "waveform" else {}
+    return tfds.features.FeaturesDict(
+        {"track": tfds.features.Text(), "offset": tfds.features.Scalar(dtype=np.int64), **frames, **arrays}
+    )
+
+
+def example_encoder(settings: FeatureSettings) -> Callable[[Example], bytes]:
+    """Return what makes the bytes of a record, a `tf.train.Example` as TFDS reads it.
+
+    Its fields are in the order of their names: TFDS's own are in another one in each process.
+    """
+    from data_pipelines.tensorflow_cpu import tf
+
+    features = tfds_features(settings)
+
+    def encode(example: Example) -> bytes:
+        message = tf.train.Example.FromString(features.serialize_example(example))
+        return message.SerializeToString(deterministic=True)
+
+    return encode
 
 
 def is_short(seconds: float, settings: FeatureSettings) -> bool:
@@ -124,11 +155,7 @@ def _not_written(path: Path, reason: str) -> str:
 
 
 def check_shard(path: Path, facts: TrackFacts, every_record: bool) -> None:
-    """Check that a shard is there and has its records and, if asked to, that each can be read.
-
-    Raises:
-        InputError: it is missing, cut short or damaged.
-    """
+    """Check that a shard is there and has its records and, if asked to, that each can be read; raises InputError."""
     reader = open_shard(path)
     found = reader.num_records()
     if found != facts.records:

@@ -1,7 +1,6 @@
 """Precomputed magnitude spectrograms of tracks, kept on disk once computed."""
 
 import dataclasses
-import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from data_pipelines.songs.tracks import Track
+from data_pipelines.songs.tracks import Track, fingerprint_of
 from madsep_jax.audio.files import resample
 from madsep_jax.config.signal import SignalConfig
 from madsep_jax.errors import InputError
-from madsep_jax.host.files import user_cache, written_aside
+from madsep_jax.host.files import written_aside
 from madsep_jax.signal.stft import mono_magnitudes
 
 #: Part of every cache key: to be raised when what is computed changes.
@@ -34,11 +33,6 @@ class TrackFeatures:
         return len(self.mix_MF)
 
 
-def default_cache() -> Path:
-    """Return the user's cache folder for this project."""
-    return user_cache()
-
-
 def load_features(
     tracks: Sequence[Track],
     signal: SignalConfig,
@@ -47,14 +41,9 @@ def load_features(
 ) -> list[TrackFeatures]:
     """Return the magnitudes of mixture and voice of each track, both averaged to mono, computing what is not cached.
 
-    Args:
-        tracks: in the order wanted.
-        signal: rate and STFT. Tracks of another rate are resampled.
-        cache: folder of the cache; safe to share between processes.
-        on_track: called after each track.
-
-    Raises:
-        InputError: where a track cannot be used, or the cache cannot be written.
+    Tracks of another rate than the signal's are resampled. The folder `cache` can be shared between processes;
+    `on_track` is called after each track. Raises InputError where a track cannot be used, or the cache cannot be
+    written.
     """
     features = []
     for track in tracks:
@@ -78,7 +67,7 @@ def _compute(track: Track, signal: SignalConfig) -> np.ndarray:
 
 def _key(track: Track, signal: SignalConfig) -> str:
     content = {"version": _VERSION, "track": track.fingerprint(), "signal": dataclasses.asdict(signal)}
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
+    return fingerprint_of(json.dumps(content, sort_keys=True), 32)
 
 
 def _read(path: Path) -> np.ndarray | None:

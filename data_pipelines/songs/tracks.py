@@ -3,6 +3,7 @@
 import hashlib
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -54,6 +55,17 @@ class Track(Protocol):
         """Return the samples. Raises InputError where a file cannot be used."""
 
 
+def fingerprint_of(text: str, digits: int = 16) -> str:
+    """Return hexadecimal digits that change when the text does."""
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:digits]
+
+
+def file_stamp(path: Path, name: object) -> str:
+    """Return a name with the file's size and time of change (ns). Raises OSError where it is not there."""
+    found = path.stat()
+    return f"{name}\0{found.st_size}\0{found.st_mtime_ns}"
+
+
 _MAX_BYTES = 150
 _HASH_DIGITS = 10
 _ENDS_LIKE_A_HASH = re.compile(rf"-[0-9a-f]{{{_HASH_DIGITS}}}\Z")
@@ -71,5 +83,5 @@ def safe_name(name: str) -> str:
     fit = fit.encode()[:_MAX_BYTES].decode(errors="ignore")
     if fit == name and fit and not _ENDS_LIKE_A_HASH.search(fit):
         return fit
-    mark = "-" + hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:_HASH_DIGITS]
+    mark = "-" + fingerprint_of(name, _HASH_DIGITS)
     return fit.encode()[: _MAX_BYTES - len(mark)].decode(errors="ignore").rstrip(". ") + mark

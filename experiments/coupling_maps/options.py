@@ -6,11 +6,11 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from data_pipelines.songs.spectrograms import default_cache
 from experiments.cli.options import OptionsOf, options_of
 from experiments.data.songs import EMBEDDED
 from madsep_jax.couplings.fit import CouplingsConfig
 from madsep_jax.errors import InputError
+from madsep_jax.host.files import user_cache
 
 
 @options_of(CouplingsConfig)
@@ -46,7 +46,7 @@ class CouplingsOptions:
     fit: FitOptions = field(default_factory=FitOptions)
     """How to fit the matrix."""
 
-    cache: Path = field(default_factory=default_cache)
+    cache: Path = field(default_factory=user_cache)
     """Folder of computed spectrograms, shared by all experiments."""
 
     def __post_init__(self) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from data_pipelines.prepared.runners import Runner, run_in_processes
-from data_pipelines.prepared.settings import Features, FeatureSettings, default_dtype
+from data_pipelines.prepared.settings import Features, FeatureSettings
 from experiments.cli.options import ManyOrNone, Whole, parse_assignment
 from madsep_jax.config.io import override
 from madsep_jax.config.presets import preset_config
@@ -60,7 +60,7 @@ class PrepareOptions:
             raise InputError(f"--dtype {self.dtype}: is for spectrograms, waveforms are int16")
         changes = dict(_assignment(text) for text in self.set)
         config = override(preset_config(self.preset), changes)
-        dtype = self.dtype or default_dtype(self.features)
+        dtype = self.dtype or ("int16" if self.features == "waveform" else "float32")
         return FeatureSettings(features=self.features, dtype=dtype, signal=config.signal, sequences=config.sequences)
 
     def runner(self) -> Runner:

@@ -1,17 +1,21 @@
-"""The songs of a prepared set, in place of those of a folder, and whether its files are whole."""
+"""A prepared set: its songs in place of those of a folder, whether its files are whole, and its summary as a table."""
 
 import contextlib
-import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from data_pipelines.batches.order import TrainingOrder
-from data_pipelines.prepared.index import SetIndex, find_set, read_index
+from data_pipelines.prepared.index import SetIndex, by_split, find_set, read_index
+from data_pipelines.prepared.records import TrackFacts
 from data_pipelines.prepared.shard import check_shard
+from data_pipelines.songs.tracks import file_stamp, fingerprint_of
 from experiments.cli.console import Bar
 from madsep_jax.config.io import differences
 from madsep_jax.config.run import RunConfig
@@ -47,14 +51,10 @@ class PreparedTraining:
 
     def fingerprint(self) -> str:
         """Return a text that changes when the set does."""
-        return hashlib.sha256(json.dumps(self.index.content(), sort_keys=True).encode()).hexdigest()[:16]
+        return fingerprint_of(json.dumps(self.index.content(), sort_keys=True))
 
     def order(self, config: RunConfig) -> TrainingOrder:
-        """Return the order of a training on this set.
-
-        Raises:
-            InputError: where the set is of other signal settings or sequences than the training takes.
-        """
+        """Return the order of a training on this set. Raises InputError for other signals or sequences."""
         settings = self.index.settings
         for name, mine, wanted in (
             ("signal", settings.signal, config.signal),
@@ -77,19 +77,20 @@ class PreparedTraining:
     def check(self, console: Console) -> None:
         """Read every record once, so that a damaged one is found before hours of training and not after.
 
-        A set that was found whole and has not changed since is not read again, but that all shards are there.
-
-        Raises:
-            InputError: naming the first shard that is missing, cut short or damaged.
+        A set that was found whole and has not changed since is not read again, but that all shards are there. Raises
+        InputError, naming the first shard that is missing, cut short or damaged.
         """
         tracks = self.index.split(_SPLIT)
         paths = self.index.shard_paths(self.folder, _SPLIT)
-        known = is_checked(paths)
+        mark = _mark(paths)
+        known = mark is not None and mark.is_file()
         with Bar(console, "checking the prepared set", len(tracks)) as bar:
             for path, facts in zip(paths, tracks, strict=True):
                 check_shard(path, facts, every_record=not known)
                 bar.advance()
-        mark_checked(paths)
+        if mark is not None:
+            with contextlib.suppress(OSError):  # the files are read again the next time
+                write_text(mark, "")
 
     def require_others(self, test_names: list[str]) -> None:
         """Raise InputError where a song to train on is also one to score."""
@@ -98,26 +99,50 @@ class PreparedTraining:
                 raise InputError(f"--prepared {self.folder}: trains on {track.name!r}, which is a test song of --data")
 
 
-def is_checked(paths: Sequence[Path]) -> bool:
-    """Whether these files were found whole, and have the sizes and times of change that they had then."""
-    mark = _mark(paths)
-    return mark is not None and mark.is_file()
-
-
-def mark_checked(paths: Sequence[Path]) -> None:
-    """Remember that these files are whole. Where that cannot be kept they are read again the next time."""
-    mark = _mark(paths)
-    if mark is not None:
-        with contextlib.suppress(OSError):
-            write_text(mark, "")
-
-
 def _mark(paths: Sequence[Path]) -> Path | None:
-    digest = hashlib.sha256()
-    for path in paths:
-        try:
-            found = path.stat()
-        except OSError:
-            return None
-        digest.update(f"{path.resolve()}\0{found.st_size}\0{found.st_mtime_ns}\0".encode(errors="surrogatepass"))
-    return user_cache() / "checked" / digest.hexdigest()[:32]
+    """Return the file that is there where these were found whole, of the sizes and times of change that they have."""
+    try:
+        stamps = "".join(f"{file_stamp(path, path.resolve())}\0" for path in paths)
+    except OSError:
+        return None
+    return user_cache() / "checked" / fingerprint_of(stamps, 32)
+
+
+def summary(index: SetIndex, folder: Path) -> Table:
+    """Return what a preparation says of a set: a table with a row for each split."""
+    caption = (
+        "Silent: sequences whose voice is below -60 dB of full scale. Clipped: samples of mixtures at full scale. "
+        f"Stems against mixture: {_worst_sum(index)}."
+    )
+    table = Table(header_style="bold", caption=Text(caption), caption_justify="left")
+    for title in ("split", "tracks", "hours", "frames", "sequences", "silent (%)", "clipped", "GB"):
+        table.add_column(title, justify="left" if title == "split" else "right")
+    splits = by_split(index.tracks)
+    for split, tracks in splits.items():
+        table.add_row(split, *_cells(tracks, index.shard_paths(folder, split)))
+    if len(splits) > 1:
+        paths = [path for split in splits for path in index.shard_paths(folder, split)]
+        table.add_row("all", *_cells(index.tracks, paths), style="bold")
+    return table
+
+
+def _worst_sum(index: SetIndex) -> str:
+    worst = max(index.tracks, key=lambda track: track.sum_error)
+    if not worst.sum_error:
+        return "all add up exactly"
+    level = f"a difference {-10 * math.log10(worst.sum_error):.0f} dB below the mixture"
+    where = f"{worst.sum_error_peak * 2**15:.0f} steps of 16 bits at {worst.sum_error_s:.2f} s"
+    return f"the worst is {worst.name} ({worst.split}), {level}, the largest {where}"
+
+
+def _cells(tracks: Sequence[TrackFacts], paths: Sequence[Path]) -> list[str]:
+    records = sum(track.records for track in tracks)
+    return [
+        f"{len(tracks):,}",
+        f"{sum(track.seconds for track in tracks) / 3600:.2f}",
+        f"{sum(track.frames for track in tracks):,}",
+        f"{records:,}",
+        f"{100 * sum(len(track.silent) for track in tracks) / records:.1f}",
+        f"{sum(track.clipped for track in tracks):,}",
+        f"{sum(path.stat().st_size for path in paths) / 1e9:.2f}",
+    ]

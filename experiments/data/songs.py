@@ -1,12 +1,11 @@
 """The songs of an experiment: the embedded corpus, or a folder."""
 
-import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from data_pipelines.embedded.songs import EmbeddedConfig, corpus, embedded_tracks
 from data_pipelines.songs.layouts import find_tracks
-from data_pipelines.songs.tracks import Track
+from data_pipelines.songs.tracks import Track, fingerprint_of
 from experiments.data.prepared import PreparedTraining
 from madsep_jax.errors import InputError
 
@@ -35,17 +34,13 @@ class Songs:
         lines = [f"{track.split}/{track.name}/{track.fingerprint()}" for track in self.train + self.test]
         lines += [f"validation/{track.name}/{track.fingerprint()}" for track in self.validation]
         lines += [self.prepared.fingerprint()] if self.prepared else []
-        return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
-
-
-#: Of the embedded songs that `songs_to_score` returns, Hz.
-_EMBEDDED_RATE = 44100
+        return fingerprint_of("\n".join(lines))
 
 
 def songs_to_score(data: str, split: str) -> list[Track]:
     """Return the songs of one split, of what `load_songs` takes. Raises InputError where there are none."""
     if data == EMBEDDED:
-        tracks: list[Track] = list(embedded_tracks(EmbeddedConfig(sample_rate=_EMBEDDED_RATE)))
+        tracks: list[Track] = list(embedded_tracks(EmbeddedConfig()))
     else:
         tracks = find_tracks(Path(data))
     tracks = [track for track in tracks if track.split == split]
@@ -57,17 +52,11 @@ def songs_to_score(data: str, split: str) -> list[Track]:
 def load_songs(
     data: str, sample_rate: int, trained_on: PreparedTraining | None = None, validation_songs: int = 0
 ) -> Songs:
-    """Find the songs: `embedded`, made at the rate that the models need, or a folder in a known layout.
+    """Find the songs: `embedded`, made at the rate in Hz that the models need, or a folder in a known layout.
 
-    Args:
-        data: as above.
-        sample_rate: Hz, of the embedded songs.
-        trained_on: a prepared set, in place of the training songs: only songs to score are looked for then.
-        validation_songs: so many of the training songs, the last ones by name, are kept for validation.
-
-    Raises:
-        InputError: where the folder or the set cannot be used, or has no songs to train on or to score, or where a
-            song would be both trained on and scored.
+    Only songs to score are looked for where a prepared set is trained on. Of the training songs so many, the last ones
+    by name, are kept for validation. Raises InputError where the folder or the set cannot be used, or has no songs to
+    train on or to score, or where a song would be both trained on and scored.
     """
     if data == EMBEDDED:
         tracks: list[Track] = list(corpus(sample_rate))

@@ -1,12 +1,15 @@
 """The folder of an evaluation: the scores of each system and song, in the places where museval's aggregator looks."""
 
-import hashlib
 from collections.abc import Sequence
+from concurrent.futures import Executor, Future
 from pathlib import Path
 
-from data_pipelines.songs.tracks import Track, safe_name
+from data_pipelines.songs.tracks import Track, fingerprint_of, safe_name
 from experiments.evaluation.options import EvaluateOptions
+from experiments.evaluation.separators import Separator
 from experiments.scoring import song_scores
+from experiments.scoring.score_song import references_of
+from experiments.scoring.score_songs import OnSong, score_and_write, score_missing
 from experiments.scoring.song_scores import SongScores
 from madsep_jax.errors import InputError
 from madsep_jax.host.files import read_json, write_json
@@ -18,22 +21,13 @@ class EvaluationFolder:
     """`scores/SYSTEM/test/SONG.json`: museval's `EvalStore.add_eval_dir` reads `scores/SYSTEM`."""
 
     def __init__(self, options: EvaluateOptions, tracks: Sequence[Track]) -> None:
-        """Check that the folder is, or can become, one of this evaluation.
-
-        Args:
-            options: of the command.
-            tracks: the songs.
-
-        Raises:
-            InputError: it holds something else.
-        """
-        self.path = options.folder
-        songs = hashlib.sha256("\n".join(f"{track.name}/{track.fingerprint()}" for track in tracks).encode())
+        """Check that the folder is, or can become, one of this evaluation. Raises InputError where it holds others."""
+        self.path, self._options, self._tracks = options.folder, options, tracks
         self._identity = {
             "protocol": options.protocol,
             "targets": options.targets,
             "split": options.split,
-            "songs": songs.hexdigest()[:16],
+            "songs": fingerprint_of("\n".join(f"{track.name}/{track.fingerprint()}" for track in tracks)),
         }
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"--out {self.path}: found a file, expected a folder")
@@ -51,10 +45,6 @@ class EvaluationFolder:
         """Write down what the folder is for."""
         write_json(self.path / _IDENTITY, self._identity)
 
-    def file(self, system: str, track: Track) -> Path:
-        """Return where a song's scores are kept; museval takes the song's name from the file's."""
-        return self.path / "scores" / system / "test" / f"{safe_name(track.name)}.json"
-
     def systems(self) -> list[str]:
         """Return the systems that have scores, by name."""
         return sorted(path.name for path in (self.path / "scores").glob("*") if any(path.glob("test/*.json")))
@@ -63,3 +53,35 @@ class EvaluationFolder:
         """Return all scores of a system."""
         files = sorted((self.path / "scores" / system / "test").glob("*.json"))
         return [song_scores.read(path) for path in files]
+
+    def score(self, system: str, separator: Separator, pool: Executor, on_song: OnSong) -> None:
+        """Score every song that has no scores yet, or whose files have changed since.
+
+        Raises InputError where a song's estimates cannot be used.
+        """
+        options = self._options
+
+        def path_of(track: Track) -> Path:  # museval takes the song's name from the file's
+            return self.path / "scores" / system / "test" / f"{safe_name(track.name)}.json"
+
+        def inputs_of(track: Track) -> str:
+            return fingerprint_of(f"{track.fingerprint()}/{separator.fingerprint(track)}")
+
+        def is_scored(track: Track) -> bool:
+            if not path_of(track).is_file():
+                return False
+            try:
+                found = song_scores.read(path_of(track))
+            except InputError:
+                return False  # damaged: made again
+            return (found.inputs, found.engine, found.protocol) == (inputs_of(track), options.engine, options.protocol)
+
+        def begin(track: Track) -> Future[None]:
+            inputs = inputs_of(track)  # of what is read, should it change meanwhile
+            audio = track.read()
+            song = path_of(track), track.name
+            sources_NC = references_of(audio, options.targets), separator.read(track, audio)
+            how = options.protocol, options.engine
+            return pool.submit(score_and_write, *song, *sources_NC, audio.sample_rate, *how, inputs)
+
+        score_missing(self._tracks, is_scored, begin, options.processes, on_song)

@@ -1,13 +1,12 @@
 """What gives the estimates of a song: files as separators of all kinds leave them, or a trained separator."""
 
-import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from data_pipelines.songs.tracks import STEMS, Track, TrackAudio, safe_name
+from data_pipelines.songs.tracks import STEMS, Track, TrackAudio, file_stamp, fingerprint_of, safe_name
 from experiments.evaluation.options import EvaluateOptions
 from experiments.scoring.estimators import Estimator, checkpoint_estimator
 from experiments.scoring.song_scores import TARGETS
@@ -42,12 +41,8 @@ class CheckpointSeparator:
 
     def fingerprint(self, track: Track) -> str:
         """Return a text that changes when the checkpoint does."""
-        digest = hashlib.sha256()
-        for path in sorted(self._checkpoint.rglob("*")):
-            if path.is_file():
-                found = path.stat()
-                digest.update(f"{path}\0{found.st_size}\0{found.st_mtime_ns}\0".encode())
-        return digest.hexdigest()[:16]
+        paths = [path for path in sorted(self._checkpoint.rglob("*")) if path.is_file()]
+        return fingerprint_of("".join(f"{file_stamp(path, path)}\0" for path in paths))
 
     def read(self, track: Track, audio: TrackAudio) -> dict[str, np.ndarray]:
         """Separate the song."""
@@ -59,32 +54,25 @@ class CheckpointSeparator:
 def find_separators(options: EvaluateOptions, say: Callable[[str], None]) -> dict[str, Separator]:
     """Return the systems by their names.
 
-    Raises:
-        InputError: a folder is not there, two systems have one name, or a checkpoint is to give stems.
+    Raises InputError where a folder is not there, two systems have one name, or a checkpoint is to give stems.
     """
     if options.checkpoint and options.targets == "stems":
         raise InputError("--targets stems: found with --checkpoint, which separates voice and accompaniment alone")
     targets = STEMS if options.targets == "stems" else TARGETS
     found: dict[str, Separator] = {}
-    for name, folder in _named(options.estimates):
-        _add(found, name, EstimateFolder(folder, targets, say))
-    for name, folder in _named(options.checkpoint):
-        _add(found, name, CheckpointSeparator(folder))
-    return found
-
-
-def _named(arguments: Sequence[str]) -> Iterator[tuple[str, Path]]:
-    for argument in arguments:
+    given = [(argument, False) for argument in options.estimates]
+    given += [(argument, True) for argument in options.checkpoint]
+    for argument, is_checkpoint in given:
         name, equals, folder = argument.partition("=")
-        yield (name, Path(folder)) if equals else (Path(argument).resolve().name, Path(argument))
-
-
-def _add(found: dict[str, Separator], name: str, separator: Separator) -> None:
-    if not name.strip(". ") or "/" in name:
-        raise InputError(f"system {name!r}: expected a name that can name a folder (NAME=FOLDER)")
-    if name in found:
-        raise InputError(f"system {name!r}: found twice, expected names that differ (NAME=FOLDER)")
-    found[name] = separator
+        if not equals:
+            name, folder = Path(argument).resolve().name, argument
+        separator = CheckpointSeparator(Path(folder)) if is_checkpoint else EstimateFolder(Path(folder), targets, say)
+        if not name.strip(". ") or "/" in name:
+            raise InputError(f"system {name!r}: expected a name that can name a folder (NAME=FOLDER)")
+        if name in found:
+            raise InputError(f"system {name!r}: found twice, expected names that differ (NAME=FOLDER)")
+        found[name] = separator
+    return found
 
 
 _SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".m4a")
@@ -94,13 +82,11 @@ _INNER = (".", "test", "Test", "train", "Dev")
 _ACCOMPANIMENT = ("accompaniment", "no_vocals")
 _REST = ("drums", "bass", "other")
 
-Say = Callable[[str], None]
-
 
 class EstimateFolder:
     """The files of one system."""
 
-    def __init__(self, folder: Path, targets: Sequence[str], on_length: Say = lambda line: None) -> None:
+    def __init__(self, folder: Path, targets: Sequence[str], on_length: Callable[[str], None]) -> None:
         """Look at nothing yet but whether the folder is there; `on_length` is told of files of another length."""
         if not folder.is_dir():
             raise InputError(f"{shown(folder)}: no such folder, expected one of separated songs")
@@ -109,8 +95,7 @@ class EstimateFolder:
     def files(self, track: Track) -> dict[str, list[Path]]:
         """Return the files whose sum is each target; none for what is mixture - vocals.
 
-        Raises:
-            InputError: the song, or a target of it, is not there.
+        Raises InputError where the song, or a target of it, is not there.
         """
         folder = self._song_folder(track)
         found: dict[str, list[Path]] = {}
@@ -128,31 +113,21 @@ class EstimateFolder:
         return found
 
     def check(self, track: Track) -> None:
-        """Look at the headers of a song's files.
-
-        Raises:
-            InputError: a file is missing, is no audio, or is of another rate than the song.
-        """
+        """Raise InputError where a file of a song is missing, is no audio, or is of another rate than the song."""
         for paths in self.files(track).values():
             for path in paths:
                 _require_rate(path, probe_audio(path).sample_rate, track.sample_rate)
 
     def fingerprint(self, track: Track) -> str:
         """Return a text that changes when a file of the song does."""
-        digest = hashlib.sha256()
-        for target, paths in self.files(track).items():
-            for path in paths:
-                found = path.stat()
-                digest.update(f"{target}\0{path}\0{found.st_size}\0{found.st_mtime_ns}\0".encode())
-        return digest.hexdigest()[:16]
+        files = [(target, path) for target, paths in self.files(track).items() for path in paths]
+        return fingerprint_of("".join(f"{target}\0{file_stamp(path, path)}\0" for target, path in files))
 
     def read(self, track: Track, audio: TrackAudio) -> dict[str, np.ndarray]:
         """Return the estimates (N, C) by target.
 
-        Files that are shorter than the song end in silence, longer ones are cut, as museval does.
-
-        Raises:
-            InputError: a file cannot be read, or is of another rate or number of channels than the song.
+        Files that are shorter than the song end in silence, longer ones are cut, as museval does. Raises InputError
+        where a file cannot be read, or is of another rate or number of channels than the song.
         """
         found = {target: [self._read(path, audio) for path in paths] for target, paths in self.files(track).items()}
         estimates = {target: np.sum(parts, axis=0) for target, parts in found.items() if parts}
@@ -175,8 +150,7 @@ class EstimateFolder:
             raise InputError(
                 f"{shown(path)}: found {found.samples_NC.shape[1]} channels, expected {channels}, the song's"
             )
-        more = len(found.samples_NC) - samples
-        if more:
+        if more := len(found.samples_NC) - samples:
             what = "longer than the song: cut" if more > 0 else "shorter than the song: silence added"
             self._on_length(f"{shown(path)}: {abs(more)} samples {what}")
         return np.pad(found.samples_NC[:samples].astype(np.float64), ((0, max(-more, 0)), (0, 0)))

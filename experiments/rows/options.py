@@ -6,7 +6,6 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from data_pipelines.songs.spectrograms import default_cache
 from experiments.cli.console import DeviceOptions
 from experiments.cli.options import Many, ManyOrNone, OptionsOf, Switch, Whole, options_of
 from experiments.data.songs import EMBEDDED
@@ -18,6 +17,7 @@ from madsep_jax.config.run import RunConfig
 from madsep_jax.config.training import SavingConfig
 from madsep_jax.errors import InputError
 from madsep_jax.host.environment import cpu_cores
+from madsep_jax.host.files import user_cache
 
 _DEVICES = "Devices and processes"
 
@@ -93,7 +93,7 @@ class AblationOptions:
     out: Annotated[Path | None, Parameter(alias="-o")] = None
     """Folder of the results; the same command in the same folder continues. Default: runs/PRESET-DATA."""
 
-    cache: Path = field(default_factory=default_cache)
+    cache: Path = field(default_factory=user_cache)
     """Folder of computed spectrograms, shared by all experiments."""
 
     processes: Annotated[int, Whole] = field(default_factory=cpu_cores)

@@ -1,4 +1,7 @@
-"""From the windows of many songs to one number per target and metric, and how sure that number is."""
+"""From the windows of many songs to one number per target and metric, and how sure that number is.
+
+Also two systems, song by song: whether one is better, and by how much.
+"""
 
 import math
 from collections.abc import Callable, Sequence
@@ -10,6 +13,7 @@ from experiments.scoring.protocols import METRICS, PROTOCOLS, Protocol, Summary
 from experiments.scoring.song_scores import SongScores
 
 Values = dict[str, float]
+Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -18,7 +22,7 @@ class TargetAggregate:
 
     score_db: Values
     """As the protocol has it."""
-    interval_db: dict[str, tuple[float, float]]
+    interval_db: dict[str, Interval]
     """In which 95 % of `score_db` lie when the songs are drawn anew (bootstrap)."""
     median_db: Values
     """Median over each song's windows, then over songs."""
@@ -54,8 +58,7 @@ class Aggregate:
 def aggregate(songs: Sequence[SongScores]) -> Aggregate:
     """Aggregate the scores of songs; what is NaN is left out.
 
-    Raises:
-        ValueError: no songs, two of one name, or songs whose protocol, targets, windows or hops differ.
+    Raises ValueError for no songs, two of one name, or songs whose protocol, targets, windows or hops differ.
     """
     if not songs:
         raise ValueError("no songs to take the median of")
@@ -97,13 +100,16 @@ def median(values: Sequence[float] | np.ndarray) -> float:
 def _aggregate_target(songs: Sequence[SongScores], target: str, protocol: Protocol) -> TargetAggregate:
     counts = [song.counts(target) for song in songs]
     windows = {metric: [song.targets[target][metric] for song in songs] for metric in METRICS}
-    intervals = {metric: interval(values, protocol.summary) for metric, values in windows.items()}
+
+    def by(summary: Summary) -> Values:
+        return {metric: summarise(values, summary) for metric, values in windows.items()}
+
     return TargetAggregate(
-        score_db={metric: summarise(values, protocol.summary) for metric, values in windows.items()},
-        interval_db=intervals,
-        median_db={metric: summarise(values, "median of medians") for metric, values in windows.items()},
-        all_windows_db={metric: summarise(values, "median of all windows") for metric, values in windows.items()},
-        mean_db={metric: summarise(values, "mean of songs") for metric, values in windows.items()},
+        score_db=by(protocol.summary),
+        interval_db={metric: interval(values, protocol.summary) for metric, values in windows.items()},
+        median_db=by("median of medians"),
+        all_windows_db=by("median of all windows"),
+        mean_db=by("mean of songs"),
         scored_songs=sum(count.valid > 0 for count in counts),
         windows=sum(count.windows for count in counts),
         valid_windows=sum(count.valid for count in counts),
@@ -130,17 +136,11 @@ _LEVEL = 0.95
 #: Values that are drawn at a time.
 _AT_A_TIME = 4_000_000
 
-Interval = tuple[float, float]
-
 
 def interval(windows: Sequence[np.ndarray], summary: Summary) -> Interval:
-    """Return the 95 % interval of a summary over songs; the windows of a song stay together.
+    """Return the 95 % interval of a summary over songs, of each of which the scores (W,) in dB stay together.
 
     The seed is fixed: the same scores have the same interval. NaN where no song has a score.
-
-    Args:
-        windows: of each song the scores (W,) in dB, NaN where there are none.
-        summary: by which they become one number.
 
     Source: B. Efron, R. J. Tibshirani, An Introduction to the Bootstrap, 1993, ch. 13 (percentile interval).
     """
@@ -155,16 +155,11 @@ def interval(windows: Sequence[np.ndarray], summary: Summary) -> Interval:
     padded_SW = np.full((len(scored), longest), np.nan)
     for song_W, values_W in zip(padded_SW, scored, strict=True):
         song_W[: values_W.size] = values_W
-    return interval_of(padded_SW, _median_of_all)
+    return interval_of(padded_SW, lambda drawn_RSW, axis: np.nanmedian(drawn_RSW, axis=(axis, 2)))
 
 
 def interval_of(values_SX: np.ndarray, statistic: Callable[..., np.ndarray]) -> Interval:
-    """Return the 95 % interval of a statistic of the first axis.
-
-    Args:
-        values_SX: one entry a song.
-        statistic: takes drawn entries (R, S, …) and `axis=1`; returns (R,).
-    """
+    """Return the 95 % interval of a statistic of songs: it takes drawn ones (R, S, …) and `axis=1`; returns (R,)."""
     random = np.random.default_rng(_SEED)
     drawn_RS = random.integers(0, len(values_SX), (_RESAMPLES, len(values_SX)))
     step = max(_AT_A_TIME // values_SX.size, 1)
@@ -175,6 +170,48 @@ def interval_of(values_SX: np.ndarray, statistic: Callable[..., np.ndarray]) -> 
     return float(low), float(high)
 
 
-def _median_of_all(values_RSW: np.ndarray, axis: int) -> np.ndarray:
-    assert axis == 1
-    return np.nanmedian(values_RSW.reshape(len(values_RSW), -1), axis=1)
+@dataclass(frozen=True)
+class Comparison:
+    """One target and metric of system A less that of system B, over the songs that both have scores of."""
+
+    target: str
+    metric: str
+    songs: int
+    better_songs: int
+    """Songs on which A is better."""
+    median_difference_db: float | None
+    mean_difference_db: float | None
+    interval_db: Interval | None
+    """95 % bootstrap interval of the mean difference."""
+    p_value: float | None
+    """Two-sided, of Wilcoxon's signed-rank test that the differences lie symmetrically around 0. None without songs,
+    and where all are equal."""
+
+
+def compare(a: Sequence[SongScores], b: Sequence[SongScores], target: str, metric: str) -> Comparison:
+    """Compare two systems, scored by the same protocol, by one number a song, the median over its windows.
+
+    Source: F. Wilcoxon, Individual Comparisons by Ranking Methods, Biometrics Bulletin 1(6), 1945.
+    """
+    from scipy import stats  # takes half a second to import
+
+    of_b = {song.track: song for song in b}
+    pairs = [
+        song_score(song, target, metric) - song_score(of_b[song.track], target, metric)
+        for song in a
+        if song.track in of_b
+    ]
+    difference_S = np.array([pair for pair in pairs if np.isfinite(pair)])
+    if not difference_S.size:
+        return Comparison(target, metric, 0, 0, None, None, None, None)
+    unequal_S = difference_S[difference_S != 0]  # as Wilcoxon does
+    return Comparison(
+        target,
+        metric,
+        songs=difference_S.size,
+        better_songs=int((difference_S > 0).sum()),
+        median_difference_db=float(np.median(difference_S)),
+        mean_difference_db=float(difference_S.mean()),
+        interval_db=interval_of(difference_S, np.mean),
+        p_value=float(stats.wilcoxon(unequal_S).pvalue) if unequal_S.size else None,
+    )

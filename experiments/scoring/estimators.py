@@ -34,18 +34,8 @@ def ideal_ratio_mask(mixture_NC: np.ndarray, voice_NC: np.ndarray, signal_config
 
     The mask |V| / (|V| + |A|), with A the transform of mixture - voice and 0 where both are 0, is applied to the
     mixture's transform, channel by channel. The accompaniment is the mixture less the voice estimate: what the
-    complementary mask would give.
-
-    Args:
-        mixture_NC: the mixture's samples.
-        voice_NC: the true voice, of the same shape.
-        signal_config: the transform's window, hop and length.
-
-    Returns:
-        Both estimates, (N, C), in the precision of the transform (float32 unless JAX has float64 enabled).
-
-    Raises:
-        ValueError: arrays that are not of one shape (N, C).
+    complementary mask would give. Both estimates are in the precision of the transform (float32 unless JAX has float64
+    enabled). Raises ValueError for arrays that are not of one shape (N, C).
 
     Source: IRM1 of Stöter, Liutkus and Ito, The 2018 Signal Separation Evaluation Campaign, 2018
     (arXiv:1804.06267), with the papers' transform in place of theirs.

@@ -27,7 +27,7 @@ def bss_eval_v4(
     hop_s: float = 1.0,
     framewise: bool = False,
 ) -> WindowScores:
-    """Score estimates by BSSEval v4: one set of 512-tap distortion filters for the song, no permutation.
+    """Score estimates (S, N, C) by BSSEval v4: one set of 512-tap distortion filters for the song, no permutation.
 
     A source is silent, to museval, where its channels **sum** to zero at every sample: all zeros, but also a
     stereo source whose channels are opposite in sign. Then:
@@ -39,19 +39,11 @@ def bss_eval_v4(
     Windows are museval's: W = floor((N - window) / hop) + 1, so that a rest shorter than a window is not scored.
     A song shorter than a window is one window, the whole song.
 
-    Args:
-        reference_SNC: true sources, real samples; computed in float64.
-        estimate_SNC: estimates of the same shape, in the same order.
-        sample_rate: Hz.
-        window_s: length of a window in seconds, rounded down to samples.
-        hop_s: seconds from one window to the next, rounded down to samples.
-        framewise: filters of each window's own, as in BSSEval v3; a song of fewer than two windows is then scored as a
-            whole, as mir_eval does.
+    Lengths of a window and from one to the next, in seconds, are rounded down to samples. With `framewise` each window
+    has its own filters, as in BSSEval v3; a song of fewer than two windows is then scored as a whole, as mir_eval does.
 
-    Returns:
-        SDR, ISR, SIR and SAR in dB of every source and window. SDR is +inf where an estimate equals its
-        reference, -inf where a reference is so faint that its energy underflows. With a single source SIR
-        says nothing: nothing can interfere.
+    SDR is +inf where an estimate equals its reference, -inf where a reference is so faint that its energy underflows.
+    With a single source SIR says nothing: nothing can interfere.
 
     Raises:
         ValueError: arrays not of one shape (S, N, C) without a zero in it, samples that are not finite, or a

@@ -1,15 +1,22 @@
-"""Score the separated sources of one song."""
+"""Score the separated sources of one song, by `madsep_jax.bss_eval` or by museval."""
 
 from collections.abc import Mapping
 from typing import Literal
 
+import jax
 import numpy as np
 
 from data_pipelines.songs.tracks import STEMS, TrackAudio
-from experiments.scoring import jax_engine
 from experiments.scoring.museval_engine import bss_eval_v4, museval_version
 from experiments.scoring.protocols import EngineName, Protocol, ProtocolName, WindowScores, protocol_of
 from experiments.scoring.song_scores import SongScores
+from madsep_jax import bss_eval
+from madsep_jax.ops.precision import double_precision
+
+TargetSet = Literal["voice", "stems"]
+
+_FILTER_TAPS = 512
+_WHOLE_SONG = {"usdr": jax.jit(bss_eval.sdr), "si-sdr": jax.jit(bss_eval.si_sdr)}
 
 
 def score_song(
@@ -20,32 +27,14 @@ def score_song(
     sample_rate: int,
     *,
     accompaniment_estimate_NC: np.ndarray | None = None,
-    protocol: ProtocolName = "sisec18",
     engine: EngineName = "jax",
 ) -> SongScores:
-    """Score a voice estimate against voice and accompaniment = mixture - voice.
+    """Score a voice estimate against voice and accompaniment = mixture - voice, as `score_sources` does, by sisec18.
 
     Differences are taken in float64. A window in which a voice, an accompaniment or an estimate of either is
-    silent is NaN for both targets.
-
-    Args:
-        track_name: the song's name, kept with the scores.
-        mixture_NC: the mixture's samples.
-        voice_NC: the true voice.
-        voice_estimate_NC: the separated voice.
-        sample_rate: Hz.
-        accompaniment_estimate_NC: the separated accompaniment; mixture - voice estimate when None. For the
-            unprocessed mixture as the voice estimate, give the mixture here too (`references.mixture_as_voice`):
-            the difference would be silent, and a silent estimate has no scores.
-        protocol: which scores.
-        engine: by what: `jax`, madsep_jax.bss_eval, or `museval`.
-
-    Returns:
-        SDR, ISR, SIR and SAR in dB of "vocals" and "accompaniment" in every window.
-
-    Raises:
-        ValueError: arrays not of one shape (N, C), or samples that are not finite.
-        InputError: an engine that does not have the protocol, or is not installed.
+    silent is NaN for both targets, "vocals" and "accompaniment". The accompaniment's estimate, where it is None, is
+    mixture - voice estimate. For the unprocessed mixture as the voice estimate, give the mixture here too
+    (`estimators.mixture_as_voice`): the difference would be silent, and a silent estimate has no scores.
     """
     mixture_NC = np.asarray(mixture_NC, np.float64)
     voice_NC = _like(mixture_NC, "voice", voice_NC)
@@ -58,8 +47,8 @@ def score_song(
         {"vocals": voice_NC, "accompaniment": mixture_NC - voice_NC},
         {"vocals": voice_estimate_NC, "accompaniment": accompaniment_estimate_NC},
         sample_rate,
-        protocol=protocol,
-        engine=engine,
+        "sisec18",
+        engine,
     )
 
 
@@ -68,28 +57,18 @@ def score_sources(
     references_NC: Mapping[str, np.ndarray],
     estimates_NC: Mapping[str, np.ndarray],
     sample_rate: int,
-    *,
-    protocol: ProtocolName = "sisec18",
-    engine: EngineName = "jax",
+    protocol: ProtocolName,
+    engine: EngineName,
 ) -> SongScores:
-    """Score estimates of any number of sources, all against all of them.
+    """Score estimates (N, C) of any number of sources by target, all against all of them.
 
-    Args:
-        track_name: the song's name, kept with the scores.
-        references_NC: true sources by target.
-        estimates_NC: their estimates, by the same targets, of the same shape (N, C).
-        sample_rate: Hz.
-        protocol: which scores.
-        engine: by what.
-
-    Raises:
-        ValueError: arrays not of one shape (N, C), or samples that are not finite.
-        InputError: an engine that does not have the protocol, or is not installed.
+    SDR, ISR, SIR and SAR are in dB, of every target in every window. Raises ValueError for arrays not of one shape
+    (N, C), or samples that are not finite; InputError for an engine that does not have the protocol, or is not
+    installed.
     """
     how = protocol_of(protocol, engine)
-    targets = list(references_NC)
-    reference_SNC = np.stack([references_NC[target] for target in targets])
-    estimate_SNC = np.stack([estimates_NC[target] for target in targets])
+    reference_SNC = np.stack(list(references_NC.values()))
+    estimate_SNC = np.stack([estimates_NC[target] for target in references_NC])
     found = score_arrays(how, engine, reference_SNC, estimate_SNC, sample_rate)
     window_s, hop_s = how.window_s, how.hop_s
     if window_s is None or hop_s is None:
@@ -98,7 +77,7 @@ def score_sources(
         track=track_name,
         window_s=window_s,
         hop_s=hop_s,
-        targets={target: found.of_source(source) for source, target in enumerate(targets)},
+        targets={target: found.of_source(source) for source, target in enumerate(references_NC)},
         museval_version=museval_version() if engine == "museval" else "",
         protocol=protocol,
         engine=engine,
@@ -109,19 +88,37 @@ def score_sources(
 def score_arrays(
     protocol: Protocol, engine: EngineName, reference_SNC: np.ndarray, estimate_SNC: np.ndarray, sample_rate: int
 ) -> WindowScores:
-    """Score estimates (S, N, C) of true sources of the same shape, by a protocol that the engine has."""
-    if engine == "jax":
-        return jax_engine.score(protocol, reference_SNC, estimate_SNC[None], sample_rate)[0]
-    assert protocol.window_s is not None
-    assert protocol.hop_s is not None
-    return bss_eval_v4(
-        reference_SNC,
-        estimate_SNC,
-        sample_rate,
-        window_s=protocol.window_s,
-        hop_s=protocol.hop_s,
-        framewise=protocol.name == "paper",
-    )
+    """Score estimates (S, N, C) of true sources of the same shape, by a protocol that the engine has.
+
+    A window in which a source is silent is NaN for all sources; the protocols of whole songs have a score of a silent
+    source too, as they are defined.
+    """
+    window_s, hop_s, of_segments = protocol.window_s, protocol.hop_s, protocol.name == "paper"
+    if window_s is None or hop_s is None:
+        return _score_whole(protocol, reference_SNC, estimate_SNC)
+    if engine == "museval":
+        lengths = {"window_s": window_s, "hop_s": hop_s}
+        return bss_eval_v4(reference_SNC, estimate_SNC, sample_rate, **lengths, framewise=of_segments)
+    song = bss_eval.Song.of(reference_SNC, estimate_SNC[None])
+    window, hop = int(window_s * sample_rate), int(hop_s * sample_rate)
+    windows = bss_eval.Windows.of_song(song.samples, window, hop)
+    if of_segments:
+        if windows.count < 2:  # mir_eval scores the whole of such a song
+            windows = bss_eval.Windows.of_song(song.samples, np.inf, np.inf)
+        ratios = bss_eval.score_segments(song, windows, _FILTER_TAPS)
+    else:
+        [ratios] = bss_eval.score_windows([song], window=window, hop=hop, taps=_FILTER_TAPS)
+    return WindowScores(*(ratio_ESW[0] for ratio_ESW in ratios))
+
+
+def _score_whole(protocol: Protocol, reference_SNC: np.ndarray, estimate_SNC: np.ndarray) -> WindowScores:
+    song, ratio = bss_eval.Song.of(reference_SNC, estimate_SNC[None]), _WHOLE_SONG[protocol.name]
+    pairs = zip(song.reference_SNC, song.estimate_ESNC[0], strict=True)
+    with double_precision():
+        # source by source: no more than two signals at a time in double precision
+        sdr_S1 = np.array([[ratio(true_NC.astype(float), found_NC.astype(float))] for true_NC, found_NC in pairs])
+    missing_S1 = np.full_like(sdr_S1, np.nan)
+    return WindowScores(sdr_S1, missing_S1, missing_S1, missing_S1)
 
 
 def _silent_windows(
@@ -141,9 +138,6 @@ def _like(mixture_NC: np.ndarray, name: str, array_NC: np.ndarray) -> np.ndarray
             "(samples, channels)"
         )
     return array_NC
-
-
-TargetSet = Literal["voice", "stems"]
 
 
 def references_of(audio: TrackAudio, targets: TargetSet) -> dict[str, np.ndarray]:

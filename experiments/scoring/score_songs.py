@@ -53,14 +53,9 @@ def score_missing(
     workers: int,
     on_song: OnSong,
 ) -> None:
-    """Score the songs that have no scores yet.
+    """Score the songs that have no scores yet: `begin` reads one, and hands it to a pool.
 
-    Args:
-        tracks: all songs.
-        is_scored: whether a song has its scores.
-        begin: reads a song, and hands it to a pool.
-        workers: of the pool; not many more songs are in memory than these work on.
-        on_song: called when a song has its scores.
+    Not many more songs are in memory than the pool's workers work on. `on_song` is called when a song has its scores.
     """
     pending: dict[Future[None], Track] = {}
 
@@ -90,7 +85,7 @@ def score_and_write(
     inputs: str = "",
 ) -> None:
     """Score a song as `score_sources` does; run by a worker of the pool. `inputs` are kept with the scores."""
-    scores = score_sources(track, references_NC, estimates_NC, sample_rate, protocol=protocol, engine=engine)
+    scores = score_sources(track, references_NC, estimates_NC, sample_rate, protocol, engine)
     dataclasses.replace(scores, inputs=inputs).write(path)
 
 

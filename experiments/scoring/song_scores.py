@@ -120,12 +120,8 @@ class SongScores:
 def from_json(scores: dict[str, Any], track: str) -> SongScores:
     """Return the scores in a parsed file of museval's schema; targets other than those here are left out.
 
-    Args:
-        scores: as `SongScores.to_json` or museval's own TrackStore makes them.
-        track: the song's name where the file has none, as museval's files have none.
-
-    Raises:
-        KeyError, TypeError, ValueError: where the scores are not of that schema.
+    `track` is the song's name where the file has none, as museval's own. Raises KeyError, TypeError or ValueError where
+    the scores are not of that schema.
     """
     found = {target["name"]: target["frames"] for target in scores["targets"]}
     whole = [names for names in TARGET_SETS if all(found.get(target) for target in names)]

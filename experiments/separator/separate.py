@@ -103,8 +103,7 @@ def separate(
 def plan_songs(songs: tuple[Path, ...], options: SeparateOptions) -> list[SongPlan]:
     """Check all songs and all places for results, before anything is computed or written.
 
-    Raises:
-        InputError: a song cannot be read, a place cannot be written, or two songs have one name.
+    Raises InputError where a song cannot be read, a place cannot be written, or two songs have one name.
     """
     _check_folder(options.out)
     plans: dict[str, SongPlan] = {}

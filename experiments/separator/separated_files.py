@@ -42,15 +42,9 @@ def add_up(mixture_NC: np.ndarray, voice_NC: np.ndarray, subtype: str) -> tuple[
     """Return voice and accompaniment, float64, which add up to the mixture as files of this subtype too.
 
     For an integer subtype the voice takes the values that the file can hold, and only such that what is left of the
-    mixture does not exceed full scale; so the two add up to within half a code.
-
-    Args:
-        mixture_NC: the song (samples N, channels C), ±1 being full scale.
-        voice_NC: the separated voice, of the same shape.
-        subtype: libsndfile's name, PCM_16, PCM_24, PCM_32, FLOAT, ….
-
-    Raises:
-        InputError: where the mixture exceeds the sum of two integer files, twice full scale.
+    mixture does not exceed full scale (±1); so the two add up to within half a code. The subtype is libsndfile's name,
+    PCM_16, PCM_24, PCM_32, FLOAT, …. Raises InputError where the mixture exceeds the sum of two integer files, twice
+    full scale.
     """
     mixture_NC, voice_NC = mixture_NC.astype(np.float64), voice_NC.astype(np.float64)
     if subtype in PCM_BITS:
@@ -72,8 +66,7 @@ def write_pair(
 ) -> None:
     """Write both files aside, then rename them into `folder`, where they replace those of an earlier run.
 
-    Raises:
-        InputError: where the folder or disk does not take them; what was there before stays.
+    Raises InputError where the folder or disk does not take them; what was there before stays.
     """
     aside = aside_of(folder)
     try:

@@ -110,8 +110,7 @@ def export_model(
 def run_config(model: ModelConfig, preset: str) -> RunConfig:
     """Return the configuration for an imported model: the preset's, with the architecture that the weights tell.
 
-    Raises:
-        InputError: where the model's spectra are not of the preset's number of bins.
+    Raises InputError where the model's spectra are not of the preset's number of bins.
     """
     base = preset_config(preset)
     if model.bins != base.signal.bins:
