@@ -24,7 +24,7 @@ from experiments.scoring.score_songs import scoring_pool
 from madsep_jax.parallel.processes import is_first_process, join_processes, process_shard, wait_for_all
 
 _DEFAULTS = AblationOptions()
-app = App(name="ablation", usage="Usage: python -m experiments.ablation [OPTIONS]", version_flags=[])
+app = App(name="ablation", usage="Usage: python -m experiments.ablation [OPTIONS]")
 
 
 @app.default

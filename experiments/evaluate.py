@@ -21,7 +21,7 @@ from experiments.evaluation.score_system import score_system
 from experiments.evaluation.separators import find_separators
 from experiments.scoring.score_songs import scoring_pool
 
-app = App(name="evaluate", usage="Usage: python -m experiments.evaluate --data SONGS [OPTIONS]", version_flags=[])
+app = App(name="evaluate", usage="Usage: python -m experiments.evaluate --data SONGS [OPTIONS]")
 
 
 @app.default

@@ -33,7 +33,9 @@ def run(app: App, argv: Sequence[str] | None = None) -> int:
 
 
 def _run(app: App, argv: Sequence[str] | None) -> int:
-    name, app.version, app.version_flags = app.name[0], _version, "--version"
+    name = app.name[0]
+    for part in (app, *app.subapps):  # the sub-commands, too
+        part.version = _version
     app.suppress_keyboard_interrupt = False  # Cyclopts would end the process without a word
     try:
         result = app(argv, exit_on_error=False, print_error=False, result_action="return_value")

@@ -31,17 +31,24 @@ class Column:
     """As `format` takes it."""
     factor: float = 1
     """What a number is multiplied by before."""
+    most: float | None = None
+    """A number above it is shown as just that."""
     word: bool = False
     """It stands on the left, as words do."""
 
-    def cell(self, row: Row) -> str:
-        """Return the text; of a repeated measurement the median, of what is not known a dash."""
+    def found(self, row: Row) -> Any:
+        """Return the value with all its digits; of a repeated measurement the median, None for what is not known."""
         value = self.value(row) if callable(self.value) else row[self.value]
         if isinstance(value, Mapping):
             value = value["median"]
+        return value if value is None or self.factor == 1 else value * self.factor
+
+    def cell(self, row: Row) -> str:
+        """Return the text; of what is not known a dash."""
+        value = self.found(row)
         if value is None:
             return "–"
-        return str(value) if not self.form else format(value if self.factor == 1 else value * self.factor, self.form)
+        return format(value, self.form) if self.most is None or value <= self.most else f">{self.most:g}"
 
 
 @dataclass(frozen=True)
@@ -52,11 +59,14 @@ class Table:
     rows: Sequence[Row]
     caption: str = ""
     title: str | None = None
+    lead: str | None = None
+    """Stands in markdown in the title's place."""
 
     def markdown(self) -> str:
         """Return it in markdown, the title above and the caption below, without a line break at its end."""
+        lead = self.lead or (f"### {self.title}" if self.title else "")
         table = markdown_table(*self._texts(self.columns), self._words)
-        return "\n\n".join(filter(None, [f"### {self.title}" if self.title else "", table, self.caption]))
+        return "\n\n".join(filter(None, [lead, table, self.caption]))
 
     def terminal(self, without: Collection[str] = (), failed: Collection[int] = ()) -> rich_table.Table:
         """Return it for a terminal, without some columns; the lines whose numbers are in `failed` are red."""
