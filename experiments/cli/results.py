@@ -136,6 +136,20 @@ def plain(value: Any) -> Any:
     return [plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
+def read_as(kind: Callable[..., Content], path: Path, remedy: str) -> Content | None:
+    """Return the dataclass that a JSON file holds the fields of; None where there is no such file.
+
+    Raises:
+        InputError: where it holds others, with what to do about it.
+    """
+    if not path.is_file():
+        return None
+    try:
+        return kind(**read_json(path))
+    except TypeError:
+        raise InputError(f"{path}: is damaged, expected what this command wrote; {remedy}") from None
+
+
 def read_earlier(path: Path, read: Callable[[Any], Content]) -> Content | None:
     """Return what `read` takes from the JSON file of an earlier run; None where there is no such file.
 

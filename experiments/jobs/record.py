@@ -10,10 +10,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from experiments.cli.results import read_as
 from experiments.jobs.executor import import_submitit
 from experiments.jobs.row_command import read_end
-from madsep_jax.errors import InputError
-from madsep_jax.host.files import read_json, write_json
+from madsep_jax.host.files import write_json
 
 _RECORD = "job.json"
 
@@ -25,7 +25,6 @@ _QUEUE_S = 15.0
 _PROCESSES = Path("/proc")
 
 _FAILED = ("FAILED", "TIMEOUT", "CANCELLED", "OUT_OF_MEMORY", "NODE_FAIL", "BOOT_FAIL", "DEADLINE", "REVOKED")
-
 _ENDED = ("COMPLETED", *_FAILED)
 
 _KNOWN_TO_SACCT = ("PENDING", "RUNNING", "REQUEUED", "COMPLETING", "CONFIGURING", "SUSPENDED", "RESIZING")
@@ -82,13 +81,7 @@ class JobRecord:
 
 def read_record(row_folder: Path) -> JobRecord | None:
     """Return the job that a row was handed to last; None for none."""
-    path = row_folder / _RECORD
-    if not path.is_file():
-        return None
-    try:
-        return JobRecord(**read_json(path))
-    except TypeError:
-        raise InputError(f"{path}: is damaged, expected what this command wrote; delete it") from None
+    return read_as(JobRecord, row_folder / _RECORD, "delete it")
 
 
 def slurm_state(job_id: str, folder: Path) -> str:

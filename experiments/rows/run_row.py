@@ -17,9 +17,9 @@ from experiments.rows.plan import Plan
 from experiments.rows.row import Row, RowResult
 from experiments.scoring.estimators import checkpoint_estimator, reference_estimator
 from experiments.scoring.score_songs import score_tracks
+from experiments.training.log import read_log
 from experiments.training.loop import OnStep, train
 from experiments.training.saving import TrainResult
-from experiments.training.validation import validation_scores
 from madsep_jax.checkpoint.folder import checkpoint_folder
 from madsep_jax.config.io import to_dict
 from madsep_jax.config.run import RunConfig
@@ -123,7 +123,7 @@ def run_row(
             train_step_s=trained.step_s,
             train_s=trained.total_s,
             stopped_early=trained.stopped_early,
-            validation=validation_scores(folder),
+            validation=read_log(folder, "validation") or None,
             real_time_factor=real_time_factor(plan.songs.test[0].read()),
         )
     start = time.perf_counter()

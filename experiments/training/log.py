@@ -6,7 +6,6 @@ import time
 from collections.abc import Container, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal
 
 import jax
@@ -48,9 +47,7 @@ class Log:
             self._logs = [self._stack.enter_context(TrainLog(start.folder, start.step)) for start in self._starts]
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stack.close()
 
     def timed(self, batches: Iterable[Any]) -> Iterable[Any]:
@@ -142,9 +139,7 @@ class TrainLog:
     def __enter__(self) -> "TrainLog":
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._file.close()
         self._events.close()
 
@@ -163,18 +158,6 @@ def _whole_lines(path: Path) -> list[str]:
     if not path.is_file():
         return []
     return [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
-
-
-#: What a line of the log has that is measured, and so differs from run to run of the same training.
-MEASURED = (
-    "step_s",
-    "input_wait_s",
-    "sequences_per_s",
-    "device_memory_bytes",
-    "device_peak_bytes",
-    "process_memory_bytes",
-    "process_peak_bytes",
-)
 
 
 def memory_in_use(devices: Sequence[jax.Device]) -> dict[str, float]:

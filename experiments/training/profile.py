@@ -32,45 +32,37 @@ def profiled(
     if steps is None or not is_first_process():
         yield call
         return
-    profile = StepProfile(row_folder / "profile", steps, steps_per_call, left)
+    traced = TracedCall(call, row_folder / "profile", steps, steps_per_call, left)
     try:
-        yield profile.around(call)
+        yield traced
     finally:
-        profile.stop()
-        say(profile.description())
+        traced.stop()
+        say(traced.description())
 
 
-class StepProfile:
+class TracedCall:
     """Traces so many steps by JAX's profiler, after the first few calls; of a short training, the last ones."""
 
-    def __init__(self, folder: Path, steps: int, steps_per_call: int, total_steps: int) -> None:
+    def __init__(self, call: Call, folder: Path, steps: int, steps_per_call: int, left: int) -> None:
         """Trace into a folder, of a training that still has so many steps to do. Nothing is written yet."""
-        self._folder, self._steps_per_call = folder, steps_per_call
+        self._call, self._folder, self._steps_per_call = call, folder, steps_per_call
         self._calls = -(-steps // steps_per_call)
-        self._first = max(min(_FIRST_CALLS, -(-total_steps // steps_per_call) - self._calls), 0)
-        self._done = 0
-        self._tracing = False
+        self._first = max(min(_FIRST_CALLS, -(-left // steps_per_call) - self._calls), 0)
+        self._done, self._tracing = 0, False
 
-    def around(self, program: Call) -> Call:
-        """Return the program, traced while it is time."""
-
-        def call(state: Any, batch: Any) -> Any:
-            if self._done == self._first:
-                jax.block_until_ready(state)
-                jax.profiler.start_trace(str(self._folder))
-                self._tracing = True
-            if not self._tracing:
-                self._done += 1
-                return program(state, batch)
-            with jax.profiler.StepTraceAnnotation("call", step_num=self._done):
-                result = program(state, batch)
-            self._done += 1
-            if self._done == self._first + self._calls:
-                jax.block_until_ready(result)
-                self.stop()
-            return result
-
-        return call
+    def __call__(self, state: Any, batch: Any) -> Any:
+        """Do a call, traced while it is time."""
+        if self._done == self._first:
+            jax.block_until_ready(state)
+            jax.profiler.start_trace(str(self._folder))
+            self._tracing = True
+        with jax.profiler.StepTraceAnnotation("call", step_num=self._done):  # nothing where there is no trace
+            result = self._call(state, batch)
+        self._done += 1
+        if self._tracing and self._done == self._first + self._calls:
+            jax.block_until_ready(result)
+            self.stop()
+        return result
 
     def stop(self) -> None:
         """End the trace, where one is under way, and write it."""

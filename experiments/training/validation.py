@@ -1,11 +1,12 @@
 """Loss and scores during training on songs that are kept out of it, and when they end it."""
 
 import functools
+import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import jax
 
@@ -27,6 +28,8 @@ from madsep_jax.separation import separate
 from madsep_jax.train.state import TrainState
 from madsep_jax.train.validation_loss import validation_loss
 
+Measure = Callable[[RunConfig, Mapping[str, Any]], dict[str, float]]
+
 
 @dataclass(frozen=True)
 class Validation:
@@ -40,17 +43,11 @@ class Validation:
     signal: SignalConfig = field(default_factory=SignalConfig)
     """Of those."""
 
-    def loss_due(self, step: int, steps_per_epoch: int) -> bool:
-        """Whether to compute the loss after a step, counted from 1."""
-        return self.cache is not None and step % steps_per_epoch == 0
-
-    def scores_due(self, step: int, steps_per_epoch: int) -> bool:
-        """Whether to score after a step."""
-        return self.every_epochs is not None and step % (self.every_epochs * steps_per_epoch) == 0
-
-    def due(self, step: int, steps_per_epoch: int) -> bool:
-        """Whether to do either."""
-        return self.loss_due(step, steps_per_epoch) or self.scores_due(step, steps_per_epoch)
+    def due(self, step: int, steps_per_epoch: int) -> list[Measure]:
+        """Return what is to be found after a step, counted from 1: `loss`, `score`, both or nothing."""
+        loss_due = self.cache is not None and step % steps_per_epoch == 0
+        score_due = self.every_epochs is not None and step % (self.every_epochs * steps_per_epoch) == 0
+        return [measure for measure, due in ((self.loss, loss_due), (self.score, score_due)) if due]
 
     def measure(
         self, config: RunConfig, variables: Mapping[str, Any], step: int, steps_per_epoch: int
@@ -58,10 +55,8 @@ class Validation:
         """Return what is due after a step, and the seconds that it took."""
         start = time.perf_counter()
         found: dict[str, float] = {}
-        if self.loss_due(step, steps_per_epoch):
-            found |= self.loss(config, variables)
-        if self.scores_due(step, steps_per_epoch):
-            found |= self.score(config, variables)
+        for measure in self.due(step, steps_per_epoch):
+            found |= measure(config, variables)
         return {**found, "seconds": time.perf_counter() - start}
 
     def loss(self, config: RunConfig, variables: Mapping[str, Any]) -> dict[str, float]:
@@ -85,45 +80,25 @@ class Validation:
 
     @functools.cached_property
     def _spectrograms(self) -> list[TrackFeatures]:
-        if self.cache is None:
-            raise ValueError("cache: found None, expected a folder for the spectrograms")
-        return load_features(self.tracks, self.signal, self.cache)
+        return load_features(self.tracks, self.signal, self.cache) if self.cache else []
 
 
-def validation_scores(row_folder: Path) -> list[dict[str, float]] | None:
-    """Return what a row's training has logged, a dictionary for each time; None where there was no validation."""
-    return read_log(row_folder, "validation") or None
-
-
-#: Whether less is better.
-_FALLS = {"loss": True, "SDR": False}
-
-
-def should_stop(values: Sequence[float], config: EarlyStoppingConfig) -> bool:
-    """Whether a training ends after its last validation.
+def stops_after(validations: Sequence[Mapping[str, float]], config: EarlyStoppingConfig) -> bool:
+    """Whether a training ends after the last of these lines of its validation log; those without the metric are none.
 
     The best value is the one that was better than the best before it by more than `min_delta`; the training ends once
     `patience` validations have come after it. What is not a number is no improvement.
-
-    Args:
-        values: the metric of all validations so far, in order.
-        config: the rule.
     """
     if config.patience is None:
         return False
-    best, since = float("inf"), 0
-    for value in values:
-        falling = value if _FALLS[config.metric] else -value
+    best, since = math.inf, 0
+    for value in [line[config.metric] for line in validations if config.metric in line]:
+        falling = value if config.metric == "loss" else -value
         if falling < best - config.min_delta:
             best, since = falling, 0
         else:
             since += 1
     return since >= config.patience
-
-
-def stops_after(validations: Sequence[Mapping[str, float]], config: EarlyStoppingConfig) -> bool:
-    """Whether a training ends after the last of these lines of its validation log."""
-    return should_stop([line[config.metric] for line in validations if config.metric in line], config)
 
 
 class Judge:
@@ -178,8 +153,13 @@ class Judge:
         except Stopped:
             return None
         self._log.write_validation(number, step, values)
-        metric = _metric(validation, start)
-        return Score(_NAMES[metric], values[metric], metric == "SDR", validated=True) if metric in values else None
+        rule = start.config.training.early_stopping
+        metric = "SDR" if validation.cache is None else "loss"  # which each validation has
+        if rule.patience is not None:
+            metric = rule.metric
+        if metric not in values:
+            return None
+        return Score(f"{metric} of the validation songs", values[metric], metric == "SDR", validated=True)
 
     def _find_ended(self, step: int) -> None:
         """See by the first process's logs which trainings end at a step."""
@@ -192,14 +172,3 @@ class Judge:
             found = [stops_after(log, rule) for log, rule in zip(logs, rules, strict=True)]
         now = {number: step for number, stops in enumerate(as_first_process(found)) if stops}
         self.ended = {**now, **self.ended}
-
-
-_NAMES = {"loss": "loss of the validation songs", "SDR": "SDR of the validation songs"}
-
-
-def _metric(validation: Validation, start: Start) -> Literal["loss", "SDR"]:
-    """What early stopping goes by; else the loss where there is one, which each validation has."""
-    rule = start.config.training.early_stopping
-    if rule.patience is not None:
-        return rule.metric
-    return "SDR" if validation.cache is None else "loss"
