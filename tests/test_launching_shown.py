@@ -14,7 +14,7 @@ from fake_jobs import Jobs
 from rich.console import Console
 from tiny_songs import make_songs
 
-from experiments.jobs.options import LaunchOptions
+from experiments.jobs.executor import LaunchOptions
 from experiments.jobs.record import JobRecord
 from experiments.rows.launch import ShownRows, command_of_job
 from experiments.rows.options import AblationOptions, RunOptions

@@ -122,7 +122,7 @@ def test_its_size_and_cost():
     }
     products = 2 * 2 * BINS * (4 + hidden) * SIGNAL.frames_per_second / 1e9
     assert forward_gflop_per_second(RUN) == pytest.approx(products, rel=0.1)
-    assert 0 < training_seconds(Row("toy", RUN), 10, 1.0) < 1
+    assert 0 < training_seconds(RUN, 10, 1.0) < 1
 
 
 def test_a_checkpoint_and_an_exported_program_are_the_model(tmp_path, state):

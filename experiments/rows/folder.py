@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from experiments.cli.console import say
+from experiments.cli.results import read_as
 from experiments.jobs.record import read_record
 from experiments.rows.row import Row, RowResult
 from madsep_jax.config.io import to_dict, to_flat
@@ -19,7 +20,7 @@ from madsep_jax.host.environment import environment
 from madsep_jax.host.files import read_json, write_json, write_new_json
 from madsep_jax.host.locks import holder, try_lock
 
-_IDENTITY = "experiment.json"
+_IDENTITY, _RESULT = "experiment.json", "row.json"
 
 
 @dataclass(frozen=True)
@@ -33,10 +34,7 @@ class ExperimentFolder:
     def find(cls, path: Path, base: RunConfig, data: str) -> "ExperimentFolder":
         """Check that a folder is, or can become, that of an experiment. Writes nothing.
 
-        Args:
-            path: the folder.
-            base: what all rows share; the masker and the seed, which make the rows differ, do not count.
-            data: fingerprint of the songs.
+        It is of one base, whose masker and seed, which make the rows differ, do not count, and one fingerprint of data.
 
         Raises:
             InputError: where the folder holds something else, and what differs.
@@ -72,36 +70,27 @@ class ExperimentFolder:
 
     def finished(self, row: Row) -> RowResult | None:
         """Return the result of a row that is finished, a failed one included."""
-        path = row.folder(self.path) / "row.json"
-        if not path.is_file():
-            return None
+        path = row.folder(self.path) / _RESULT
         result = _read_result(path)
-        if result.config != (to_dict(row.config) if row.config else None):
+        if result and result.config != (to_dict(row.config) if row.config else None):
             raise InputError(f"{path}: is of another configuration than this row's; choose another --out")
         return result
 
     def results(self, rows: Sequence[Row]) -> list[RowResult]:
         """Return what is finished of these rows, in their order, and then of those of other commands."""
-        found = [result for row in rows if (result := self.finished(row))]
-        return found + self.others(rows)
-
-    def others(self, rows: Sequence[Row]) -> list[RowResult]:
-        """Return the finished rows that are not among those given: of earlier commands in the same folder."""
         known = {row.folder_name for row in rows}
-        paths = sorted((self.path / "rows").glob("*/row.json"))
-        return [_read_result(path) for path in paths if path.parent.name not in known]
+        others = [path for path in sorted((self.path / "rows").glob(f"*/{_RESULT}")) if path.parent.name not in known]
+        found = [*map(self.finished, rows), *map(_read_result, others)]
+        return [result for result in found if result]
 
     def finish(self, row: Row, result: RowResult) -> None:
         """Keep the result of a row that this process has run."""
         result = dataclasses.replace(result, environment=environment())
-        write_json(row.folder(self.path) / "row.json", dataclasses.asdict(result))
+        write_json(row.folder(self.path) / _RESULT, dataclasses.asdict(result))
 
 
-def _read_result(path: Path) -> RowResult:
-    try:
-        return RowResult(**read_json(path))
-    except TypeError:
-        raise InputError(f"{path}: is damaged, expected what this command wrote; delete its folder") from None
+def _read_result(path: Path) -> RowResult | None:
+    return read_as(RowResult, path, "delete its folder")
 
 
 def _check_same(path: Path, content: Any, expected: dict[str, Any]) -> None:
@@ -131,24 +120,20 @@ def claimed(
 ) -> Iterator[list[Row]]:
     """Keep other processes from running the rows that are left to do, and yield these.
 
-    A row that another process is running, or that a job waits to run, is left to it, with a line that says so.
-
-    Args:
-        rows: in the order wanted.
-        folder: of the experiment.
-        console: for these lines.
-        in_job: whether this process is itself the job that the rows have been given to.
+    A row that another process is running, or that a job waits to run (another one, where this process is `in_job`), is
+    left to it, with a line that says so.
     """
     with ExitStack() as held:
         left = []
         for row in rows:
+            place, lock = row.folder(folder.path), row.lock(folder.path)
             if folder.finished(row):
                 continue
-            if not held.enter_context(try_lock(_path(row, folder.path))):
-                who = running_in(row, folder.path) or "another process"
+            if not held.enter_context(try_lock(lock)):
+                who = holder(lock) or "another process"
                 say(console, f"{row.folder_name}: is being run by {who} and left to it")
-            elif not in_job and (job := _waiting_job(row, folder.path)):
-                say(console, f"{row.folder_name}: is given to job {job} and left to it")
+            elif not in_job and (job := read_record(place)) and job.state(place) != "ended":
+                say(console, f"{row.folder_name}: is given to job {job.job_id} and left to it")
             elif not folder.finished(row):  # as it may be by now
                 left.append(row)
         yield left
@@ -163,22 +148,7 @@ def claimed_for_all(rows: Sequence[Row], experiment: Path) -> Iterator[None]:
     """
     with ExitStack() as held:
         for row in rows:
-            if not held.enter_context(try_lock(_path(row, experiment))):
-                who = running_in(row, experiment)
+            if not held.enter_context(try_lock(row.lock(experiment))):
+                who = holder(row.lock(experiment))
                 raise InputError(f"{row.folder(experiment)}: found in use by {who}, expected to be free")
         yield
-
-
-def running_in(row: Row, experiment: Path) -> str | None:
-    """Return the process that is running a row, in words; None where none is."""
-    return holder(_path(row, experiment))
-
-
-def _waiting_job(row: Row, experiment: Path) -> str | None:
-    place = row.folder(experiment)
-    job = read_record(place)
-    return job.job_id if job and job.state(place) != "ended" else None
-
-
-def _path(row: Row, experiment: Path) -> Path:
-    return row.folder(experiment) / "lock"

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import signal
+import socket
 import sys
 import time
 from collections import Counter
@@ -16,8 +17,7 @@ from rich.table import Table
 
 from experiments.cli.console import say
 from experiments.cli.options import arguments_of
-from experiments.jobs.executor import Shares, submit
-from experiments.jobs.options import LaunchOptions
+from experiments.jobs.executor import LaunchOptions, Shares, submit
 from experiments.jobs.record import JobRecord
 from experiments.jobs.row_command import RowCommand, read_end
 from experiments.rows.folder import ExperimentFolder, row_groups
@@ -163,7 +163,8 @@ class _Launcher:
         self._submitted.append(job)
         self._seen.add(job.job_id)
         self._starts.update(names)
-        record = JobRecord.of_now(str(options.launch.launcher), job.job_id, job.paths.stdout, command)
+        launcher, log = str(options.launch.launcher), str(job.paths.stdout)
+        record = JobRecord(launcher, job.job_id, socket.gethostname(), time.time(), log, command)
         for folder in folders:
             record.write(folder)
 

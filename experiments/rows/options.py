@@ -8,11 +8,11 @@ from cyclopts import Parameter
 
 from data_pipelines.songs.spectrograms import default_cache
 from experiments.cli.console import DeviceOptions
-from experiments.cli.options import Many, ManyOrNone, OptionsOf, Switch, Whole, options_of
+from experiments.cli.options import Many, ManyOrNone, OptionsOf, Switch, Whole, options_of, require_positive
 from experiments.data.songs import EMBEDDED
-from experiments.jobs.options import LaunchOptions
+from experiments.jobs.executor import LaunchOptions
 from experiments.scoring.protocols import EngineName
-from experiments.training.options import ValidationOptions
+from experiments.training.validation import ValidationOptions
 from madsep_jax.config.parallel import ParallelConfig, ProcessesConfig
 from madsep_jax.config.run import RunConfig
 from madsep_jax.config.saving import SavingConfig
@@ -131,7 +131,4 @@ class AblationOptions:
     """Only print the configuration: every field, and where it is not as in the preset, what it is there."""
 
     def __post_init__(self) -> None:
-        for name in ("seeds", "processes", "profile"):
-            found = getattr(self, name)
-            if found is not None and found < 1:
-                raise InputError(f"--{name}: found {found}, expected at least 1")
+        require_positive(self, "seeds", "processes", "profile")

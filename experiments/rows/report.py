@@ -48,8 +48,10 @@ def caption(plan: Plan, results: Sequence[RowResult]) -> str:
         lines.append(f"Stopped early, after steps: {'; '.join(stopped)}.")
     lines.append(_protocol(results))
     scoring = sum(result.score_s or 0 for result in results)
+    # of rows of before it was written down, the machine is taken to be this one
+    machines = dict.fromkeys(describe_machine(result.environment) for result in results) or [describe_machine()]
     lines.append(
-        f"{_machines(results)}. Train step: median, compilation apart. "
+        f"{'; '.join(machines)}. Train step: median, compilation apart. "
         f"Real-time factor: seconds to separate a second of stereo audio. Scoring took {scoring:.0f} s in all."
     )
     return " ".join(lines)
@@ -89,11 +91,6 @@ def show(console: Console, plan: Plan, results: Sequence[RowResult], *, with_cap
         console.print(seeds.terminal())
     if with_caption:
         console.print(caption(plan, results), markup=False)
-
-
-def _machines(results: Sequence[RowResult]) -> str:
-    """Return what the rows were run on; those of before this was written down, on what this process runs on."""
-    return "; ".join(dict.fromkeys(describe_machine(result.environment) for result in results)) or describe_machine()
 
 
 def _protocol(results: Sequence[RowResult]) -> str:

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Literal
 
 from experiments.jobs.record import JobRecord, read_record
-from experiments.rows.folder import ExperimentFolder, running_in
+from experiments.rows.folder import ExperimentFolder
 from experiments.rows.plan import Plan
 from experiments.rows.row import Row, RowResult
+from madsep_jax.host.locks import holder
 
 Kind = Literal["finished", "running", "queued", "ended", "new"]
 _TAIL_BYTES = 4096
@@ -38,15 +39,14 @@ def row_state(row: Row, folder: ExperimentFolder) -> RowState:
         return RowState("finished", result)
     job = read_record(place)
     name = f"job {job.job_id}" if job else ""
-    if process := running_in(row, folder.path):
+    if process := holder(row.lock(folder.path)):
         return RowState("running", job=job, runs_in=name or process)
     if job is None:
         return RowState("new")
     state = job.state(place)
     if state == "ended" and (result := folder.finished(row)):  # in the meantime
         return RowState("finished", result)
-    kind: Kind = "queued" if state == "queued" else "running" if state == "running" else "ended"
-    return RowState(kind, job=job, runs_in=name)
+    return RowState(state, job=job, runs_in=name)
 
 
 def how_far(row: Row, plan: Plan) -> str:

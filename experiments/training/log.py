@@ -32,7 +32,6 @@ class Log:
     """
 
     def __init__(self, starts: Sequence[Start], devices: Sequence[jax.Device]) -> None:
-        """Take where the seeds start, and the devices of all processes."""
         self._starts = starts
         self._devices = [device for device in devices if device.process_index == jax.process_index()]
         self._logs: list[TrainLog] = []
@@ -57,13 +56,7 @@ class Log:
         return self._timed
 
     def write(self, steps: range, by_step: Sequence[BySeed], left_out: Container[int] = ()) -> None:
-        """Log the steps of a call, which is done now. Calls are logged in order.
-
-        Args:
-            steps: their numbers.
-            by_step: the metrics of each, by seed.
-            left_out: numbers of the seeds whose training has ended.
-        """
+        """Log the steps of a call, which is done now, but for the seeds left out. Calls are logged in order."""
         measured = self._measured(len(steps))
         for step, by_seed in zip(steps, by_step, strict=True):
             for number, (log, values) in enumerate(zip(self._logs, by_seed, strict=False)):

@@ -51,14 +51,11 @@ def train(
 
     Args:
         configs: that differ in their seed alone. They are trained in one program; those whose last checkpoints are of
-            different steps, one after the other.
+            different steps, one after the other. Results are in their order.
         folders: of their rows.
         source: of the sequences.
         on_step: gets each step's number, from 1, and the averages of the seeds' metrics.
         how: this is done.
-
-    Returns:
-        What each training took, in the order of the configs.
 
     Raises:
         Stopped: after such a signal.

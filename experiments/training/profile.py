@@ -19,15 +19,9 @@ _FIRST_CALLS = 3
 def profiled(
     call: Call, steps: int | None, steps_per_call: int, left: int, row_folder: Path, say: Callable[[str], None]
 ) -> Iterator[Call]:
-    """Give the call of a program, traced for some steps where that is asked for; say at the end where the trace is.
+    """Give the call of a program, which takes state and batch, traced for so many steps; None of them for no trace.
 
-    Args:
-        call: takes state and batch.
-        steps: to trace; None for no trace.
-        steps_per_call: that a call does.
-        left: steps that the training still has to do.
-        row_folder: gets the trace.
-        say: takes a line for the person who waits.
+    Of a training that has so many steps left to do. The trace goes into the row's folder; at the end it is said where.
     """
     if steps is None or not is_first_process():
         yield call
@@ -44,7 +38,6 @@ class TracedCall:
     """Traces so many steps by JAX's profiler, after the first few calls; of a short training, the last ones."""
 
     def __init__(self, call: Call, folder: Path, steps: int, steps_per_call: int, left: int) -> None:
-        """Trace into a folder, of a training that still has so many steps to do. Nothing is written yet."""
         self._call, self._folder, self._steps_per_call = call, folder, steps_per_call
         self._calls = -(-steps // steps_per_call)
         self._first = max(min(_FIRST_CALLS, -(-left // steps_per_call) - self._calls), 0)

@@ -23,7 +23,7 @@ from madsep_jax.config.run import RunConfig
 from madsep_jax.config.saving import SavingConfig
 from madsep_jax.errors import InputError
 from madsep_jax.host.files import write_json
-from madsep_jax.parallel.processes import Agreement, Wishes, is_first_process, process_shard
+from madsep_jax.parallel.processes import Agreement, Wishes, is_first_process
 from madsep_jax.train.running import BySeed
 from madsep_jax.train.state import TrainState
 from madsep_jax.train.step import init_state
@@ -55,7 +55,6 @@ class Saver:
     """
 
     def __init__(self, starts: Sequence[Start], options: SavingConfig, signals: StopSignals) -> None:
-        """Take where the trainings start, and what tells them to stop."""
         self._starts, self._options, self._signals = starts, options, signals
         self._agreement = Agreement(starts[0].step)
         self._writers: list[CheckpointWriter] = []
@@ -74,11 +73,7 @@ class Saver:
                 losses.append(of_seed["loss"])
 
     def due(self, steps: range) -> bool:
-        """Whether to save after these steps, which one call has done.
-
-        Raises:
-            InputError: where the last save has failed.
-        """
+        """Whether to save after these steps, which one call has done. Raises InputError where the last save failed."""
         last, every = steps[-1], self._options.save_every_steps
         clock = every is None and time.perf_counter() - self._time > self._options.save_every
         wishes = Wishes(clock and is_first_process(), self._signals.received is not None, self._has_failed())
@@ -92,31 +87,27 @@ class Saver:
     def save(
         self, states: Sequence[TrainState], scores: Sequence[Score | None] | None, left_out: Container[int]
     ) -> None:
-        """Begin to save the states of all seeds.
+        """Begin to save the states of all seeds but those left out, by number, whose training has ended and is saved.
 
-        Args:
-            states: after the last step that was noted.
-            scores: of each; without them, the best is told by the mean training loss since the last save.
-            left_out: numbers of the seeds whose training has ended, and been saved, before.
+        Without scores of them, the best is told by the mean training loss since the last save.
 
         Raises:
             InputError: where one of them, or of the last ones, cannot be written; several processes learn of it at
                 their next meeting.
         """
+        step = int(states[0].step)
         for number, writer in enumerate(self._writers):
             if number in left_out:
                 continue
-            state, start, losses = states[number], self._starts[number], self._losses[number]
+            losses = self._losses[number]
             by_loss = Score("training loss", statistics.fmean(losses)) if losses else None
-            score = scores[number] if scores else by_loss
+            position = data_position(self._starts[number].order, step)
             try:
-                writer.save(state, {"position": data_position(start.order, int(state.step))}, score)
+                writer.save(states[number], {"position": position}, scores[number] if scores else by_loss)
             except InputError as error:
                 self._failure = error
-        self.last_step = int(states[0].step)
-        self._losses = [[] for _ in self._starts]
-        self._time = time.perf_counter()
-        if process_shard()[1] == 1:
+        self.last_step, self._losses, self._time = step, [[] for _ in self._starts], time.perf_counter()
+        if jax.process_count() == 1:
             if self._failure:
                 raise self._failure
             self.stopping = self.stopping or self._signals.received is not None  # it has come since it was asked for
@@ -126,14 +117,8 @@ class Saver:
     ) -> "dict[Path, TrainResult]":
         """Write and return the result of each seed that is done, by its folder; to be called once all is saved.
 
-        Args:
-            ended: numbers of the seeds whose training has ended early, and the step after which it did.
-            compile_s: of the program of all seeds, as the times that follow.
-            step_s: of a step; None where there was none.
-            total_s: from the start to now.
-
-        Raises:
-            Stopped: where a signal has come.
+        The times are those of all seeds; `ended` has the step after which a training has ended early, by its number.
+        Raises Stopped where a signal has come.
         """
         seeds, results = len(self._starts), {}
         for number, start in enumerate(self._starts):
