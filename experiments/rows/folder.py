@@ -1,17 +1,20 @@
-"""The folder of one experiment: its finished rows, and which rows each process that works in it takes."""
+"""The folder of one experiment: its finished rows, which rows each process takes, and how far each row has come."""
 
 import dataclasses
+import json
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 
 from experiments.cli.console import say
 from experiments.cli.results import read_as
-from experiments.jobs.record import read_record
+from experiments.jobs.record import JobRecord, read_record
+from experiments.rows.plan import Plan
 from experiments.rows.row import Row, RowResult
 from madsep_jax.config.io import to_dict, to_flat
 from madsep_jax.config.run import RunConfig
@@ -21,6 +24,7 @@ from madsep_jax.host.files import read_json, write_json, write_new_json
 from madsep_jax.host.locks import holder, try_lock
 
 _IDENTITY, _RESULT = "experiment.json", "row.json"
+_TAIL_BYTES = 4096
 
 
 @dataclass(frozen=True)
@@ -152,3 +156,57 @@ def claimed_for_all(rows: Sequence[Row], experiment: Path) -> Iterator[None]:
                 who = holder(row.lock(experiment))
                 raise InputError(f"{row.folder(experiment)}: found in use by {who}, expected to be free")
         yield
+
+
+@dataclass(frozen=True)
+class RowState:
+    """One row: finished; being run by a process; handed to a job that waits, or has ended without it; or untouched."""
+
+    kind: Literal["finished", "running", "queued", "ended", "new"]
+    result: RowResult | None = None
+    job: JobRecord | None = None
+    runs_in: str = ""
+    """The process or the job, in words."""
+
+    @property
+    def taken(self) -> bool:
+        """Whether somebody else is at it, or will be."""
+        return self.kind in ("running", "queued")
+
+
+def row_state(row: Row, folder: ExperimentFolder) -> RowState:
+    """Return the state of a row: from its result, from its lock, and from its job, in this order."""
+    place = row.folder(folder.path)
+    if result := folder.finished(row):
+        return RowState("finished", result)
+    job = read_record(place)
+    name = f"job {job.job_id}" if job else ""
+    if process := holder(row.lock(folder.path)):
+        return RowState("running", job=job, runs_in=name or process)
+    if job is None:
+        return RowState("new")
+    state = job.state(place)
+    if state == "ended" and (result := folder.finished(row)):  # in the meantime
+        return RowState("finished", result)
+    return RowState(state, job=job, runs_in=name)
+
+
+def how_far(row: Row, plan: Plan) -> str:
+    """Return what a running row is at: the step of its training, or the songs that are scored."""
+    place = row.folder(plan.out)
+    if row.config and not (place / "training.json").is_file():
+        step = _last_step(place / "train.jsonl")
+        return f"step {step} of {plan.steps_of(row.config)}" if step else ""
+    scored = len(list((place / "scores").glob("*.json")))
+    return f"{scored} of {len(plan.songs.test)} songs scored"
+
+
+def _last_step(log: Path) -> int | None:
+    """Return the step of the last whole line of a log that another process is writing."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
+            lines = file.read().split(b"\n")[:-1]
+        return int(json.loads(lines[-1])["step"])
+    except (OSError, ValueError, IndexError, KeyError):
+        return None

@@ -20,12 +20,11 @@ from experiments.cli.options import arguments_of
 from experiments.jobs.executor import LaunchOptions, Shares, submit
 from experiments.jobs.record import JobRecord
 from experiments.jobs.row_command import RowCommand, read_end
-from experiments.rows.folder import ExperimentFolder, row_groups
+from experiments.rows.folder import ExperimentFolder, RowState, how_far, row_groups, row_state
 from experiments.rows.options import AblationOptions
 from experiments.rows.plan import Plan
 from experiments.rows.report import show, update_report
 from experiments.rows.row import Row
-from experiments.rows.row_state import RowState, how_far, row_state
 from madsep_jax.host.locks import lock
 
 _POLL_S = 2.0

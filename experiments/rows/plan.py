@@ -136,7 +136,11 @@ def make_rows(options: AblationOptions, base: RunConfig) -> list[Row]:
     systems = expand(options.systems or DEFAULT_SYSTEMS[options.preset], options.layers, options.channels, base.preset)
     rows = [Row(name, None) for name in REFERENCES]
     rows += [Row.of_system(system, seed, base) for system in systems for seed in range(options.seeds)]
-    return _named(rows, options.only_rows) if options.only_rows else rows
+    known = {row.folder_name: row for row in rows}
+    for name in options.only_rows:
+        if name not in known:
+            raise InputError(f"--only-rows {name}: no such row, {did_you_mean(name, known)}")
+    return [row for row in rows if row.folder_name in (options.only_rows or known)]
 
 
 def _prepared(options: AblationOptions) -> PreparedTraining | None:
@@ -150,15 +154,6 @@ def _require_whole_jobs(options: AblationOptions) -> None:
             raise InputError(f"--{name} and --launcher: found both, expected one; a job is one process")
     if "batch" in options.sharing.given():
         raise InputError("--batch-per-device and --launcher: found both, expected --batch of all devices of a job")
-
-
-def _named(rows: list[Row], names: tuple[str, ...]) -> list[Row]:
-    """Return the rows of these names, in their own order."""
-    known = {row.folder_name: row for row in rows}
-    for name in names:
-        if name not in known:
-            raise InputError(f"--only-rows {name}: no such row, {did_you_mean(name, known)}")
-    return [row for row in rows if row.folder_name in names]
 
 
 def _duration(seconds: float) -> str:

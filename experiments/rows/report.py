@@ -109,6 +109,9 @@ def _protocol(results: Sequence[RowResult]) -> str:
     return f"{text}; {windows} windows a row, of which up to {silent} have no score for a source that is silent there."
 
 
+_METRICS = ("SDR", "SIR", "SAR", "ISR")
+
+
 def _db(metric: str, target: str = "vocals") -> Callable[[Row], float | None]:
     """Return what gives the median of a row, the fields of a `RowResult`."""
     return lambda row: RowResult(**row).median_db(metric, target)
@@ -118,10 +121,7 @@ def _db(metric: str, target: str = "vocals") -> Callable[[Row], float | None]:
 COLUMNS = {
     "system": Column("system", "system", word=True),
     "seed": Column("seed", "seed"),
-    "voice_sdr_db": Column("SDR (dB)", _db("SDR"), ".2f", most=100),
-    "voice_sir_db": Column("SIR (dB)", _db("SIR"), ".2f", most=100),
-    "voice_sar_db": Column("SAR (dB)", _db("SAR"), ".2f", most=100),
-    "voice_isr_db": Column("ISR (dB)", _db("ISR"), ".2f", most=100),
+    **{f"voice_{name.lower()}_db": Column(f"{name} (dB)", _db(name), ".2f", most=100) for name in _METRICS},
     "accompaniment_sdr_db": Column("accomp. SDR (dB)", _db("SDR", "accompaniment"), ".2f", most=100),
     "masker_parameters": Column("masker params", "masker_parameters", ",d"),
     "total_parameters": Column("total params", "total_parameters", ",d"),
@@ -147,9 +147,6 @@ def csv_table(results: Sequence[RowResult]) -> str:
     writer.writerow(COLUMNS)
     writer.writerows([column.found(vars(result)) for column in COLUMNS.values()] for result in results)
     return text.getvalue()
-
-
-_METRICS = ("SDR", "SIR", "SAR", "ISR")
 
 
 def seed_table(results: Sequence[RowResult]) -> Table | None:

@@ -11,9 +11,8 @@ from typing import Any
 from data_pipelines.batches.pipeline import example_batch, training_batches
 from data_pipelines.batches.sources import Source
 from data_pipelines.batches.to_device import prefetch_to_device
-from experiments.cli.signals import StopSignals
-from experiments.training.log import Log
-from experiments.training.profile import profiled
+from experiments.cli.command import StopSignals
+from experiments.training.log import Log, profiled
 from experiments.training.saving import Saver, Start, TrainResult, find_start, finished_training
 from experiments.training.validation import Judge, Validation
 from madsep_jax.config.parallel import ParallelConfig
