@@ -12,7 +12,7 @@ from cyclopts import App
 
 from experiments.cli.command import run
 from experiments.cli.console import ANY_DEVICE, Bar, DeviceOptions, make_console, say, show_device
-from experiments.cli.tables import terminal_table
+from experiments.cli.results import terminal_table
 from experiments.data.songs import songs_to_score
 from experiments.evaluation.folder import EvaluationFolder
 from experiments.evaluation.options import EvaluateOptions

@@ -64,21 +64,17 @@ def options_of(
     `--help` has them under the title `group`, but for parts that have their own. Where the defaults are those of a
     preset (`over_preset`), it shows the config's only where the text has none.
     """
-    found = [setting for setting in settings_of(kind, group) if setting.option.flag]
+    found = {flag: setting for setting in settings_of(kind, group) if (flag := setting.option.flag)}
 
     def make(options: type[Options]) -> type[Options]:
         options.kind = kind
-        options.settings = {_name(setting): setting for setting in found}
+        options.settings = {flag.removeprefix("--").replace("-", "_"): setting for flag, setting in found.items()}
         options.__annotations__ = {name: _annotation(one, over_preset) for name, one in options.settings.items()}
         for name, setting in options.settings.items():
             setattr(options, name, False if _is_switch(setting) else None)
         return Parameter(name="*")(dataclasses.dataclass(frozen=True, kw_only=True)(options))
 
     return make
-
-
-def _name(setting: Setting) -> str:
-    return str(setting.option.flag).removeprefix("--").replace("-", "_")
 
 
 def _is_switch(setting: Setting) -> bool:

@@ -7,12 +7,12 @@ from typing import Any, TypeVar
 
 from rich import table as rich_table
 from rich.console import Console
+from tabulate import tabulate
 
 from experiments.cli.console import say
-from experiments.cli.tables import markdown_table, save_figure, terminal_table
 from madsep_jax.errors import InputError
 from madsep_jax.host.environment import environment
-from madsep_jax.host.files import read_json, write_json, write_text
+from madsep_jax.host.files import read_json, write_json, write_text, written_aside
 
 #: One line of a table: the same as in the JSON file.
 Row = Mapping[str, Any]
@@ -162,3 +162,42 @@ def read_earlier(path: Path, read: Callable[[Any], Content]) -> Content | None:
         return read(read_json(path))
     except (KeyError, TypeError, AttributeError):
         raise InputError(f"{path}: is damaged, or of another version; choose another folder") from None
+
+
+def markdown_table(
+    titles: Sequence[str], cells: Sequence[Sequence[object]], words: Collection[str] | None = None
+) -> str:
+    """Return a table in markdown, without a line break at its end; its cells line by line, as they are to be shown.
+
+    The columns titled in `words` (None: the first one) stand on the left as words do, the others are numbers.
+    """
+    align = ["left" if left else "right" for left in _on_the_left(titles, words)]
+    return tabulate(cells, list(titles), tablefmt="github", colalign=align, disable_numparse=True)
+
+
+def terminal_table(
+    titles: Sequence[str],
+    cells: Sequence[Sequence[str]],
+    words: Collection[str] | None = None,
+    *,
+    title: str | None = None,
+    failed: Collection[int] = (),
+) -> rich_table.Table:
+    """Return a table for a terminal; see `markdown_table`. The lines whose numbers are in `failed` are red."""
+    table = rich_table.Table(header_style="bold", title=title, title_justify="left")
+    for name, left in zip(titles, _on_the_left(titles, words), strict=True):
+        table.add_column(name, justify="left" if left else "right")
+    for number, line in enumerate(cells):
+        table.add_row(*line, style="red" if number in failed else None)
+    return table
+
+
+def _on_the_left(titles: Sequence[str], words: Collection[str] | None) -> list[bool]:
+    return [number == 0 if words is None else title in words for number, title in enumerate(titles)]
+
+
+def save_figure(figure: Any, path: Path) -> Path:
+    """Write a Matplotlib figure aside, then rename it into place; returns its path."""
+    with written_aside(path) as aside:
+        figure.savefig(aside, dpi=150, format=path.suffix.removeprefix("."))
+    return path

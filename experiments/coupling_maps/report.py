@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from experiments.cli.tables import markdown_table, save_figure, terminal_table
+from experiments.cli.results import markdown_table, save_figure, terminal_table
 from experiments.coupling_maps.pairs import FramePairs
 from madsep_jax.config.signal import SignalConfig
 from madsep_jax.couplings.diagonal import bins_within, diagonal_share, uniform_share

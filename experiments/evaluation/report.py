@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.cli.tables import markdown_table
+from experiments.cli.results import markdown_table
 from experiments.scoring.aggregate import TargetAggregate, aggregate, song_score
 from experiments.scoring.comparison import Comparison, compare
 from experiments.scoring.protocols import METRICS, PROTOCOLS

@@ -15,7 +15,7 @@ from experiments.cli.console import say
 from experiments.cli.results import read_as
 from experiments.jobs.record import JobRecord, read_record
 from experiments.rows.plan import Plan
-from experiments.rows.row import Row, RowResult
+from experiments.rows.row import Row, RowResult, is_of_rows
 from madsep_jax.config.io import to_dict, to_flat
 from madsep_jax.config.run import RunConfig
 from madsep_jax.errors import InputError
@@ -43,9 +43,7 @@ class ExperimentFolder:
         Raises:
             InputError: where the folder holds something else, and what differs.
         """
-        identity = {"data": data, **to_flat(base)}
-        for field in [name for name in identity if name.startswith("masker.") or name == "training.seed"]:
-            del identity[field]
+        identity = {"data": data} | {name: value for name, value in to_flat(base).items() if not is_of_rows(name)}
         if path.exists() and not path.is_dir():
             raise InputError(f"--out {path}: found a file, expected a folder")
         found = [entry.name for entry in path.iterdir()] if path.is_dir() else []

@@ -32,7 +32,6 @@ _LEAVE_S, _END_S = 10.0, 60.0
 
 #: A job that was stopped from outside has saved how far it had come, and its row is given to another one.
 _MOST_STARTS = 20
-FAILED = 1
 
 
 def launch(plan: Plan, folder: ExperimentFolder, options: AblationOptions, console: Console) -> int:
@@ -128,7 +127,7 @@ class _Launcher:
         if taken:
             say(console, f"{taken} rows are with jobs or other processes; the same command shows how far they are")
         say(console, f"Results: {self._plan.out}/ (table.md, results.csv, results.json, plots)")
-        return FAILED if ended else 0
+        return 1 if ended else 0
 
     def _room(self, states: dict[str, RowState]) -> int:
         """How many more jobs may run."""
@@ -175,7 +174,6 @@ class ShownRows:
     """A table that is kept up to date in a terminal; elsewhere a line whenever the state of a row changes."""
 
     def __init__(self, console: Console, plan: Plan) -> None:
-        """Show nothing yet."""
         self._console, self._plan = console, plan
         self._live = Live(console=console, auto_refresh=False, transient=True)
         self._said: dict[str, str] = {}

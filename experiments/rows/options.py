@@ -82,10 +82,7 @@ class AblationOptions:
     or released_code (as paper, but for what the published programs do otherwise)."""
 
     validation: ValidationOptions = field(default_factory=ValidationOptions)
-    """Validation."""
-
     run: RunOptions = field(default_factory=RunOptions)
-    """Fields of the configuration."""
 
     set: Annotated[tuple[str, ...], ManyOrNone] = ()
     """Other fields of the configuration, as NAME=VALUE: training.learning_rate=0.0003 sequences.frames=120"""
@@ -106,19 +103,10 @@ class AblationOptions:
     """Write a trace of so many training steps of each row into its folder, for a profile viewer. Default: none."""
 
     device: DeviceOptions = field(default_factory=DeviceOptions)
-    """What the device must be."""
-
     sharing: ParallelOptions = field(default_factory=ParallelOptions)
-    """Devices."""
-
     joining: ProcessesOptions = field(default_factory=ProcessesOptions)
-    """Processes."""
-
     saving: SavingOptions = field(default_factory=SavingOptions)
-    """When to save, and what to keep."""
-
     launch: LaunchOptions = field(default_factory=LaunchOptions)
-    """Rows as jobs."""
 
     only_rows: Annotated[tuple[str, ...], ManyOrNone] = ()
     """Run only these of the rows, by the names of their folders, and leave the table to other commands: what the jobs

@@ -17,7 +17,7 @@ from experiments.data.prepared import PreparedTraining
 from experiments.data.songs import Songs, load_songs
 from experiments.jobs.executor import import_submitit
 from experiments.rows.options import AblationOptions
-from experiments.rows.row import Row
+from experiments.rows.row import Row, is_of_rows
 from experiments.scoring.estimators import REFERENCES
 from experiments.scoring.protocols import EngineName
 from experiments.training.loop import How
@@ -203,19 +203,15 @@ def resolved(options: AblationOptions) -> str:
     Nothing is read but what a prepared set says of itself. Raises InputError where an option cannot be used.
     """
     base = base_config(options, _prepared(options))
-    common = {name: value for name, value in to_flat(base).items() if not _is_of_rows(name)}
+    common = {name: value for name, value in to_flat(base).items() if not is_of_rows(name)}
     blocks = [_lines(common, to_flat(preset_config(options.preset)), "preset")]
     for title, config in (("parallel", options.sharing.config()), ("saving", options.saving.config())):
         blocks.append([f"[{title}]", *_lines(to_flat(config), to_flat(type(config)()), "default")])
     for row in make_rows(options, base):
         found = to_flat(row.config) if row.config else {}
-        own = {name: value for name, value in found.items() if _is_of_rows(name) or value != common[name]}
+        own = {name: value for name, value in found.items() if is_of_rows(name) or value != common[name]}
         blocks += [[f"[{row.folder_name}]", *_lines(own, own, "")]] if own else []
     return "\n\n".join("\n".join(lines) for lines in blocks)
-
-
-def _is_of_rows(name: str) -> bool:
-    return name.startswith("masker.") or name == "training.seed"
 
 
 def _lines(values: dict[str, Any], before: dict[str, Any], whose: str) -> list[str]:

@@ -24,10 +24,8 @@ from madsep_jax.host.locks import lock
 def caption(plan: Plan, results: Sequence[RowResult]) -> str:
     """Return what a reader must know to read the numbers."""
     base, full = plan.base, SignalConfig()
-    lines = [
-        f"Preset {base.preset}; {plan.songs.description}; {plan.steps_of(base):,} steps of {base.training.batch_size} "
-        f"sequences."
-    ]
+    size = base.training.batch_size
+    lines = [f"Preset {base.preset}; {plan.songs.description}; {plan.steps_of(base):,} steps of {size} sequences."]
     others = {row.system: row.config for row in plan.rows if row.config and row.config.sequences != base.sequences}
     for system, config in others.items():
         length = "single frames" if config.sequences.frames == 1 else f"sequences of {config.sequences.frames} frames"

@@ -8,6 +8,11 @@ from madsep_jax.config.run import RunConfig
 from madsep_jax.config.systems import fields_of
 
 
+def is_of_rows(name: str) -> bool:
+    """Whether rows of an experiment differ in this field of the configuration, beside what their systems ask for."""
+    return name.startswith("masker.") or name == "training.seed"
+
+
 @dataclass(frozen=True)
 class Row:
     """What is to be done. A row differs from the base in its system's fields and its seed, and in nothing else."""
