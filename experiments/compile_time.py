@@ -18,10 +18,7 @@ from experiments.cli.console import ANY_DEVICE, Bar, DeviceOptions, make_console
 
 _DEFAULTS = CompileOptions()
 app = App(
-    name="compile_time",
-    help=__doc__.split("\n\n")[0],
-    usage="Usage: python -m experiments.compile_time [OPTIONS]",
-    version_flags=[],
+    name="compile_time", help=__doc__.split("\n\n")[0], usage="Usage: python -m experiments.compile_time [OPTIONS]"
 )
 
 

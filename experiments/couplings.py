@@ -26,7 +26,7 @@ from madsep_jax.config.systems import system_name
 from madsep_jax.errors import InputError
 from madsep_jax.host.environment import environment
 
-app = App(name="couplings", help=__doc__.split("\n\n")[0], version_flags=[])
+app = App(name="couplings", help=__doc__.split("\n\n")[0])
 
 
 @app.default

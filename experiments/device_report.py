@@ -19,7 +19,7 @@ from experiments.cli.command import run
 from experiments.cli.console import ANY_DEVICE, DeviceOptions, make_console, say, show_device
 
 _DEFAULTS = ReportOptions()
-app = App(name="device_report", usage="Usage: python -m experiments.device_report [OPTIONS]", version_flags=[])
+app = App(name="device_report", usage="Usage: python -m experiments.device_report [OPTIONS]")
 
 
 @app.default

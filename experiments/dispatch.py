@@ -17,7 +17,7 @@ from experiments.cli.command import run
 from experiments.cli.console import ANY_DEVICE, Bar, DeviceOptions, make_console, show_device
 
 _DEFAULTS = DispatchOptions()
-app = App(name="dispatch", usage="Usage: python -m experiments.dispatch [OPTIONS]", version_flags=[])
+app = App(name="dispatch", usage="Usage: python -m experiments.dispatch [OPTIONS]")
 
 
 @app.default

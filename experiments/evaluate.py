@@ -20,7 +20,7 @@ from experiments.evaluation.separators import find_separators
 from experiments.scoring.protocols import PROTOCOLS
 from experiments.scoring.score_songs import scoring_pool
 
-app = App(name="evaluate", usage="Usage: python -m experiments.evaluate --data SONGS [OPTIONS]", version_flags=[])
+app = App(name="evaluate", usage="Usage: python -m experiments.evaluate --data SONGS [OPTIONS]")
 
 
 @app.default

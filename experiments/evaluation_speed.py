@@ -21,7 +21,7 @@ from experiments.scoring.protocols import ProtocolName
 from madsep_jax.host.environment import cpu_cores
 
 _DEFAULTS = SpeedOptions()
-app = App(name="evaluation_speed", usage="Usage: python -m experiments.evaluation_speed [OPTIONS]", version_flags=[])
+app = App(name="evaluation_speed", usage="Usage: python -m experiments.evaluation_speed [OPTIONS]")
 
 
 @app.default

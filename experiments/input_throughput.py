@@ -20,7 +20,7 @@ from madsep_jax.config.io import override
 from madsep_jax.config.presets import preset_config
 
 _DEFAULTS = InputOptions()
-app = App(name="input_throughput", usage="Usage: python -m experiments.input_throughput [OPTIONS]", version_flags=[])
+app = App(name="input_throughput", usage="Usage: python -m experiments.input_throughput [OPTIONS]")
 
 
 @app.default

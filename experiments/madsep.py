@@ -9,7 +9,7 @@ from experiments.cli.command import run
 from experiments.separator import separate, weights
 from madsep_jax.host.memory import keep_freed_memory
 
-app = App(name="madsep", help="Use a trained singing-voice separator.", version_flags=[])
+app = App(name="madsep", help="Use a trained singing-voice separator.")
 
 app.command(separate.separate, name="separate", usage=separate.USAGE)
 

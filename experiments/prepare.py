@@ -17,7 +17,7 @@ from madsep_jax.errors import InputError
 
 _DEFAULTS = PrepareOptions()
 
-app = App(name="prepare", usage="Usage: python -m experiments.prepare NAME --data-dir DIR [OPTIONS]", version_flags=[])
+app = App(name="prepare", usage="Usage: python -m experiments.prepare NAME --data-dir DIR [OPTIONS]")
 
 
 @app.default

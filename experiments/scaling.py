@@ -18,7 +18,7 @@ from experiments.cli.command import run
 from experiments.cli.console import ANY_DEVICE, Bar, DeviceOptions, make_console, show_device
 
 _DEFAULTS = ScalingOptions()
-app = App(name="scaling", usage="Usage: python -m experiments.scaling [OPTIONS]", version_flags=[])
+app = App(name="scaling", usage="Usage: python -m experiments.scaling [OPTIONS]")
 
 
 @app.default

@@ -21,7 +21,7 @@ from madsep_jax.errors import InputError
 from madsep_jax.host.memory import keep_freed_memory
 
 _DEFAULTS = ThroughputOptions()
-app = App(name="throughput", usage="Usage: python -m experiments.throughput [OPTIONS]", version_flags=[])
+app = App(name="throughput", usage="Usage: python -m experiments.throughput [OPTIONS]")
 
 
 @app.default

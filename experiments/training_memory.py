@@ -15,7 +15,7 @@ from experiments.cli.command import run
 from experiments.cli.console import ANY_DEVICE, Bar, DeviceOptions, make_console, show_device
 
 _DEFAULTS = MemoryOptions()
-app = App(name="training_memory", usage="Usage: python -m experiments.training_memory [OPTIONS]", version_flags=[])
+app = App(name="training_memory", usage="Usage: python -m experiments.training_memory [OPTIONS]")
 
 
 @app.default

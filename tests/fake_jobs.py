@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 
 from experiments.cli.console import make_console
-from experiments.jobs.options import LaunchOptions
+from experiments.jobs.executor import LaunchOptions
 from experiments.rows import launch as launching
 from experiments.rows.folder import ExperimentFolder
 from experiments.rows.options import AblationOptions, RunOptions

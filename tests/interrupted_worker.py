@@ -107,7 +107,7 @@ def work(folder, case):
 class Command:
     """A command as `experiments.cli.command.run` takes it."""
 
-    name = ("worker",)
+    name, subapps = ("worker",), ()
 
     def __init__(self, folder, case):
         self.work = folder, case

@@ -2,7 +2,16 @@
 
 import json
 
-from experiments.training.log import MEASURED
+#: What a line has that is measured, and so differs from run to run of the same training.
+MEASURED = (
+    "step_s",
+    "input_wait_s",
+    "sequences_per_s",
+    "device_memory_bytes",
+    "device_peak_bytes",
+    "process_memory_bytes",
+    "process_peak_bytes",
+)
 
 
 def without_measured(lines):

@@ -13,7 +13,7 @@ for package in ("cyclopts", "tabulate", "matplotlib", "tensorboardX"):
 from rich.console import Console
 
 from experiments.jobs.record import JobRecord
-from experiments.rows.folder import ExperimentFolder, claimed, claimed_for_all, row_groups, running_in
+from experiments.rows.folder import ExperimentFolder, claimed, claimed_for_all, row_groups
 from experiments.rows.row import Row, RowResult
 from madsep_jax.config.io import override, to_dict
 from madsep_jax.config.presets import preset_config
@@ -46,12 +46,12 @@ def test_groups():
 
 
 def test_a_row_is_run_by_one_process(folder):
-    assert running_in(ROWS[1], folder.path) is None
+    assert locks.holder(ROWS[1].lock(folder.path)) is None
     with claimed(ROWS[:2], folder, Console(file=io.StringIO())) as got:
         assert got == ROWS[:2]
         names, (line,) = claim(ROWS[1:3], folder)
         assert names == ["mad-seed1"]
-        assert line == f"mad-seed0: is being run by {running_in(ROWS[1], folder.path)} and left to it"
+        assert line == f"mad-seed0: is being run by {locks.holder(ROWS[1].lock(folder.path))} and left to it"
     assert claim(ROWS[1:3], folder) == (["mad-seed0", "mad-seed1"], [])
 
 

@@ -25,7 +25,7 @@ class Options:
 
 
 def app_that(action):
-    app = cyclopts.App(name="tool", version_flags=[])
+    app = cyclopts.App(name="tool")
 
     @app.default
     def tool(*, options: Options):
@@ -80,7 +80,7 @@ def test_bad_arguments_are_one_line_and_code_2(capsys, arguments, parts):
 
 
 def test_unknown_command_names_the_commands(capsys):
-    app = cyclopts.App(name="tool", version_flags=[])
+    app = cyclopts.App(name="tool")
     app.command(lambda: None, name="separate")
     app.command(lambda: None, name="import")
     assert run(app, ["seperate"]) == 2
@@ -117,7 +117,7 @@ from cyclopts import App
 from rich.console import Console
 from experiments.cli.command import run
 
-app = App(name="tool", version_flags=[])
+app = App(name="tool")
 
 @app.default
 def tool(*, lines: int = 1, by_rich: bool = False):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tiny
 
-from experiments.cli.tables import save_figure
+from experiments.cli.results import save_figure
 from experiments.coupling_maps.report import DISTANCES_HZ, largest_in_cells, mapping_figure
 from experiments.couplings import main
 from madsep_jax.checkpoint.folder import save_checkpoint

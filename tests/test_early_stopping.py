@@ -6,8 +6,7 @@ from hypothesis import strategies as st
 
 pytest.importorskip("cyclopts")
 
-from experiments.training.options import ValidationOptions
-from experiments.training.validation import should_stop, stops_after
+from experiments.training.validation import ValidationOptions, stops_after
 from madsep_jax.config.training import EarlyStoppingConfig
 from madsep_jax.errors import InputError
 
@@ -17,7 +16,8 @@ NAN = float("nan")
 def first_stop(values, **fields):
     """After how many values a training ends that looks after each of them."""
     rule = EarlyStoppingConfig(**fields)
-    return next((count for count in range(len(values) + 1) if should_stop(values[:count], rule)), None)
+    lines = [{rule.metric: value} for value in values]
+    return next((count for count in range(len(values) + 1) if stops_after(lines[:count], rule)), None)
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def madsep(monkeypatch, capsys):
         "preset_config",
         lambda name: dataclasses.replace(preset_config(name), signal=SIGNAL, masker=DWS),
     )
-    app = App(name="madsep", version_flags=[])
+    app = App(name="madsep")
     app.command(import_command.import_model, name="import", usage=import_command.IMPORT_USAGE)
     app.command(import_command.export_model, name="export", usage=import_command.EXPORT_USAGE)
 

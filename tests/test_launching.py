@@ -20,8 +20,7 @@ from fake_jobs import Jobs
 from tiny_songs import make_songs
 
 from experiments.jobs import record
-from experiments.jobs.executor import Shares
-from experiments.jobs.options import LaunchOptions
+from experiments.jobs.executor import LaunchOptions, Shares
 from madsep_jax.errors import InputError
 
 ROWS = ["mixture", "ideal-ratio-mask", "mad-seed0", "dae-seed0"]

@@ -14,11 +14,11 @@ from fake_jobs import Jobs
 from rich.console import Console
 from tiny_songs import make_songs
 
-from experiments.jobs.options import LaunchOptions
+from experiments.jobs.executor import LaunchOptions
 from experiments.jobs.record import JobRecord
+from experiments.rows.folder import RowState, how_far
 from experiments.rows.launch import ShownRows, command_of_job
 from experiments.rows.options import AblationOptions, RunOptions
-from experiments.rows.row_state import RowState, how_far
 
 JOB = JobRecord("slurm", "7", "login", 0.0, "7.log", ["true"])
 

@@ -22,8 +22,7 @@ from fake_jobs import Jobs
 from tiny_songs import make_songs
 
 from experiments.jobs import record
-from experiments.jobs.executor import import_submitit
-from experiments.jobs.options import LaunchOptions
+from experiments.jobs.executor import LaunchOptions, import_submitit
 from experiments.jobs.record import slurm_state
 from madsep_jax.errors import InputError
 
@@ -135,7 +134,7 @@ def wait_for(condition):
         ("OUT_OF_MEMORY", None, "ended"),
         (None, "PENDING", "queued"),
         (None, "RUNNING", "running"),
-        (None, None, "unknown"),
+        (None, None, None),
         ("PREEMPTED", "PENDING", "queued"),
         ("PREEMPTED", None, "ended"),
     ],

@@ -16,8 +16,7 @@ from flax import linen as nn
 from tiny import SEQUENCES, SIGNAL, assert_close, magnitudes
 
 from experiments.rows.plan import training_seconds
-from experiments.rows.plots import plot_quality
-from experiments.rows.report import rows_markdown
+from experiments.rows.report import quality_pictures, row_table
 from experiments.rows.row import Row, RowResult
 from madsep_jax import InputError, LossConfig, RunConfig, TrainingConfig, build_model, separate
 from madsep_jax.checkpoint.folder import load_model, save_checkpoint
@@ -123,7 +122,7 @@ def test_its_size_and_cost():
     }
     products = 2 * 2 * BINS * (4 + hidden) * SIGNAL.frames_per_second / 1e9
     assert forward_gflop_per_second(RUN) == pytest.approx(products, rel=0.1)
-    assert 0 < training_seconds(Row("toy", RUN), 10, 1.0) < 1
+    assert 0 < training_seconds(RUN, 10, 1.0) < 1
 
 
 def test_a_checkpoint_and_an_exported_program_are_the_model(tmp_path, state):
@@ -143,7 +142,7 @@ def test_it_separates_a_second(state):
     np.testing.assert_allclose(parts.voice_NC + parts.accompaniment_NC, song_NC, atol=1e-6)
 
 
-def test_it_is_a_system_with_a_row_and_a_point(tmp_path, monkeypatch):
+def test_it_is_a_system_with_a_row_and_a_point(monkeypatch):
     from matplotlib.axes import Axes
 
     base = preset_config("quick")
@@ -161,6 +160,7 @@ def test_it_is_a_system_with_a_row_and_a_point(tmp_path, monkeypatch):
     monkeypatch.setattr(Axes, "scatter", spy)
     scores = {"targets": {"vocals": {"median_db": {"SDR": 1.0}}}}
     result = RowResult(system="toy", seed=0, scores=scores, total_parameters=9, gflop_per_audio_second=1.0)
-    plot_quality([result], tmp_path)
+    for draw in quality_pictures([result]).values():
+        draw()
     assert set(drawn) == {("toy", "P")}
-    assert "| toy " in rows_markdown([dataclasses.replace(result, scores=None)], "Caption.")
+    assert "| toy " in row_table([dataclasses.replace(result, scores=None)]).markdown()

@@ -175,5 +175,11 @@ def test_every_command_has_a_version(command, capsys):
     assert capsys.readouterr() == (f"madsep-jax {importlib.metadata.version('madsep-jax')}\n", "")
 
 
+@pytest.mark.parametrize("command", ["separate", "import", "export"])
+def test_every_sub_command_has_a_version(command, capsys):
+    assert importlib.import_module("experiments.madsep").main([command, "--version"]) == 0
+    assert capsys.readouterr() == (f"madsep-jax {importlib.metadata.version('madsep-jax')}\n", "")
+
+
 def test_all_commands_are_found():
     assert len(COMMANDS) == 13

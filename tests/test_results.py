@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-for package in ("cyclopts", "matplotlib", "soundfile", "tensorflow"):
+for package in ("cyclopts", "matplotlib", "soundfile", "tensorboardX", "tensorflow"):
     pytest.importorskip(package)
 
 from experiments.benchmarks.compile_time.report import CompileTimes
@@ -19,6 +19,8 @@ from experiments.benchmarks.throughput.peak import Peak
 from experiments.benchmarks.training_memory import measure as training_memory
 from experiments.benchmarks.training_memory.options import MemoryOptions
 from experiments.cli.results import Column, Report, Table, read_earlier
+from experiments.rows.report import csv_table, row_table
+from experiments.rows.row import RowResult
 from madsep_jax.errors import InputError
 from madsep_jax.host.environment import describe_machine
 
@@ -38,6 +40,14 @@ def on(monkeypatch):
         monkeypatch.setattr(module, "describe_machine", lambda: describe_machine(environment))
 
     return use
+
+
+@pytest.mark.parametrize("folder", ["quick", "all"])
+def test_ablation(folder):
+    content, table = kept(folder)
+    results = [RowResult(**row) for row in content["rows"]]
+    assert Report("results", {}, [row_table(results, content["caption"])]).markdown() == table
+    assert csv_table(results) == (RESULTS / folder / "results.csv").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("folder", ["throughput", "throughput-kept-memory"])

@@ -1,19 +1,24 @@
-"""How every command behaves: options from a typed dataclass, bad input as one line and exit code 2."""
+"""How every command ends: bad input as one line and exit code 2; a training that a signal stops, once it is saved."""
 
 import importlib.metadata
 import os
 import select
+import signal
 import sys
-from collections.abc import Sequence
-from typing import TextIO
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, TextIO
 
 from cyclopts import App, CycloptsError, UnknownOptionError, UnusedCliTokensError
 
-from experiments.cli.signals import Stopped
 from madsep_jax.errors import InputError
 
 BAD_INPUT = 2
 INTERRUPTED = 130
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 #: Nobody reads the output any more, as in `| head`: as Rich, which prints most of it, has it.
 OUTPUT_CLOSED = 1
@@ -33,7 +38,9 @@ def run(app: App, argv: Sequence[str] | None = None) -> int:
 
 
 def _run(app: App, argv: Sequence[str] | None) -> int:
-    name, app.version, app.version_flags = app.name[0], _version, "--version"
+    name = app.name[0]
+    for part in (app, *app.subapps):  # the sub-commands, too
+        part.version = _version
     app.suppress_keyboard_interrupt = False  # Cyclopts would end the process without a word
     try:
         result = app(argv, exit_on_error=False, print_error=False, result_action="return_value")
@@ -82,3 +89,55 @@ def _reader_has_gone(stream: TextIO) -> bool:
     os.dup2(nowhere, descriptor)
     os.close(nowhere)
     return True
+
+
+class Stopped(Exception):
+    """A training has ended before its last step, because it was told to; its state is saved.
+
+    Carries the exit code of the command: 0 after SIGTERM, by which a cluster takes a machine back, and 130 after
+    SIGINT, so that what a shell was to run next is not run.
+    """
+
+    def __init__(self, line: str, received: signal.Signals | None) -> None:
+        super().__init__(line)
+        self.exit_code = INTERRUPTED if received == signal.SIGINT else 0
+
+
+class StopSignals:
+    """Takes note of the first SIGTERM or SIGINT, within a `with` in the main thread; a second one ends the process."""
+
+    received: signal.Signals | None = None
+
+    def __init__(self) -> None:
+        self._before: dict[signal.Signals, Any] = {}
+        self._breaks = False
+
+    def __enter__(self) -> "StopSignals":
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._take) for number in _SIGNALS}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            # None stands for a handler that was not set from Python, and cannot be set again from here.
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+    @contextmanager
+    def ending_at_once(self) -> Iterator[None]:
+        """Let a signal end what is done within the `with`, by raising Stopped; it is left, too, where one has come."""
+        self._breaks = True
+        try:
+            self._break()
+            yield
+        finally:
+            self._breaks = False
+
+    def _take(self, number: int, frame: FrameType | None) -> None:
+        self.received = signal.Signals(number)
+        for other in _SIGNALS:
+            signal.signal(other, signal.SIG_DFL)
+        self._break()
+
+    def _break(self) -> None:
+        if self._breaks and self.received:
+            raise Stopped("", self.received)

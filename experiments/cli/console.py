@@ -29,20 +29,14 @@ def say(console: Console, line: str) -> None:
 class Bar:
     """One piece of work with a known number of parts."""
 
-    def __init__(self, console: Console, title: str, total: int, first: int = 0) -> None:
-        """Show nothing yet; `first` parts are done already."""
-        self._console, self._title, self._total = console, title, total
-        self._first, self._done = first, first
+    def __init__(self, console: Console, title: str, total: int) -> None:
+        """Show nothing yet."""
+        self._console, self._title, self._total, self._done = console, title, total, 0
         self._start = self._last_line = time.monotonic()
-        columns = (TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn(), TimeRemainingColumn())
-        self._progress = Progress(
-            *columns,
-            TextColumn("{task.fields[text]}"),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
-        self._task = self._progress.add_task(title, total=total, completed=first, text="")
+        about, text = TextColumn("{task.description}"), TextColumn("{task.fields[text]}")
+        columns = (about, BarColumn(20), MofNCompleteColumn(), TimeRemainingColumn(), text)
+        self._progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self._task = self._progress.add_task(title, total=total, text="")
 
     def advance_to(self, done: int, text: str = "") -> None:
         """Say that so many parts are done."""
@@ -51,7 +45,7 @@ class Bar:
         now = time.monotonic()
         if not self._console.is_terminal and now - self._last_line > _LINE_EVERY_S:
             self._last_line = now
-            left = (now - self._start) / max(done - self._first, 1) * (self._total - done)
+            left = (now - self._start) / max(done, 1) * (self._total - done)
             say(self._console, f"{self._title} {done}/{self._total} {text} {left:.0f} s left")
 
     def advance(self, *_: object) -> None:
@@ -60,7 +54,7 @@ class Bar:
 
     def rate(self) -> float:
         """Return the parts done a second, so far."""
-        return (self._done - self._first) / max(time.monotonic() - self._start, 1e-9)
+        return self._done / max(time.monotonic() - self._start, 1e-9)
 
     def __enter__(self) -> "Bar":
         self._progress.start()
@@ -87,15 +81,8 @@ def show_device(console: Console, options: DeviceOptions, found: Mapping[str, An
     """Print backend, kind and number of devices in one line.
 
     To be called once the options are known to be right and, where processes train together, once they have joined:
-    it starts the backend.
-
-    Args:
-        console: of the command.
-        options: what is asked of the device.
-        found: what `madsep_jax.host.environment.environment` returned, where other processes than this one compute.
-
-    Raises:
-        InputError: where an accelerator is asked for and there is none.
+    it starts the backend. Where others than this process compute, `found` is what `environment` returned there.
+    Raises InputError where an accelerator is asked for and there is none.
     """
     found = found or environment()
     say(console, describe_device(found))

@@ -59,28 +59,22 @@ class OptionsOf(Generic[Config]):
 def options_of(
     kind: Any, group: str | None = None, over_preset: bool = False
 ) -> Callable[[type[Options]], type[Options]]:
-    """Give a class of options one for each field of a config, or of its parts, that has a flag.
+    """Give a class of options one for each field of a kind of config, or of its parts, that has a flag.
 
-    Args:
-        kind: of the config.
-        group: title of the options in `--help`, but for parts that have their own.
-        over_preset: the defaults are those of a preset: `--help` shows the config's only where the text has none.
+    `--help` has them under the title `group`, but for parts that have their own. Where the defaults are those of a
+    preset (`over_preset`), it shows the config's only where the text has none.
     """
-    found = [setting for setting in settings_of(kind, group) if setting.option.flag]
+    found = {flag: setting for setting in settings_of(kind, group) if (flag := setting.option.flag)}
 
     def make(options: type[Options]) -> type[Options]:
         options.kind = kind
-        options.settings = {_name(setting): setting for setting in found}
+        options.settings = {flag.removeprefix("--").replace("-", "_"): setting for flag, setting in found.items()}
         options.__annotations__ = {name: _annotation(one, over_preset) for name, one in options.settings.items()}
         for name, setting in options.settings.items():
             setattr(options, name, False if _is_switch(setting) else None)
         return Parameter(name="*")(dataclasses.dataclass(frozen=True, kw_only=True)(options))
 
     return make
-
-
-def _name(setting: Setting) -> str:
-    return str(setting.option.flag).removeprefix("--").replace("-", "_")
 
 
 def _is_switch(setting: Setting) -> bool:
@@ -99,6 +93,18 @@ def _annotation(setting: Setting, over_preset: bool) -> Any:
     return Annotated[setting.hint | None, *about, shown]
 
 
+def require_positive(options: Any, *names: str) -> None:
+    """Check options that are whole numbers. Raises InputError where one is given and less than 1."""
+    for name in names:
+        found = getattr(options, name)
+        if found is not None and found < 1:
+            raise InputError(f"{_flag(name)}: found {found}, expected at least 1")
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
 def parse_assignment(text: str) -> tuple[str, Any]:
     """Return name and value: the value as JSON where it is some, else as text. Raises InputError without a `=`."""
     name, equals, value = text.partition("=")
@@ -113,23 +119,16 @@ def parse_assignment(text: str) -> tuple[str, Any]:
 def arguments_of(options: Any) -> list[str]:
     """Return the arguments that give these options; an option at its default is left out.
 
-    Args:
-        options: a dataclass as the commands take them: its fields are options by their names, those of a dataclass
-            within it as well.
+    The fields of the dataclass are options by their names, those of a dataclass within it as well.
     """
     arguments: list[str] = []
     for field in dataclasses.fields(options):
-        value, name = getattr(options, field.name), f"--{field.name.replace('_', '-')}"
+        value, flag = getattr(options, field.name), _flag(field.name)
+        default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
         if dataclasses.is_dataclass(value):
             arguments += arguments_of(value)
-        elif value == _default(field):
-            continue
         elif isinstance(value, bool):
-            arguments.append(name if value else name.replace("--", "--no-", 1))
-        else:
-            arguments += [f"{name}={part}" for part in (value if isinstance(value, tuple) else [value])]
+            arguments += [flag] if value and not default else []
+        elif value != default:
+            arguments += [f"{flag}={part}" for part in (value if isinstance(value, tuple) else [value])]
     return arguments
-
-
-def _default(field: "dataclasses.Field[Any]") -> Any:
-    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()

@@ -7,12 +7,12 @@ from typing import Any, TypeVar
 
 from rich import table as rich_table
 from rich.console import Console
+from tabulate import tabulate
 
 from experiments.cli.console import say
-from experiments.cli.tables import markdown_table, save_figure, terminal_table
 from madsep_jax.errors import InputError
 from madsep_jax.host.environment import environment
-from madsep_jax.host.files import read_json, write_json, write_text
+from madsep_jax.host.files import read_json, write_json, write_text, written_aside
 
 #: One line of a table: the same as in the JSON file.
 Row = Mapping[str, Any]
@@ -31,17 +31,24 @@ class Column:
     """As `format` takes it."""
     factor: float = 1
     """What a number is multiplied by before."""
+    most: float | None = None
+    """A number above it is shown as just that."""
     word: bool = False
     """It stands on the left, as words do."""
 
-    def cell(self, row: Row) -> str:
-        """Return the text; of a repeated measurement the median, of what is not known a dash."""
+    def found(self, row: Row) -> Any:
+        """Return the value with all its digits; of a repeated measurement the median, None for what is not known."""
         value = self.value(row) if callable(self.value) else row[self.value]
         if isinstance(value, Mapping):
             value = value["median"]
+        return value if value is None or self.factor == 1 else value * self.factor
+
+    def cell(self, row: Row) -> str:
+        """Return the text; of what is not known a dash."""
+        value = self.found(row)
         if value is None:
             return "–"
-        return str(value) if not self.form else format(value if self.factor == 1 else value * self.factor, self.form)
+        return format(value, self.form) if self.most is None or value <= self.most else f">{self.most:g}"
 
 
 @dataclass(frozen=True)
@@ -52,11 +59,14 @@ class Table:
     rows: Sequence[Row]
     caption: str = ""
     title: str | None = None
+    lead: str | None = None
+    """Stands in markdown in the title's place."""
 
     def markdown(self) -> str:
         """Return it in markdown, the title above and the caption below, without a line break at its end."""
+        lead = self.lead or (f"### {self.title}" if self.title else "")
         table = markdown_table(*self._texts(self.columns), self._words)
-        return "\n\n".join(filter(None, [f"### {self.title}" if self.title else "", table, self.caption]))
+        return "\n\n".join(filter(None, [lead, table, self.caption]))
 
     def terminal(self, without: Collection[str] = (), failed: Collection[int] = ()) -> rich_table.Table:
         """Return it for a terminal, without some columns; the lines whose numbers are in `failed` are red."""
@@ -126,6 +136,20 @@ def plain(value: Any) -> Any:
     return [plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
+def read_as(kind: Callable[..., Content], path: Path, remedy: str) -> Content | None:
+    """Return the dataclass that a JSON file holds the fields of; None where there is no such file.
+
+    Raises:
+        InputError: where it holds others, with what to do about it.
+    """
+    if not path.is_file():
+        return None
+    try:
+        return kind(**read_json(path))
+    except TypeError:
+        raise InputError(f"{path}: is damaged, expected what this command wrote; {remedy}") from None
+
+
 def read_earlier(path: Path, read: Callable[[Any], Content]) -> Content | None:
     """Return what `read` takes from the JSON file of an earlier run; None where there is no such file.
 
@@ -138,3 +162,42 @@ def read_earlier(path: Path, read: Callable[[Any], Content]) -> Content | None:
         return read(read_json(path))
     except (KeyError, TypeError, AttributeError):
         raise InputError(f"{path}: is damaged, or of another version; choose another folder") from None
+
+
+def markdown_table(
+    titles: Sequence[str], cells: Sequence[Sequence[object]], words: Collection[str] | None = None
+) -> str:
+    """Return a table in markdown, without a line break at its end; its cells line by line, as they are to be shown.
+
+    The columns titled in `words` (None: the first one) stand on the left as words do, the others are numbers.
+    """
+    align = ["left" if left else "right" for left in _on_the_left(titles, words)]
+    return tabulate(cells, list(titles), tablefmt="github", colalign=align, disable_numparse=True)
+
+
+def terminal_table(
+    titles: Sequence[str],
+    cells: Sequence[Sequence[str]],
+    words: Collection[str] | None = None,
+    *,
+    title: str | None = None,
+    failed: Collection[int] = (),
+) -> rich_table.Table:
+    """Return a table for a terminal; see `markdown_table`. The lines whose numbers are in `failed` are red."""
+    table = rich_table.Table(header_style="bold", title=title, title_justify="left")
+    for name, left in zip(titles, _on_the_left(titles, words), strict=True):
+        table.add_column(name, justify="left" if left else "right")
+    for number, line in enumerate(cells):
+        table.add_row(*line, style="red" if number in failed else None)
+    return table
+
+
+def _on_the_left(titles: Sequence[str], words: Collection[str] | None) -> list[bool]:
+    return [number == 0 if words is None else title in words for number, title in enumerate(titles)]
+
+
+def save_figure(figure: Any, path: Path) -> Path:
+    """Write a Matplotlib figure aside, then rename it into place; returns its path."""
+    with written_aside(path) as aside:
+        figure.savefig(aside, dpi=150, format=path.suffix.removeprefix("."))
+    return path

@@ -1,4 +1,4 @@
-"""Hand a command to this machine or to Slurm, by submitit; each job here gets GPUs and CPU cores of its own."""
+"""Hand a command to this machine or to Slurm, by submitit, as the options ask; each job here gets GPUs and cores."""
 
 import logging
 import os
@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from experiments.jobs.options import LaunchOptions
+from cyclopts import Parameter
+
+from experiments.cli.options import ManyOrNone, Switch, Whole, require_positive
 from experiments.jobs.row_command import RowCommand
 from madsep_jax.errors import InputError
 
@@ -25,14 +27,72 @@ _MOST_TIMEOUTS = 1000
 _LOG = "SUBMITIT_LOG_LEVEL"
 
 
+#: What the launcher needs to find a job's log.
+_OURS = ("error", "output", "array", "open-mode")
+
+
+@Parameter(name="*", group="Rows as jobs")
+@dataclass(frozen=True, kw_only=True)
+class LaunchOptions:
+    """Where jobs run, and what each of them gets."""
+
+    launcher: Literal["local", "slurm"] | None = None
+    """Run each row as a job of its own (with --vectorize-seeds the seeds of a system): local, as processes of this
+    machine, or slurm. Default: all rows in this process, one after the other."""
+
+    jobs: Annotated[int | None, Whole] = None
+    """Jobs at a time. Default: 1 with --launcher local, all at once with slurm."""
+
+    no_wait: Annotated[bool, Switch] = False
+    """End once the jobs are submitted (slurm only); the same command shows later what they have finished."""
+
+    job_gpus: Annotated[int | None, Whole] = None
+    """GPUs of its own for each job. Default: local jobs share all there are; Slurm's own."""
+
+    job_cpus: Annotated[int | None, Whole] = None
+    """CPU cores of its own for each job. Default: local jobs share all there are; Slurm's own."""
+
+    job_memory: Annotated[int | None, Whole] = None
+    """GB of memory for each job (slurm only). Default: Slurm's own."""
+
+    job_minutes: Annotated[int, Whole] = 24 * 60
+    """Time limit of a job (slurm only). A row that is not finished by then is saved, and its job queued again."""
+
+    partition: str | None = None
+    """Partition of the jobs (slurm only)."""
+
+    account: str | None = None
+    """Account of the jobs (slurm only)."""
+
+    slurm: Annotated[tuple[str, ...], ManyOrNone] = ()
+    """Other options of sbatch, as NAME=VALUE or NAME: qos=long constraint=a100 exclusive"""
+
+    def __post_init__(self) -> None:
+        require_positive(self, "jobs", "job_gpus", "job_cpus", "job_memory", "job_minutes")
+        for_slurm = ("no_wait", "job_memory", "partition", "account", "slurm")
+        given = [name for name in for_slurm if getattr(self, name)] if self.launcher != "slurm" else []
+        if self.launcher is None:
+            given += [name for name in ("jobs", "job_gpus", "job_cpus") if getattr(self, name)]
+        if given:
+            where = "local or slurm" if self.launcher is None and given[0] not in for_slurm else "slurm"
+            raise InputError(f"--{given[0].replace('_', '-')}: expected together with --launcher {where}")
+        self.sbatch_options()
+
+    def sbatch_options(self) -> dict[str, Any]:
+        """Return the options of --slurm: name to value, True for one without a value."""
+        found: dict[str, Any] = {}
+        for text in self.slurm:
+            name, equals, value = text.lstrip("-").partition("=")
+            if not name or name in _OURS:
+                raise InputError(f"--slurm {text}: expected NAME=VALUE, not one of {', '.join(_OURS)}")
+            found[name] = value if equals else True
+        return found
+
+
 def submit(options: LaunchOptions, name: str, folder: Path, command: RowCommand) -> Any:
     """Submit a job; returns submitit's, which has its `job_id` and, in `paths.stdout`, its log.
 
-    Args:
-        options: what the job gets.
-        name: of the job.
-        folder: for what submitit writes, the log among it.
-        command: what the job runs.
+    What submitit writes, the log among it, goes into the folder.
 
     Raises:
         InputError: where submitit or Slurm is not there, or Slurm refuses the job.
@@ -76,23 +136,22 @@ def _without_interrupts() -> Iterator[None]:
 
 
 def _executor(submitit: Any, options: LaunchOptions, name: str, folder: Path) -> Any:
-    if options.launcher == "local":
-        executor = submitit.AutoExecutor(folder, cluster="local")
-        executor.update_parameters(name=name, timeout_min=_NO_LIMIT_MIN, stderr_to_stdout=True)
-        return executor
-    executor = submitit.AutoExecutor(folder, cluster="slurm", slurm_max_num_timeout=_MOST_TIMEOUTS)
-    executor.update_parameters(
-        name=name,
-        timeout_min=options.job_minutes,
-        mem_gb=options.job_memory,
-        cpus_per_task=options.job_cpus,
-        gpus_per_node=options.job_gpus,
-        stderr_to_stdout=True,
-        slurm_partition=options.partition,
-        slurm_account=options.account,
-        slurm_signal_delay_s=_WARNING_S,
-        slurm_additional_parameters={"requeue": True, **options.sbatch_options()},
-    )
+    made: dict[str, Any] = {}
+    limits: dict[str, Any] = {"timeout_min": _NO_LIMIT_MIN}
+    if options.launcher == "slurm":
+        made = {"slurm_max_num_timeout": _MOST_TIMEOUTS}
+        limits = {
+            "timeout_min": options.job_minutes,
+            "mem_gb": options.job_memory,
+            "cpus_per_task": options.job_cpus,
+            "gpus_per_node": options.job_gpus,
+            "slurm_partition": options.partition,
+            "slurm_account": options.account,
+            "slurm_signal_delay_s": _WARNING_S,
+            "slurm_additional_parameters": {"requeue": True, **options.sbatch_options()},
+        }
+    executor = submitit.AutoExecutor(folder, cluster=options.launcher, **made)
+    executor.update_parameters(name=name, stderr_to_stdout=True, **limits)
     return executor
 
 

@@ -9,11 +9,12 @@ import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
+from experiments.cli.results import read_as
 from experiments.jobs.executor import import_submitit
 from experiments.jobs.row_command import read_end
-from madsep_jax.errors import InputError
-from madsep_jax.host.files import read_json, write_json
+from madsep_jax.host.files import write_json
 
 _RECORD = "job.json"
 
@@ -25,10 +26,11 @@ _QUEUE_S = 15.0
 _PROCESSES = Path("/proc")
 
 _FAILED = ("FAILED", "TIMEOUT", "CANCELLED", "OUT_OF_MEMORY", "NODE_FAIL", "BOOT_FAIL", "DEADLINE", "REVOKED")
-
 _ENDED = ("COMPLETED", *_FAILED)
 
 _KNOWN_TO_SACCT = ("PENDING", "RUNNING", "REQUEUED", "COMPLETING", "CONFIGURING", "SUSPENDED", "RESIZING")
+
+JobState = Literal["queued", "running", "ended"]
 
 
 @dataclass(frozen=True)
@@ -45,22 +47,17 @@ class JobRecord:
     command: list[str]
     """What it runs; could be run by hand."""
 
-    @classmethod
-    def of_now(cls, launcher: str, job_id: str, log: Path, command: list[str]) -> "JobRecord":
-        """Return the record of a job that has just been submitted here."""
-        return cls(launcher, job_id, socket.gethostname(), time.time(), str(log), command)
-
     def write(self, row_folder: Path) -> None:
         """Write it into the folder of a row."""
         write_json(row_folder / _RECORD, dataclasses.asdict(self))
 
-    def state(self, row_folder: Path) -> str:
+    def state(self, row_folder: Path) -> JobState:
         """Return `queued`, `running` or, where nothing more is to come of the job, `ended`."""
         if read_end(row_folder, self.job_id) is not None:
             return "ended"
         if self.launcher == "slurm":
             state = slurm_state(self.job_id, Path(self.log).parent)
-            return "queued" if state == "unknown" and self._is_young() else state.replace("unknown", "ended")
+            return state or ("queued" if self._is_young() else "ended")
         if self.host != socket.gethostname():
             return "running" if self._is_young() else "ended"
         return "running" if _is_job_of_submitit(int(self.job_id)) else "ended"
@@ -82,26 +79,19 @@ class JobRecord:
 
 def read_record(row_folder: Path) -> JobRecord | None:
     """Return the job that a row was handed to last; None for none."""
-    path = row_folder / _RECORD
-    if not path.is_file():
-        return None
-    try:
-        return JobRecord(**read_json(path))
-    except TypeError:
-        raise InputError(f"{path}: is damaged, expected what this command wrote; delete it") from None
+    return read_as(JobRecord, row_folder / _RECORD, "delete it")
 
 
-def slurm_state(job_id: str, folder: Path) -> str:
+def slurm_state(job_id: str, folder: Path) -> JobState | None:
     """Ask Slurm: its accounting, and where that knows nothing (yet, or any more), its queue.
 
-    Returns:
-        `queued`, also where Slurm does not answer; `running`; `ended`; or `unknown` where it knows no such job.
+    Returns `queued`, also where Slurm does not answer; `running`; `ended`; or None where it knows no such job.
     """
     state = import_submitit().SlurmJob(folder, job_id).state.split()[0].rstrip("+")
     if state not in (*_ENDED, *_KNOWN_TO_SACCT):
         queue = _queue(time.monotonic() // _QUEUE_S)
         if queue is not None and job_id not in queue:
-            return "ended" if state == "PREEMPTED" else "unknown"
+            return "ended" if state == "PREEMPTED" else None
         state = queue[job_id] if queue else "PENDING"
     if state in ("PENDING", "REQUEUED", "CONFIGURING"):
         return "queued"

@@ -40,7 +40,9 @@ class RowCommand:
 
     def __call__(self) -> None:
         """Run the command to its end. Raises RuntimeError, for the cluster to see, where its exit code is not 0."""
-        job = job_id()
+        from submitit import JobEnvironment
+
+        job = JobEnvironment().job_id
         for folder in self.row_folders:
             (Path(folder) / _END).unlink(missing_ok=True)
         print(f"$ cd {shlex.quote(self.directory)} && {shlex.join(self.command)}", flush=True)
@@ -101,13 +103,6 @@ class RowCommand:
         self._terminated = True
         if self._process:
             self._process.terminate()
-
-
-def job_id() -> str:
-    """Return the id of the job that this process is of, as submitit counts them."""
-    from submitit import JobEnvironment
-
-    return JobEnvironment().job_id
 
 
 def write_end(row_folder: Path, job: str, exit_code: int) -> None:

@@ -1,17 +1,21 @@
-"""The folder of one experiment: its finished rows, and which rows each process that works in it takes."""
+"""The folder of one experiment: its finished rows, which rows each process takes, and how far each row has come."""
 
 import dataclasses
+import json
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 
 from experiments.cli.console import say
-from experiments.jobs.record import read_record
-from experiments.rows.row import Row, RowResult
+from experiments.cli.results import read_as
+from experiments.jobs.record import JobRecord, read_record
+from experiments.rows.plan import Plan
+from experiments.rows.row import Row, RowResult, is_of_rows
 from madsep_jax.config.io import to_dict, to_flat
 from madsep_jax.config.run import RunConfig
 from madsep_jax.errors import InputError
@@ -19,7 +23,8 @@ from madsep_jax.host.environment import environment
 from madsep_jax.host.files import read_json, write_json, write_new_json
 from madsep_jax.host.locks import holder, try_lock
 
-_IDENTITY = "experiment.json"
+_IDENTITY, _RESULT = "experiment.json", "row.json"
+_TAIL_BYTES = 4096
 
 
 @dataclass(frozen=True)
@@ -33,17 +38,12 @@ class ExperimentFolder:
     def find(cls, path: Path, base: RunConfig, data: str) -> "ExperimentFolder":
         """Check that a folder is, or can become, that of an experiment. Writes nothing.
 
-        Args:
-            path: the folder.
-            base: what all rows share; the masker and the seed, which make the rows differ, do not count.
-            data: fingerprint of the songs.
+        It is of one base, whose masker and seed, which make the rows differ, do not count, and one fingerprint of data.
 
         Raises:
             InputError: where the folder holds something else, and what differs.
         """
-        identity = {"data": data, **to_flat(base)}
-        for field in [name for name in identity if name.startswith("masker.") or name == "training.seed"]:
-            del identity[field]
+        identity = {"data": data} | {name: value for name, value in to_flat(base).items() if not is_of_rows(name)}
         if path.exists() and not path.is_dir():
             raise InputError(f"--out {path}: found a file, expected a folder")
         found = [entry.name for entry in path.iterdir()] if path.is_dir() else []
@@ -72,36 +72,27 @@ class ExperimentFolder:
 
     def finished(self, row: Row) -> RowResult | None:
         """Return the result of a row that is finished, a failed one included."""
-        path = row.folder(self.path) / "row.json"
-        if not path.is_file():
-            return None
+        path = row.folder(self.path) / _RESULT
         result = _read_result(path)
-        if result.config != (to_dict(row.config) if row.config else None):
+        if result and result.config != (to_dict(row.config) if row.config else None):
             raise InputError(f"{path}: is of another configuration than this row's; choose another --out")
         return result
 
     def results(self, rows: Sequence[Row]) -> list[RowResult]:
         """Return what is finished of these rows, in their order, and then of those of other commands."""
-        found = [result for row in rows if (result := self.finished(row))]
-        return found + self.others(rows)
-
-    def others(self, rows: Sequence[Row]) -> list[RowResult]:
-        """Return the finished rows that are not among those given: of earlier commands in the same folder."""
         known = {row.folder_name for row in rows}
-        paths = sorted((self.path / "rows").glob("*/row.json"))
-        return [_read_result(path) for path in paths if path.parent.name not in known]
+        others = [path for path in sorted((self.path / "rows").glob(f"*/{_RESULT}")) if path.parent.name not in known]
+        found = [*map(self.finished, rows), *map(_read_result, others)]
+        return [result for result in found if result]
 
     def finish(self, row: Row, result: RowResult) -> None:
         """Keep the result of a row that this process has run."""
         result = dataclasses.replace(result, environment=environment())
-        write_json(row.folder(self.path) / "row.json", dataclasses.asdict(result))
+        write_json(row.folder(self.path) / _RESULT, dataclasses.asdict(result))
 
 
-def _read_result(path: Path) -> RowResult:
-    try:
-        return RowResult(**read_json(path))
-    except TypeError:
-        raise InputError(f"{path}: is damaged, expected what this command wrote; delete its folder") from None
+def _read_result(path: Path) -> RowResult | None:
+    return read_as(RowResult, path, "delete its folder")
 
 
 def _check_same(path: Path, content: Any, expected: dict[str, Any]) -> None:
@@ -131,24 +122,20 @@ def claimed(
 ) -> Iterator[list[Row]]:
     """Keep other processes from running the rows that are left to do, and yield these.
 
-    A row that another process is running, or that a job waits to run, is left to it, with a line that says so.
-
-    Args:
-        rows: in the order wanted.
-        folder: of the experiment.
-        console: for these lines.
-        in_job: whether this process is itself the job that the rows have been given to.
+    A row that another process is running, or that a job waits to run (another one, where this process is `in_job`), is
+    left to it, with a line that says so.
     """
     with ExitStack() as held:
         left = []
         for row in rows:
+            place, lock = row.folder(folder.path), row.lock(folder.path)
             if folder.finished(row):
                 continue
-            if not held.enter_context(try_lock(_path(row, folder.path))):
-                who = running_in(row, folder.path) or "another process"
+            if not held.enter_context(try_lock(lock)):
+                who = holder(lock) or "another process"
                 say(console, f"{row.folder_name}: is being run by {who} and left to it")
-            elif not in_job and (job := _waiting_job(row, folder.path)):
-                say(console, f"{row.folder_name}: is given to job {job} and left to it")
+            elif not in_job and (job := read_record(place)) and job.state(place) != "ended":
+                say(console, f"{row.folder_name}: is given to job {job.job_id} and left to it")
             elif not folder.finished(row):  # as it may be by now
                 left.append(row)
         yield left
@@ -163,22 +150,61 @@ def claimed_for_all(rows: Sequence[Row], experiment: Path) -> Iterator[None]:
     """
     with ExitStack() as held:
         for row in rows:
-            if not held.enter_context(try_lock(_path(row, experiment))):
-                who = running_in(row, experiment)
+            if not held.enter_context(try_lock(row.lock(experiment))):
+                who = holder(row.lock(experiment))
                 raise InputError(f"{row.folder(experiment)}: found in use by {who}, expected to be free")
         yield
 
 
-def running_in(row: Row, experiment: Path) -> str | None:
-    """Return the process that is running a row, in words; None where none is."""
-    return holder(_path(row, experiment))
+@dataclass(frozen=True)
+class RowState:
+    """One row: finished; being run by a process; handed to a job that waits, or has ended without it; or untouched."""
+
+    kind: Literal["finished", "running", "queued", "ended", "new"]
+    result: RowResult | None = None
+    job: JobRecord | None = None
+    runs_in: str = ""
+    """The process or the job, in words."""
+
+    @property
+    def taken(self) -> bool:
+        """Whether somebody else is at it, or will be."""
+        return self.kind in ("running", "queued")
 
 
-def _waiting_job(row: Row, experiment: Path) -> str | None:
-    place = row.folder(experiment)
+def row_state(row: Row, folder: ExperimentFolder) -> RowState:
+    """Return the state of a row: from its result, from its lock, and from its job, in this order."""
+    place = row.folder(folder.path)
+    if result := folder.finished(row):
+        return RowState("finished", result)
     job = read_record(place)
-    return job.job_id if job and job.state(place) != "ended" else None
+    name = f"job {job.job_id}" if job else ""
+    if process := holder(row.lock(folder.path)):
+        return RowState("running", job=job, runs_in=name or process)
+    if job is None:
+        return RowState("new")
+    state = job.state(place)
+    if state == "ended" and (result := folder.finished(row)):  # in the meantime
+        return RowState("finished", result)
+    return RowState(state, job=job, runs_in=name)
 
 
-def _path(row: Row, experiment: Path) -> Path:
-    return row.folder(experiment) / "lock"
+def how_far(row: Row, plan: Plan) -> str:
+    """Return what a running row is at: the step of its training, or the songs that are scored."""
+    place = row.folder(plan.out)
+    if row.config and not (place / "training.json").is_file():
+        step = _last_step(place / "train.jsonl")
+        return f"step {step} of {plan.steps_of(row.config)}" if step else ""
+    scored = len(list((place / "scores").glob("*.json")))
+    return f"{scored} of {len(plan.songs.test)} songs scored"
+
+
+def _last_step(log: Path) -> int | None:
+    """Return the step of the last whole line of a log that another process is writing."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
+            lines = file.read().split(b"\n")[:-1]
+        return int(json.loads(lines[-1])["step"])
+    except (OSError, ValueError, IndexError, KeyError):
+        return None

@@ -3,12 +3,12 @@
 import dataclasses
 import os
 import signal
+import socket
 import sys
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from rich.console import Console
@@ -17,16 +17,14 @@ from rich.table import Table
 
 from experiments.cli.console import say
 from experiments.cli.options import arguments_of
-from experiments.jobs.executor import Shares, submit
-from experiments.jobs.options import LaunchOptions
+from experiments.jobs.executor import LaunchOptions, Shares, submit
 from experiments.jobs.record import JobRecord
 from experiments.jobs.row_command import RowCommand, read_end
-from experiments.rows.folder import ExperimentFolder, row_groups
+from experiments.rows.folder import ExperimentFolder, RowState, how_far, row_groups, row_state
 from experiments.rows.options import AblationOptions
 from experiments.rows.plan import Plan
 from experiments.rows.report import show, update_report
 from experiments.rows.row import Row
-from experiments.rows.row_state import RowState, how_far, row_state
 from madsep_jax.host.locks import lock
 
 _POLL_S = 2.0
@@ -34,7 +32,6 @@ _LEAVE_S, _END_S = 10.0, 60.0
 
 #: A job that was stopped from outside has saved how far it had come, and its row is given to another one.
 _MOST_STARTS = 20
-FAILED = 1
 
 
 def launch(plan: Plan, folder: ExperimentFolder, options: AblationOptions, console: Console) -> int:
@@ -130,7 +127,7 @@ class _Launcher:
         if taken:
             say(console, f"{taken} rows are with jobs or other processes; the same command shows how far they are")
         say(console, f"Results: {self._plan.out}/ (table.md, results.csv, results.json, plots)")
-        return FAILED if ended else 0
+        return 1 if ended else 0
 
     def _room(self, states: dict[str, RowState]) -> int:
         """How many more jobs may run."""
@@ -164,7 +161,8 @@ class _Launcher:
         self._submitted.append(job)
         self._seen.add(job.job_id)
         self._starts.update(names)
-        record = JobRecord.of_now(str(options.launch.launcher), job.job_id, job.paths.stdout, command)
+        launcher, log = str(options.launch.launcher), str(job.paths.stdout)
+        record = JobRecord(launcher, job.job_id, socket.gethostname(), time.time(), log, command)
         for folder in folders:
             record.write(folder)
 
@@ -176,7 +174,6 @@ class ShownRows:
     """A table that is kept up to date in a terminal; elsewhere a line whenever the state of a row changes."""
 
     def __init__(self, console: Console, plan: Plan) -> None:
-        """Show nothing yet."""
         self._console, self._plan = console, plan
         self._live = Live(console=console, auto_refresh=False, transient=True)
         self._said: dict[str, str] = {}
@@ -205,9 +202,7 @@ class ShownRows:
             self._live.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._live.stop()
 
 

@@ -7,11 +7,11 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from experiments.cli.console import DeviceOptions
-from experiments.cli.options import Many, ManyOrNone, OptionsOf, Switch, Whole, options_of
+from experiments.cli.options import Many, ManyOrNone, OptionsOf, Switch, Whole, options_of, require_positive
 from experiments.data.songs import EMBEDDED
-from experiments.jobs.options import LaunchOptions
+from experiments.jobs.executor import LaunchOptions
 from experiments.scoring.protocols import EngineName
-from experiments.training.options import ValidationOptions
+from experiments.training.validation import ValidationOptions
 from madsep_jax.config.parallel import ParallelConfig, ProcessesConfig
 from madsep_jax.config.run import RunConfig
 from madsep_jax.config.training import SavingConfig
@@ -82,10 +82,7 @@ class AblationOptions:
     or released_code (as paper, but for what the published programs do otherwise)."""
 
     validation: ValidationOptions = field(default_factory=ValidationOptions)
-    """Validation."""
-
     run: RunOptions = field(default_factory=RunOptions)
-    """Fields of the configuration."""
 
     set: Annotated[tuple[str, ...], ManyOrNone] = ()
     """Other fields of the configuration, as NAME=VALUE: training.learning_rate=0.0003 sequences.frames=120"""
@@ -106,19 +103,10 @@ class AblationOptions:
     """Write a trace of so many training steps of each row into its folder, for a profile viewer. Default: none."""
 
     device: DeviceOptions = field(default_factory=DeviceOptions)
-    """What the device must be."""
-
     sharing: ParallelOptions = field(default_factory=ParallelOptions)
-    """Devices."""
-
     joining: ProcessesOptions = field(default_factory=ProcessesOptions)
-    """Processes."""
-
     saving: SavingOptions = field(default_factory=SavingOptions)
-    """When to save, and what to keep."""
-
     launch: LaunchOptions = field(default_factory=LaunchOptions)
-    """Rows as jobs."""
 
     only_rows: Annotated[tuple[str, ...], ManyOrNone] = ()
     """Run only these of the rows, by the names of their folders, and leave the table to other commands: what the jobs
@@ -131,7 +119,4 @@ class AblationOptions:
     """Only print the configuration: every field, and where it is not as in the preset, what it is there."""
 
     def __post_init__(self) -> None:
-        for name in ("seeds", "processes", "profile"):
-            found = getattr(self, name)
-            if found is not None and found < 1:
-                raise InputError(f"--{name}: found {found}, expected at least 1")
+        require_positive(self, "seeds", "processes", "profile")

@@ -1,8 +1,7 @@
 """From options to what is to be done, and how long that will take, roughly."""
 
-import dataclasses
+import json
 import time
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,11 +17,11 @@ from experiments.data.prepared import PreparedTraining
 from experiments.data.songs import Songs, load_songs
 from experiments.jobs.executor import import_submitit
 from experiments.rows.options import AblationOptions
-from experiments.rows.row import Row
+from experiments.rows.row import Row, is_of_rows
 from experiments.scoring.estimators import REFERENCES
 from experiments.scoring.protocols import EngineName
 from experiments.training.loop import How
-from madsep_jax.config.io import override
+from madsep_jax.config.io import override, to_flat
 from madsep_jax.config.presets import preset_config
 from madsep_jax.config.run import RunConfig
 from madsep_jax.config.systems import expand
@@ -58,7 +57,8 @@ class Plan:
         """Return the training steps of a row, or of the base."""
         if self.songs.prepared:
             return self.songs.prepared.order(config).total_steps
-        frames = [_frames(track.duration_s, config) for track in self.songs.train]
+        rate = config.signal.sample_rate
+        frames = [frame_count(round(track.duration_s * rate), config.signal) for track in self.songs.train]
         return TrainingOrder.of_songs(frames, config.sequences, config.training, config.data).total_steps
 
 
@@ -66,7 +66,7 @@ def make_plan(options: AblationOptions) -> Plan:
     """Check the options and resolve them. Raises InputError where one cannot be used."""
     if options.launch.launcher:
         _require_whole_jobs(options)
-    prepared = PreparedTraining.find(options.prepared) if options.prepared else None
+    prepared = _prepared(options)
     base = base_config(options, prepared)
     songs = load_songs(options.data, base.signal.sample_rate, prepared, options.validation.songs)
     rows = make_rows(options, base)
@@ -80,32 +80,35 @@ def make_plan(options: AblationOptions) -> Plan:
             sharing_devices(config, how.parallel)  # or too many devices
     if not options.launch.launcher:
         computing_in(base.compute.precision)  # or no such arithmetic
-    return dataclasses.replace(plan, rows=with_schedules(plan.rows, plan.steps_of))
+    return replace(plan, rows=[_with_schedule(row, plan) for row in rows])
+
+
+def _with_schedule(row: Row, plan: Plan) -> Row:
+    """Write the length of a row's training into its schedule. Raises InputError where the warm-up is longer."""
+    if row.config is None:
+        return row
+    config = with_schedule_steps(row.config, plan.steps_of(row.config))
+    learning_rate(config.training)
+    return replace(row, config=config)
 
 
 def plan_table(plan: Plan, processes: int, engine: EngineName) -> Table:
     """Return the plan for the terminal: each row's size, and a rough estimate of its time."""
-    speed = device_gflop_per_s()
-    scoring = scoring_seconds(
-        len(plan.songs.test), plan.songs.test_seconds, plan.songs.test[0].sample_rate, processes, engine
-    )
+    speed, scoring = device_gflop_per_s(), scoring_seconds(plan.songs, processes, engine)
     table = Table(header_style="bold", caption=Text(plan.songs.description), caption_justify="left")
     for title in ("row", "masker params", "total params", "GFLOP / s audio", "steps", "about"):
         table.add_column(title, justify="left" if title == "row" else "right")
     total = 0.0
     for row in plan.rows:
-        if row.config is None:
-            total += scoring
-            table.add_row(row.system, "–", "–", "–", "–", _duration(scoring))
-            continue
-        steps = plan.steps_of(row.config)
-        seconds = scoring + training_seconds(row, steps, speed)
+        cells, seconds = [row.system, "–", "–", "–", "–"], scoring
+        if row.config:
+            steps, counts = plan.steps_of(row.config), parameter_counts(row.config.model)
+            masker = f"{counts['masker']:,}" if "masker" in counts else "–"
+            gflop = f"{forward_gflop_per_second(row.config):.2f}"
+            cells = [row.folder_name, masker, f"{sum(counts.values()):,}", gflop, f"{steps:,}"]
+            seconds += training_seconds(row.config, steps, speed)
+        table.add_row(*cells, _duration(seconds))
         total += seconds
-        counts = parameter_counts(row.config.model)
-        masker = f"{counts['masker']:,}" if "masker" in counts else "–"
-        gflop = forward_gflop_per_second(row.config)
-        cells = (masker, f"{sum(counts.values()):,}", f"{gflop:.2f}", f"{steps:,}")
-        table.add_row(row.folder_name, *cells, _duration(seconds))
     table.add_row("all rows", "", "", "", "", _duration(total), style="bold")
     return table
 
@@ -133,7 +136,15 @@ def make_rows(options: AblationOptions, base: RunConfig) -> list[Row]:
     systems = expand(options.systems or DEFAULT_SYSTEMS[options.preset], options.layers, options.channels, base.preset)
     rows = [Row(name, None) for name in REFERENCES]
     rows += [Row.of_system(system, seed, base) for system in systems for seed in range(options.seeds)]
-    return _named(rows, options.only_rows) if options.only_rows else rows
+    known = {row.folder_name: row for row in rows}
+    for name in options.only_rows:
+        if name not in known:
+            raise InputError(f"--only-rows {name}: no such row, {did_you_mean(name, known)}")
+    return [row for row in rows if row.folder_name in (options.only_rows or known)]
+
+
+def _prepared(options: AblationOptions) -> PreparedTraining | None:
+    return PreparedTraining.find(options.prepared) if options.prepared else None
 
 
 def _require_whole_jobs(options: AblationOptions) -> None:
@@ -143,19 +154,6 @@ def _require_whole_jobs(options: AblationOptions) -> None:
             raise InputError(f"--{name} and --launcher: found both, expected one; a job is one process")
     if "batch" in options.sharing.given():
         raise InputError("--batch-per-device and --launcher: found both, expected --batch of all devices of a job")
-
-
-def _named(rows: list[Row], names: tuple[str, ...]) -> list[Row]:
-    """Return the rows of these names, in their own order."""
-    known = {row.folder_name: row for row in rows}
-    for name in names:
-        if name not in known:
-            raise InputError(f"--only-rows {name}: no such row, {did_you_mean(name, known)}")
-    return [row for row in rows if row.folder_name in names]
-
-
-def _frames(duration_s: float, base: RunConfig) -> int:
-    return frame_count(round(duration_s * base.signal.sample_rate), base.signal)
 
 
 def _duration(seconds: float) -> str:
@@ -173,9 +171,9 @@ _SCORE_S: dict[EngineName, float] = {"jax": 0.01, "museval": 0.2}
 _SONG_OVERHEAD_S: dict[EngineName, float] = {"jax": 0.1, "museval": 0.6}
 
 
-def device_gflop_per_s(size: int = 1024, seconds: float = 0.3) -> float:
+def device_gflop_per_s() -> float:
     """Measure the speed of a float32 matrix product on the device, GFLOP/s."""
-    product = jax.jit(jnp.matmul)
+    size, seconds, product = 1024, 0.3, jax.jit(jnp.matmul)
     a = jnp.ones((size, size), jnp.float32)
     product(a, a).block_until_ready()
     runs, start = 0, time.perf_counter()
@@ -185,32 +183,37 @@ def device_gflop_per_s(size: int = 1024, seconds: float = 0.3) -> float:
     return 2 * size**3 * runs / (time.perf_counter() - start) / 1e9
 
 
-def training_seconds(row: Row, steps: int, device_gflop: float) -> float:
-    """Estimate the time that a row's training steps take."""
-    if row.config is None:
-        return 0.0
-    sequences = row.config.sequences
-    audio_s = row.config.training.batch_size * sequences.target_frames / row.config.signal.frames_per_second
-    gflop = _STEP_FORWARDS * forward_gflop_per_second(row.config) * audio_s
-    return steps * gflop / (device_gflop * architecture_of(row.config.masker).speed_share)
+def training_seconds(config: RunConfig, steps: int, device_gflop: float) -> float:
+    """Estimate the time that the steps of a row's training take."""
+    audio_s = config.training.batch_size * config.sequences.target_frames / config.signal.frames_per_second
+    gflop = _STEP_FORWARDS * forward_gflop_per_second(config) * audio_s
+    return steps * gflop / (device_gflop * architecture_of(config.masker).speed_share)
 
 
-def scoring_seconds(songs: int, audio_s: float, sample_rate: int, processes: int, engine: EngineName) -> float:
+def scoring_seconds(songs: Songs, processes: int, engine: EngineName) -> float:
     """Estimate the time that scoring a row's test songs takes."""
-    per_second = _SCORE_S[engine] * sample_rate / 44100
-    return (songs * _SONG_OVERHEAD_S[engine] + audio_s * per_second) / min(processes, songs)
+    count, per_second = len(songs.test), _SCORE_S[engine] * songs.test[0].sample_rate / 44100
+    return (count * _SONG_OVERHEAD_S[engine] + songs.test_seconds * per_second) / min(processes, count)
 
 
-def with_schedules(rows: Iterable[Row], steps_of: Callable[[RunConfig], int]) -> list[Row]:
-    """Write the length of each row's training into its schedule, where that depends on it.
+def resolved(options: AblationOptions) -> str:
+    """Return every field of the configuration by its dotted name, and behind a changed one what the preset has.
 
-    Raises:
-        InputError: where the warm-up is longer than a training.
+    First what all rows have in common, then what each of them sets: its masker, its seed, and what its system asks for.
+    Nothing is read but what a prepared set says of itself. Raises InputError where an option cannot be used.
     """
-    found = []
-    for row in rows:
-        config = row.config and with_schedule_steps(row.config, steps_of(row.config))
-        if config:
-            learning_rate(config.training)
-        found.append(replace(row, config=config))
-    return found
+    base = base_config(options, _prepared(options))
+    common = {name: value for name, value in to_flat(base).items() if not is_of_rows(name)}
+    blocks = [_lines(common, to_flat(preset_config(options.preset)), "preset")]
+    for title, config in (("parallel", options.sharing.config()), ("saving", options.saving.config())):
+        blocks.append([f"[{title}]", *_lines(to_flat(config), to_flat(type(config)()), "default")])
+    for row in make_rows(options, base):
+        found = to_flat(row.config) if row.config else {}
+        own = {name: value for name, value in found.items() if is_of_rows(name) or value != common[name]}
+        blocks += [[f"[{row.folder_name}]", *_lines(own, own, "")]] if own else []
+    return "\n\n".join("\n".join(lines) for lines in blocks)
+
+
+def _lines(values: dict[str, Any], before: dict[str, Any], whose: str) -> list[str]:
+    changed = {name: f"  # {whose}: {json.dumps(before[name])}" for name in values if values[name] != before[name]}
+    return [f"{name} = {json.dumps(value)}{changed.get(name, '')}" for name, value in values.items()]

@@ -1,35 +1,31 @@
 """Everything that an experiment writes for its reader, rewritten after each row: tables, pictures, JSON."""
 
 import csv
-import dataclasses
+import functools
 import io
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
-from experiments.cli.tables import markdown_table, terminal_table
+from experiments.cli.results import Column, Report, Row, Table
 from experiments.rows.folder import ExperimentFolder
 from experiments.rows.plan import Plan
-from experiments.rows.plots import plot_quality
 from experiments.rows.row import RowResult
 from experiments.scoring.protocols import PROTOCOLS
 from madsep_jax.config.io import to_dict
 from madsep_jax.config.signal import SignalConfig
+from madsep_jax.config.systems import mark_of
 from madsep_jax.host.environment import describe_machine, environment
-from madsep_jax.host.files import write_json, write_text
 from madsep_jax.host.locks import lock
 
 
 def caption(plan: Plan, results: Sequence[RowResult]) -> str:
     """Return what a reader must know to read the numbers."""
     base, full = plan.base, SignalConfig()
-    lines = [
-        f"Preset {base.preset}; {plan.songs.description}; {plan.steps_of(base):,} steps of {base.training.batch_size} "
-        f"sequences."
-    ]
+    size = base.training.batch_size
+    lines = [f"Preset {base.preset}; {plan.songs.description}; {plan.steps_of(base):,} steps of {size} sequences."]
     others = {row.system: row.config for row in plan.rows if row.config and row.config.sequences != base.sequences}
     for system, config in others.items():
         length = "single frames" if config.sequences.frames == 1 else f"sequences of {config.sequences.frames} frames"
@@ -50,54 +46,49 @@ def caption(plan: Plan, results: Sequence[RowResult]) -> str:
         lines.append(f"Stopped early, after steps: {'; '.join(stopped)}.")
     lines.append(_protocol(results))
     scoring = sum(result.score_s or 0 for result in results)
+    # of rows of before it was written down, the machine is taken to be this one
+    machines = dict.fromkeys(describe_machine(result.environment) for result in results) or [describe_machine()]
     lines.append(
-        f"{_machines(results)}. Train step: median, compilation apart. "
+        f"{'; '.join(machines)}. Train step: median, compilation apart. "
         f"Real-time factor: seconds to separate a second of stereo audio. Scoring took {scoring:.0f} s in all."
     )
     return " ".join(lines)
 
 
 def update_report(plan: Plan, folder: ExperimentFolder) -> list[RowResult]:
-    """Write the report of all rows that are finished by now, by whichever process; returns them.
+    """Write results.json, results.csv, table.md and the pictures of all rows that are finished by now; returns these.
 
     The last process to finish a row writes last, so that none is missing in the end.
     """
     with lock(plan.out / ".report.lock"):
         results = folder.results(plan.rows)
         if results:
-            write_report(plan, results)
+            _report(plan, results).write(plan.out)
     return results
 
 
-def write_report(plan: Plan, results: Sequence[RowResult]) -> None:
-    """Write results.json, results.csv, table.md and the plots into the experiment's folder."""
-    text = caption(plan, results)
+def _report(plan: Plan, results: Sequence[RowResult]) -> Report:
+    text, seeds = caption(plan, results), seed_table(results)
     content = {
         "caption": text,
         "protocol": "sisec18",
         "base": to_dict(plan.base),
         "songs": plan.songs.description,
         "environment": environment(),
-        "rows": [dataclasses.asdict(result) for result in results],
+        "rows": results,
     }
-    write_json(plan.out / "results.json", content)
-    write_text(plan.out / "results.csv", csv_table(results))
-    write_text(plan.out / "table.md", rows_markdown(results, text) + seed_markdown(results))
-    plot_quality(results, plan.out)
+    tables = [row_table(results, text), *([seeds] if seeds else [])]
+    return Report("results", content, tables, {"results.csv": csv_table(results)}, quality_pictures(results))
 
 
 def show(console: Console, plan: Plan, results: Sequence[RowResult], *, with_caption: bool) -> None:
     """Print the table as it is so far."""
-    console.print(rows_terminal(results))
-    if (seeds := seed_terminal(results)) is not None:
-        console.print(seeds)
+    failed = [number for number, row in enumerate(results) if row.failed]
+    console.print(row_table(results).terminal(failed=failed))
+    if seeds := seed_table(results):
+        console.print(seeds.terminal())
     if with_caption:
         console.print(caption(plan, results), markup=False)
-
-
-def _machines(results: Sequence[RowResult]) -> str:
-    """Return what the rows were run on; those of before this was written down, on what this process runs on."""
-    return "; ".join(dict.fromkeys(describe_machine(result.environment) for result in results)) or describe_machine()
 
 
 def _protocol(results: Sequence[RowResult]) -> str:
@@ -117,109 +108,112 @@ def _protocol(results: Sequence[RowResult]) -> str:
 
 
 _METRICS = ("SDR", "SIR", "SAR", "ISR")
-_TITLES = ["system", "seeds", *(f"{metric} (dB)" for metric in _METRICS), "training (s)"]
 
 
-def seed_rows(results: Sequence[RowResult]) -> list[list[str]]:
-    """Return a line of the table for each system with the scores of two seeds or more."""
+def _db(metric: str, target: str = "vocals") -> Callable[[Row], float | None]:
+    """Return what gives the median of a row, the fields of a `RowResult`."""
+    return lambda row: RowResult(**row).median_db(metric, target)
+
+
+#: By their names in results.csv. Of a ratio that only rounding keeps from infinity the digits are not shown.
+COLUMNS = {
+    "system": Column("system", "system", word=True),
+    "seed": Column("seed", "seed"),
+    **{f"voice_{name.lower()}_db": Column(f"{name} (dB)", _db(name), ".2f", most=100) for name in _METRICS},
+    "accompaniment_sdr_db": Column("accomp. SDR (dB)", _db("SDR", "accompaniment"), ".2f", most=100),
+    "masker_parameters": Column("masker params", "masker_parameters", ",d"),
+    "total_parameters": Column("total params", "total_parameters", ",d"),
+    "gflop_per_audio_second": Column("GFLOP / s audio", "gflop_per_audio_second", ".2f"),
+    "train_step_ms": Column("train step (ms)", "train_step_s", ".1f", factor=1000),
+    "compile_s": Column("compile (s)", "compile_s", ".1f"),
+    "real_time_factor": Column("real-time factor", "real_time_factor", ".4f"),
+    "status": Column("status", "status"),
+}
+
+
+def row_table(results: Sequence[RowResult], caption: str = "") -> Table:
+    """Return the table of all rows; with their status only where one has failed."""
+    hidden = () if any(result.failed for result in results) else ("status",)
+    columns = [column for name, column in COLUMNS.items() if name not in hidden]
+    return Table(columns, [vars(result) for result in results], caption)
+
+
+def csv_table(results: Sequence[RowResult]) -> str:
+    """Return the table as CSV with all digits."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")  # which leaves what is not known empty
+    writer.writerow(COLUMNS)
+    writer.writerows([column.found(vars(result)) for column in COLUMNS.values()] for result in results)
+    return text.getvalue()
+
+
+def seed_table(results: Sequence[RowResult]) -> Table | None:
+    """Return a table of the systems with the scores of two seeds or more; None where there is none."""
     by_system: dict[str, list[RowResult]] = {}
     for result in results:
         if result.seed is not None and result.scores:
             by_system.setdefault(result.system, []).append(result)
-    return [_line(system, seeds) for system, seeds in by_system.items() if len(seeds) > 1]
+    rows = [_of_seeds(system, seeds) for system, seeds in by_system.items() if len(seeds) > 1]
+    columns = [
+        Column("system", "system", word=True),
+        Column("seeds", "seeds"),
+        *(Column(f"{metric} (dB)", metric) for metric in _METRICS),
+        Column("training (s)", "train_s", ".0f"),
+    ]
+    lead = "Mean ± standard deviation (n - 1) over the seeds:"
+    return Table(columns, rows, title="mean ± standard deviation over the seeds", lead=lead) if rows else None
 
 
-def _line(system: str, seeds: Sequence[RowResult]) -> list[str]:
-    cells = [system, str(len(seeds))]
+def _of_seeds(system: str, seeds: Sequence[RowResult]) -> Row:
+    row = {"system": system, "seeds": len(seeds), "train_s": sum(seed.train_s or 0 for seed in seeds)}
     for metric in _METRICS:
-        values = [value for seed in seeds if (value := seed.median_db(metric)) is not None]
-        cells.append(f"{statistics.fmean(values):.2f} ± {statistics.stdev(values):.2f}" if len(values) > 1 else "–")
-    return [*cells, f"{sum(seed.train_s or 0 for seed in seeds):.0f}"]
+        found = [value for seed in seeds if (value := seed.median_db(metric)) is not None]
+        row[metric] = f"{statistics.fmean(found):.2f} ± {statistics.stdev(found):.2f}" if len(found) > 1 else None
+    return row
 
 
-def seed_markdown(results: Sequence[RowResult]) -> str:
-    """Return the table in markdown with a line before it; nothing where no system has several seeds."""
-    rows = seed_rows(results)
-    if not rows:
-        return ""
-    return f"\nMean ± standard deviation (n - 1) over the seeds:\n\n{markdown_table(_TITLES, rows)}\n"
+def quality_pictures(results: Sequence[RowResult]) -> dict[str, Callable[[], Any]]:
+    """Return what draws voice SDR against parameters and against GFLOP per second of audio, by the files' names.
+
+    Each system has a colour of its own. The rows without a model are horizontal lines. There are no pictures where no
+    model has scores yet.
+    """
+    scored = [row for row in results if row.median_db("SDR") is not None]
+    models = [row for row in scored if row.total_parameters]
+    if not models:
+        return {}
+    references = [row for row in scored if not row.total_parameters]
+    draw = functools.partial(_draw, models, references)
+    return {
+        "sdr_against_parameters.png": lambda: draw("parameters (masker + denoiser)", "total_parameters"),
+        "sdr_against_gflop.png": lambda: draw("forward GFLOP per second of audio", "gflop_per_audio_second"),
+    }
 
 
-def seed_terminal(results: Sequence[RowResult]) -> Table | None:
-    """Return the table for a terminal; None where no system has several seeds."""
-    rows = seed_rows(results)
-    if not rows:
-        return None
-    return terminal_table(_TITLES, rows, title="mean ± standard deviation over the seeds")
+def _draw(models: Sequence[RowResult], references: Sequence[RowResult], label: str, field: str) -> Any:
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter
 
-
-_MOST_DB = 100
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column of the table."""
-
-    title: str
-    csv_name: str
-    value: Callable[[RowResult], object]
-    format: str = ""
-
-    def text(self, row: RowResult) -> str:
-        """Return the cell as it is shown: ratios that only rounding keeps from infinity without their digits."""
-        value = self.value(row)
-        if self.csv_name.endswith("_db") and isinstance(value, float) and value > _MOST_DB:
-            return f">{_MOST_DB}"
-        return "–" if value is None else format(value, self.format)
-
-
-COLUMNS = (
-    Column("system", "system", lambda row: row.system),
-    Column("seed", "seed", lambda row: row.seed),
-    Column("SDR (dB)", "voice_sdr_db", lambda row: row.median_db("SDR"), ".2f"),
-    Column("SIR (dB)", "voice_sir_db", lambda row: row.median_db("SIR"), ".2f"),
-    Column("SAR (dB)", "voice_sar_db", lambda row: row.median_db("SAR"), ".2f"),
-    Column("ISR (dB)", "voice_isr_db", lambda row: row.median_db("ISR"), ".2f"),
-    Column("accomp. SDR (dB)", "accompaniment_sdr_db", lambda row: row.median_db("SDR", "accompaniment"), ".2f"),
-    Column("masker params", "masker_parameters", lambda row: row.masker_parameters, ",d"),
-    Column("total params", "total_parameters", lambda row: row.total_parameters, ",d"),
-    Column("GFLOP / s audio", "gflop_per_audio_second", lambda row: row.gflop_per_audio_second, ".2f"),
-    Column("train step (ms)", "train_step_ms", lambda row: _scaled(row.train_step_s, 1000), ".1f"),
-    Column("compile (s)", "compile_s", lambda row: row.compile_s, ".1f"),
-    Column("real-time factor", "real_time_factor", lambda row: row.real_time_factor, ".4f"),
-)
-STATUS = Column("status", "status", lambda row: row.status)
-
-
-def _scaled(value: float | None, factor: float) -> float | None:
-    return None if value is None else value * factor
-
-
-def shown_columns(rows: Sequence[RowResult]) -> tuple[Column, ...]:
-    """Return the columns to show; the status only where a row failed."""
-    return (*COLUMNS, STATUS) if any(row.failed for row in rows) else COLUMNS
-
-
-def rows_terminal(rows: Sequence[RowResult]) -> Table:
-    """Return the table for a terminal."""
-    return terminal_table(*_texts(rows), failed=[number for number, row in enumerate(rows) if row.failed])
-
-
-def rows_markdown(rows: Sequence[RowResult], caption: str) -> str:
-    """Return the table in markdown, its caption below."""
-    return f"{markdown_table(*_texts(rows))}\n\n{caption}\n"
-
-
-def _texts(rows: Sequence[RowResult]) -> tuple[list[str], list[list[str]]]:
-    columns = shown_columns(rows)
-    return [column.title for column in columns], [[column.text(row) for column in columns] for row in rows]
-
-
-def csv_table(rows: Sequence[RowResult]) -> str:
-    """Return the table as CSV at full precision."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    columns = (*COLUMNS, STATUS)
-    writer.writerow([column.csv_name for column in columns])
-    writer.writerows([["" if (value := column.value(row)) is None else value for column in columns] for row in rows])
-    return text.getvalue()
+    figure = Figure(figsize=(8, 4.4), layout="constrained")
+    axes = figure.subplots()
+    for number, system in enumerate(dict.fromkeys(row.system for row in models)):
+        seeds = [row for row in models if row.system == system]
+        x: Any = [getattr(row, field) for row in seeds]
+        y: Any = [row.median_db("SDR") for row in seeds]
+        axes.scatter(x, y, marker=mark_of(system), color=colormaps["tab20"](number % 20), s=55, label=system)
+    for row in references:
+        sdr_db: Any = row.median_db("SDR")
+        axes.axhline(sdr_db, color="grey", linestyle=":", linewidth=1)
+        axes.text(0.01, sdr_db, row.system, transform=axes.get_yaxis_transform(), color="grey", va="bottom")
+    axes.set_xscale("log")
+    shown = FuncFormatter(lambda x, _: f"{x / 1e6:g} M" if x >= 1e5 else f"{x:g}")
+    axes.xaxis.set_major_formatter(shown)
+    axes.xaxis.set_minor_formatter(shown)
+    axes.tick_params(axis="x", which="both", labelsize=8)
+    axes.margins(x=0.15)
+    axes.set_xlabel(label)
+    axes.set_ylabel("voice SDR (dB), median")
+    axes.grid(alpha=0.3)
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=9)
+    return figure

@@ -1,13 +1,16 @@
 """One row of the comparison: a system and a seed, and what became of it."""
 
-import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from experiments.scoring.aggregate import Aggregate
 from madsep_jax.config.io import override
 from madsep_jax.config.run import RunConfig
 from madsep_jax.config.systems import fields_of
+
+
+def is_of_rows(name: str) -> bool:
+    """Whether rows of an experiment differ in this field of the configuration, beside what their systems ask for."""
+    return name.startswith("masker.") or name == "training.seed"
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,10 @@ class Row:
         """Return the folder of this row."""
         return experiment / "rows" / self.folder_name
 
+    def lock(self, experiment: Path) -> Path:
+        """Return the file that the process locks which runs this row."""
+        return self.folder(experiment) / "lock"
+
 
 @dataclass(frozen=True, kw_only=True)
 class RowResult:
@@ -48,7 +55,7 @@ class RowResult:
     status: str = "done"
     """`done`, or `failed: ` and why."""
     scores: dict | None = None
-    """An `Aggregate` as a dictionary: medians in dB by target and metric, and counts of windows."""
+    """An `Aggregate` (`experiments.scoring`) as a dictionary: medians in dB by target and metric, counts of windows."""
     masker_parameters: int | None = None
     total_parameters: int | None = None
     gflop_per_audio_second: float | None = None
@@ -74,7 +81,3 @@ class RowResult:
     def median_db(self, metric: str, target: str = "vocals") -> float | None:
         """Return the aggregate of one metric, None where there is none."""
         return self.scores["targets"][target]["median_db"][metric] if self.scores else None
-
-    def with_scores(self, aggregate: Aggregate) -> "RowResult":
-        """Return this result with scores."""
-        return dataclasses.replace(self, scores=dataclasses.asdict(aggregate))

@@ -17,9 +17,9 @@ from experiments.rows.plan import Plan
 from experiments.rows.row import Row, RowResult
 from experiments.scoring.estimators import checkpoint_estimator, reference_estimator
 from experiments.scoring.score_songs import score_tracks
+from experiments.training.log import read_log
 from experiments.training.loop import OnStep, train
 from experiments.training.saving import TrainResult
-from experiments.training.validation import validation_scores
 from madsep_jax.checkpoint.folder import checkpoint_folder
 from madsep_jax.config.io import to_dict
 from madsep_jax.config.run import RunConfig
@@ -83,8 +83,9 @@ def training_source(plan: Plan, options: AblationOptions, console: Console) -> S
 
 def check_songs(plan: Plan, console: Console) -> None:
     """Read the songs that will be scored, so that a bad one is found before hours of training and not after."""
-    with Bar(console, "checking test songs", len(plan.songs.test + plan.songs.validation)) as bar:
-        for track in plan.songs.test + plan.songs.validation:
+    tracks = plan.songs.test + plan.songs.validation
+    with Bar(console, "checking test songs", len(tracks)) as bar:
+        for track in tracks:
             track.read()
             bar.advance()
 
@@ -98,7 +99,7 @@ def run_row(
     console: Console,
 ) -> RowResult:
     """Separate the test songs and score them; `trained` is what the row's training took, None without a model."""
-    folder = row.folder(plan.out)
+    folder, songs = row.folder(plan.out), plan.songs.test
     if row.config is None or trained is None:
         result = RowResult(system=row.system, seed=None)
         estimator = reference_estimator(row.system, plan.base.signal)
@@ -123,12 +124,10 @@ def run_row(
             train_step_s=trained.step_s,
             train_s=trained.total_s,
             stopped_early=trained.stopped_early,
-            validation=validation_scores(folder),
-            real_time_factor=real_time_factor(plan.songs.test[0].read()),
+            validation=read_log(folder, "validation") or None,
+            real_time_factor=real_time_factor(songs[0].read()),
         )
     start = time.perf_counter()
-    with Bar(console, f"{row.folder_name}: scoring", len(plan.songs.test)) as bar:
-        aggregate = score_tracks(
-            plan.songs.test, estimator, folder, pool, options.processes, options.engine, bar.advance
-        )
-    return dataclasses.replace(result.with_scores(aggregate), score_s=time.perf_counter() - start)
+    with Bar(console, f"{row.folder_name}: scoring", len(songs)) as bar:
+        scores = score_tracks(songs, estimator, folder, pool, options.processes, options.engine, bar.advance)
+    return dataclasses.replace(result, scores=dataclasses.asdict(scores), score_s=time.perf_counter() - start)

@@ -1,12 +1,11 @@
-"""What a training leaves to look at: a JSON line and TensorBoard events a step, with its time, waiting and memory."""
+"""What a training leaves to look at: JSON lines and TensorBoard events, with time, waiting and memory, and a trace."""
 
 import json
 import statistics
 import time
-from collections.abc import Container, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal
 
 import jax
@@ -22,8 +21,9 @@ from madsep_jax.train.running import BySeed
 
 Part = Literal["train", "validation"]
 
-#: The first calls of a start, which find memory and fill the pipeline, do not count in the median.
-_UNTIMED_CALLS = 3
+#: The first calls of a start, which find memory and fill the pipeline, do not count in the median, and are not traced.
+_FIRST_CALLS = 3
+Call = Callable[[Any, Any], Any]
 
 
 class Log:
@@ -33,7 +33,6 @@ class Log:
     """
 
     def __init__(self, starts: Sequence[Start], devices: Sequence[jax.Device]) -> None:
-        """Take where the seeds start, and the devices of all processes."""
         self._starts = starts
         self._devices = [device for device in devices if device.process_index == jax.process_index()]
         self._logs: list[TrainLog] = []
@@ -48,9 +47,7 @@ class Log:
             self._logs = [self._stack.enter_context(TrainLog(start.folder, start.step)) for start in self._starts]
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stack.close()
 
     def timed(self, batches: Iterable[Any]) -> Iterable[Any]:
@@ -60,13 +57,7 @@ class Log:
         return self._timed
 
     def write(self, steps: range, by_step: Sequence[BySeed], left_out: Container[int] = ()) -> None:
-        """Log the steps of a call, which is done now. Calls are logged in order.
-
-        Args:
-            steps: their numbers.
-            by_step: the metrics of each, by seed.
-            left_out: numbers of the seeds whose training has ended.
-        """
+        """Log the steps of a call, which is done now, but for the seeds left out. Calls are logged in order."""
         measured = self._measured(len(steps))
         for step, by_seed in zip(steps, by_step, strict=True):
             for number, (log, values) in enumerate(zip(self._logs, by_seed, strict=False)):
@@ -86,7 +77,7 @@ class Log:
     @property
     def step_s(self) -> float | None:
         """Median seconds of a step, without the first few calls and those that followed a save; None of none."""
-        counted_s = self._counted_s[_UNTIMED_CALLS:] or self._counted_s
+        counted_s = self._counted_s[_FIRST_CALLS:] or self._counted_s
         return statistics.median(counted_s) if counted_s else None
 
     def _measured(self, steps: int) -> dict[str, float]:
@@ -142,9 +133,7 @@ class TrainLog:
     def __enter__(self) -> "TrainLog":
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._file.close()
         self._events.close()
 
@@ -165,18 +154,6 @@ def _whole_lines(path: Path) -> list[str]:
     return [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
 
 
-#: What a line of the log has that is measured, and so differs from run to run of the same training.
-MEASURED = (
-    "step_s",
-    "input_wait_s",
-    "sequences_per_s",
-    "device_memory_bytes",
-    "device_peak_bytes",
-    "process_memory_bytes",
-    "process_peak_bytes",
-)
-
-
 def memory_in_use(devices: Sequence[jax.Device]) -> dict[str, float]:
     """Return the memory in use and its peak, in bytes: of the fullest device, or of the process where none tells."""
     stats = [found for device in devices if (found := device.memory_stats())]
@@ -186,3 +163,64 @@ def memory_in_use(devices: Sequence[jax.Device]) -> dict[str, float]:
     found = process_memory()
     now = {} if found.now is None else {"process_memory_bytes": found.now}
     return {**now, "process_peak_bytes": found.peak}
+
+
+@contextmanager
+def profiled(
+    call: Call, steps: int | None, steps_per_call: int, left: int, row_folder: Path, say: Callable[[str], None]
+) -> Iterator[Call]:
+    """Give the call of a program, which takes state and batch, traced for so many steps; None of them for no trace.
+
+    Of a training that has so many steps left to do. The trace goes into the row's folder; at the end it is said where.
+    """
+    if steps is None or not is_first_process():
+        yield call
+        return
+    traced = TracedCall(call, row_folder / "profile", steps, steps_per_call, left)
+    try:
+        yield traced
+    finally:
+        traced.stop()
+        say(traced.description())
+
+
+class TracedCall:
+    """Traces so many steps by JAX's profiler, after the first few calls; of a short training, the last ones."""
+
+    def __init__(self, call: Call, folder: Path, steps: int, steps_per_call: int, left: int) -> None:
+        self._call, self._folder, self._steps_per_call = call, folder, steps_per_call
+        self._calls = -(-steps // steps_per_call)
+        self._first = max(min(_FIRST_CALLS, -(-left // steps_per_call) - self._calls), 0)
+        self._done, self._tracing = 0, False
+
+    def __call__(self, state: Any, batch: Any) -> Any:
+        """Do a call, traced while it is time."""
+        if self._done == self._first:
+            jax.block_until_ready(state)
+            jax.profiler.start_trace(str(self._folder))
+            self._tracing = True
+        with jax.profiler.StepTraceAnnotation("call", step_num=self._done):  # nothing where there is no trace
+            result = self._call(state, batch)
+        self._done += 1
+        if self._tracing and self._done == self._first + self._calls:
+            jax.block_until_ready(result)
+            self.stop()
+        return result
+
+    def stop(self) -> None:
+        """End the trace, where one is under way, and write it."""
+        if self._tracing:
+            self._tracing = False
+            jax.profiler.stop_trace()
+
+    def description(self) -> str:
+        """Say where the trace is and how to open it."""
+        files = sorted(self._folder.rglob("*.trace.json.gz"))
+        if not files:
+            return f"{self._folder}: no trace, as no step was trained"
+        calls = min(self._calls, self._done - self._first)
+        of_steps = f" of {self._steps_per_call} steps" if self._steps_per_call > 1 else ""
+        return (
+            f"Trace of {calls} calls{of_steps}: open {files[-1]} at https://ui.perfetto.dev, or run "
+            f"`pip install xprof && xprof --logdir {self._folder}`"
+        )

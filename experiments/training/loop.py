@@ -2,23 +2,23 @@
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import repeat
 from pathlib import Path
+from typing import Any
 
 from data_pipelines.batches.pipeline import example_batch, training_batches
 from data_pipelines.batches.sources import Source
 from data_pipelines.batches.to_device import prefetch_to_device
-from experiments.cli.signals import StopSignals
-from experiments.training.log import Log
-from experiments.training.profile import profiled
-from experiments.training.saving import Saver, Start, TrainResult, find_start, finished_training, write_results
+from experiments.cli.command import StopSignals
+from experiments.training.log import Log, profiled
+from experiments.training.saving import Saver, Start, TrainResult, find_start, finished_training
 from experiments.training.validation import Judge, Validation
 from madsep_jax.config.parallel import ParallelConfig
 from madsep_jax.config.run import RunConfig
 from madsep_jax.config.training import SavingConfig
-from madsep_jax.parallel.layout import compile_layout, make_layout
+from madsep_jax.parallel.layout import Layout, compile_layout, make_layout
 from madsep_jax.parallel.processes import process_shard
 from madsep_jax.parallel.program import Program
 from madsep_jax.train.running import BySeed, Running
@@ -50,14 +50,11 @@ def train(
 
     Args:
         configs: that differ in their seed alone. They are trained in one program; those whose last checkpoints are of
-            different steps, one after the other.
+            different steps, one after the other. Results are in their order.
         folders: of their rows.
         source: of the sequences.
         on_step: gets each step's number, from 1, and the averages of the seeds' metrics.
         how: this is done.
-
-    Returns:
-        What each training took, in the order of the configs.
 
     Raises:
         Stopped: after such a signal.
@@ -78,24 +75,23 @@ def train(
 
 def _train(starts: Sequence[Start], source: Source, on_step: OnStep, how: How) -> dict[Path, TrainResult]:
     """Train seeds that have done the same number of steps; returns their results by folder."""
-    begin = time.perf_counter()
-    first, order, shard = starts[0].step, starts[0].order, process_shard()
+    begin, first, order = time.perf_counter(), starts[0].step, starts[0].order
     program = Program(how.parallel.steps_per_call, len(starts))
     with StopSignals() as signals:
         layout = make_layout(starts[0].config, how.parallel, program)
         state = layout.place_state(program.join_states([start.state for start in starts]))
-        silence = [repeat(example_batch(source, start.order, shard)) for start in starts]
+        silence = [repeat(example_batch(source, start.order, process_shard())) for start in starts]
         call, compile_s = compile_layout(layout, state, layout.place_batch(next(program.join_batches(silence))))
+
         trace = profiled(call, how.profile_steps, program.steps, order.total_steps - first, starts[0].folder, how.say)
         with Log(starts, layout.devices) as log, Saver(starts, how.saving, signals) as saver, trace as call:
             judge = Judge(how.validation, starts, log, signals)
             if first > 0:
                 judge.validate(first, [start.state for start in starts])  # which a signal may have interrupted
-            sizes = program.call_sizes(first, order.total_steps, order.steps_per_epoch if how.validation else None)
-            songs = [training_batches(source, start.order, first, shard) for start in starts]
-            batches = prefetch_to_device(program.join_batches(songs, sizes), layout.place_batch)
+            batches = () if judge.all_ended else _batches(starts, source, program, layout, how)
+
             run = Running(state, call, first, len(starts))
-            for batch in log.timed(() if judge.all_ended else batches):
+            for batch in log.timed(batches):
                 steps = run.advance(batch)
                 due = saver.due(steps) or judge.due(steps)  # in this order: the processes meet in the first
                 for reported, by_step in run.reports(keep=0 if due else 1):
@@ -104,15 +100,23 @@ def _train(starts: Sequence[Start], source: Source, on_step: OnStep, how: How) -
                     _tell(on_step, reported, by_step)
                 if due:
                     ended, states = judge.ended, program.split_states(layout.whole_state(run.state))
-                    saver.save(states, judge.validate(steps[-1], states), left_out=ended)
+                    scores = judge.validate(steps[-1], states)
+                    saver.save(states, scores, left_out=ended)
                     log.saved()
                     if saver.stopping or judge.all_ended:
                         break
-    results = write_results(starts, saver.last_step, judge.ended, compile_s, log.step_s, time.perf_counter() - begin)
-    saver.stop_where_told()
-    return results
+    return saver.results(judge.ended, compile_s, log.step_s, time.perf_counter() - begin)
+
+
+def _batches(starts: Sequence[Start], source: Source, program: Program, layout: Layout, how: How) -> Iterator[Any]:
+    """Yield what each call takes, on the devices; with a validation no call goes over the end of an epoch."""
+    first, order = starts[0].step, starts[0].order
+    sizes = program.call_sizes(first, order.total_steps, order.steps_per_epoch if how.validation else None)
+    of_seeds = [training_batches(source, start.order, first, process_shard()) for start in starts]
+    return prefetch_to_device(program.join_batches(of_seeds, sizes), layout.place_batch)
 
 
 def _tell(on_step: OnStep, steps: range, by_step: Sequence[BySeed]) -> None:
+    """Report each step, with the averages of the seeds' metrics."""
     for step, by_seed in zip(steps, by_step, strict=True):
         on_step(step, {name: statistics.fmean(of_seed[name] for of_seed in by_seed) for name in by_seed[0]})

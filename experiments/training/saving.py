@@ -8,24 +8,27 @@ from collections.abc import Container, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
+from typing import Any
 
 import jax
 from jax.experimental import multihost_utils
 
 from data_pipelines.batches.order import TrainingOrder, check_position, data_position
 from data_pipelines.batches.sources import Source
-from experiments.cli.signals import Stopped, StopSignals
+from experiments.cli.command import Stopped, StopSignals
+from experiments.cli.results import read_as
 from madsep_jax.checkpoint.folder import CheckpointWriter, checkpoint_folder, restore_training
 from madsep_jax.checkpoint.steps import Score
 from madsep_jax.config.run import RunConfig
 from madsep_jax.config.training import SavingConfig
 from madsep_jax.errors import InputError
-from madsep_jax.host.files import read_json, write_json
-from madsep_jax.parallel.processes import Agreement, Wishes, is_first_process, process_shard
+from madsep_jax.host.files import write_json
+from madsep_jax.parallel.processes import Agreement, Wishes, is_first_process
 from madsep_jax.train.batch import TrainState
 from madsep_jax.train.running import BySeed
 from madsep_jax.train.step import init_state
+
+_RESULT = "training.json"
 
 
 @dataclass(frozen=True)
@@ -52,14 +55,12 @@ class Saver:
     """
 
     def __init__(self, starts: Sequence[Start], options: SavingConfig, signals: StopSignals) -> None:
-        """Take where the trainings start, and what tells them to stop."""
         self._starts, self._options, self._signals = starts, options, signals
         self._agreement = Agreement(starts[0].step)
         self._writers: list[CheckpointWriter] = []
         self._losses: list[list[float]] = [[] for _ in starts]
         self._time = time.perf_counter()
         self._failure: InputError | None = None
-        self._is_alone = process_shard()[1] == 1
         self.last_step = starts[0].step
         """The last one that has been saved, or from which the training has started."""
         self.stopping = False
@@ -72,11 +73,7 @@ class Saver:
                 losses.append(of_seed["loss"])
 
     def due(self, steps: range) -> bool:
-        """Whether to save after these steps, which one call has done.
-
-        Raises:
-            InputError: where the last save has failed.
-        """
+        """Whether to save after these steps, which one call has done. Raises InputError where the last save failed."""
         last, every = steps[-1], self._options.save_every_steps
         clock = every is None and time.perf_counter() - self._time > self._options.save_every
         wishes = Wishes(clock and is_first_process(), self._signals.received is not None, self._has_failed())
@@ -88,45 +85,55 @@ class Saver:
         return agreed.save or agreed.stop or counted or last == self._starts[0].order.total_steps
 
     def save(
-        self,
-        states: Sequence[TrainState],
-        scores: Sequence[Score | None] | None = None,
-        left_out: Container[int] = (),
+        self, states: Sequence[TrainState], scores: Sequence[Score | None] | None, left_out: Container[int]
     ) -> None:
-        """Begin to save the states of all seeds.
+        """Begin to save the states of all seeds but those left out, by number, whose training has ended and is saved.
 
-        Args:
-            states: after the last step that was noted.
-            scores: of each; without them, the best is told by the mean training loss since the last save.
-            left_out: numbers of the seeds whose training has ended, and been saved, before.
+        Without scores of them, the best is told by the mean training loss since the last save.
 
         Raises:
             InputError: where one of them, or of the last ones, cannot be written; several processes learn of it at
                 their next meeting.
         """
+        step = int(states[0].step)
         for number, writer in enumerate(self._writers):
             if number in left_out:
                 continue
-            state, start = states[number], self._starts[number]
-            score = scores[number] if scores else self._training_score(number)
+            losses = self._losses[number]
+            by_loss = Score("training loss", statistics.fmean(losses)) if losses else None
+            position = data_position(self._starts[number].order, step)
             try:
-                writer.save(state, {"position": data_position(start.order, int(state.step))}, score)
+                writer.save(states[number], {"position": position}, scores[number] if scores else by_loss)
             except InputError as error:
                 self._failure = error
-        self.last_step = int(states[0].step)
-        self._losses = [[] for _ in self._starts]
-        self._time = time.perf_counter()
-        if self._is_alone and self._failure:
-            raise self._failure
-        if self._is_alone and self._signals.received:  # it has come since it was asked for
-            self.stopping = True
+        self.last_step, self._losses, self._time = step, [[] for _ in self._starts], time.perf_counter()
+        if jax.process_count() == 1:
+            if self._failure:
+                raise self._failure
+            self.stopping = self.stopping or self._signals.received is not None  # it has come since it was asked for
 
-    def stop_where_told(self) -> None:
-        """Raise Stopped where a signal has come."""
+    def results(
+        self, ended: Mapping[int, int], compile_s: float, step_s: float | None, total_s: float
+    ) -> "dict[Path, TrainResult]":
+        """Write and return the result of each seed that is done, by its folder; to be called once all is saved.
+
+        The times are those of all seeds; `ended` has the step after which a training has ended early, by its number.
+        Raises Stopped where a signal has come.
+        """
+        seeds, results = len(self._starts), {}
+        for number, start in enumerate(self._starts):
+            done = ended.get(number, self.last_step)
+            if number in ended or done == start.order.total_steps:
+                step_share = None if step_s is None else step_s / seeds
+                result = TrainResult(done, compile_s / seeds, step_share, total_s / seeds, number in ended)
+                results[start.folder] = result
+                if is_first_process():
+                    write_json(start.folder / _RESULT, dataclasses.asdict(result))
         if self.stopping or self._signals.received:
-            done, total = self.last_step, self._starts[0].order.total_steps
-            line = f"stopped, step {done} of {total} is saved; start the same command again to continue"
+            line = f"stopped, step {self.last_step} of {self._starts[0].order.total_steps} is saved"
+            line += "; start the same command again to continue"
             raise Stopped(line if is_first_process() else "", self._signals.received)
+        return results
 
     def __enter__(self) -> "Saver":
         with ExitStack() as stack:
@@ -137,11 +144,9 @@ class Saver:
             self._open = stack.pop_all()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: Any) -> None:
         """Wait for what is being written. Raises InputError where it cannot be."""
-        self._open.__exit__(kind, error, trace)
+        self._open.__exit__(*error)
 
     def _has_failed(self) -> bool:
         try:
@@ -150,10 +155,6 @@ class Saver:
         except InputError as error:
             self._failure = error
         return self._failure is not None
-
-    def _training_score(self, number: int) -> Score | None:
-        losses = self._losses[number]
-        return Score("training loss", statistics.fmean(losses)) if losses else None
 
 
 def find_start(config: RunConfig, source: Source, folder: Path) -> Start:
@@ -201,40 +202,4 @@ class TrainResult:
 
 def finished_training(folder: Path) -> TrainResult | None:
     """Return the result of a training that has come to its last step; None for any other."""
-    done = folder / "training.json"
-    if not done.is_file():
-        return None
-    try:
-        return TrainResult(**read_json(done))
-    except TypeError:
-        raise InputError(f"{done}: is damaged, expected what this command wrote; delete its folder") from None
-
-
-def write_results(
-    starts: Sequence[Start],
-    last_step: int,
-    ended: Mapping[int, int],
-    compile_s: float,
-    step_s: float | None,
-    total_s: float,
-) -> dict[Path, TrainResult]:
-    """Write and return the result of each seed that is done, by its folder; the first process writes.
-
-    Args:
-        starts: of the seeds that were trained together.
-        last_step: that has been saved.
-        ended: numbers of the seeds whose training has ended early, and the step after which it did.
-        compile_s: of the program.
-        step_s: of a step of all seeds.
-        total_s: from the start to now.
-    """
-    seeds, results = len(starts), {}
-    for number, start in enumerate(starts):
-        done = ended.get(number, last_step)
-        if number in ended or done == start.order.total_steps:
-            step_share = None if step_s is None else step_s / seeds
-            result = TrainResult(done, compile_s / seeds, step_share, total_s / seeds, number in ended)
-            results[start.folder] = result
-            if is_first_process():
-                write_json(start.folder / "training.json", dataclasses.asdict(result))
-    return results
+    return read_as(TrainResult, folder / _RESULT, "delete its folder")

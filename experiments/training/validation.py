@@ -1,19 +1,22 @@
-"""Loss and scores during training on songs that are kept out of it, and when they end it."""
+"""Loss and scores during training on songs that are kept out of it, the options for them, and when they end it."""
 
 import functools
+import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any
 
 import jax
+from cyclopts import Parameter
 
 from data_pipelines.batches.sources import SongSpectrograms, held_out_batches
 from data_pipelines.batches.to_device import prefetch_to_device
 from data_pipelines.songs.spectrograms import TrackFeatures, load_features
 from data_pipelines.songs.tracks import Track, TrackAudio
-from experiments.cli.signals import Stopped, StopSignals
+from experiments.cli.command import Stopped, StopSignals
+from experiments.cli.options import Switch, Whole, require_positive
 from experiments.scoring.aggregate import aggregate
 from experiments.scoring.score_song import score_song
 from experiments.training.log import Log, read_log
@@ -22,10 +25,13 @@ from madsep_jax.checkpoint.steps import Score
 from madsep_jax.config.run import RunConfig
 from madsep_jax.config.signal import SignalConfig
 from madsep_jax.config.training import EarlyStoppingConfig
+from madsep_jax.errors import InputError
 from madsep_jax.parallel.processes import as_first_process, is_first_process
 from madsep_jax.separation import separate
 from madsep_jax.train.batch import TrainState
 from madsep_jax.train.losses import validation_loss
+
+Measure = Callable[[RunConfig, Mapping[str, Any]], dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -40,17 +46,11 @@ class Validation:
     signal: SignalConfig = field(default_factory=SignalConfig)
     """Of those."""
 
-    def loss_due(self, step: int, steps_per_epoch: int) -> bool:
-        """Whether to compute the loss after a step, counted from 1."""
-        return self.cache is not None and step % steps_per_epoch == 0
-
-    def scores_due(self, step: int, steps_per_epoch: int) -> bool:
-        """Whether to score after a step."""
-        return self.every_epochs is not None and step % (self.every_epochs * steps_per_epoch) == 0
-
-    def due(self, step: int, steps_per_epoch: int) -> bool:
-        """Whether to do either."""
-        return self.loss_due(step, steps_per_epoch) or self.scores_due(step, steps_per_epoch)
+    def due(self, step: int, steps_per_epoch: int) -> list[Measure]:
+        """Return what is to be found after a step, counted from 1: `loss`, `score`, both or nothing."""
+        loss_due = self.cache is not None and step % steps_per_epoch == 0
+        score_due = self.every_epochs is not None and step % (self.every_epochs * steps_per_epoch) == 0
+        return [measure for measure, due in ((self.loss, loss_due), (self.score, score_due)) if due]
 
     def measure(
         self, config: RunConfig, variables: Mapping[str, Any], step: int, steps_per_epoch: int
@@ -58,10 +58,8 @@ class Validation:
         """Return what is due after a step, and the seconds that it took."""
         start = time.perf_counter()
         found: dict[str, float] = {}
-        if self.loss_due(step, steps_per_epoch):
-            found |= self.loss(config, variables)
-        if self.scores_due(step, steps_per_epoch):
-            found |= self.score(config, variables)
+        for measure in self.due(step, steps_per_epoch):
+            found |= measure(config, variables)
         return {**found, "seconds": time.perf_counter() - start}
 
     def loss(self, config: RunConfig, variables: Mapping[str, Any]) -> dict[str, float]:
@@ -85,35 +83,66 @@ class Validation:
 
     @functools.cached_property
     def _spectrograms(self) -> list[TrackFeatures]:
-        if self.cache is None:
-            raise ValueError("cache: found None, expected a folder for the spectrograms")
-        return load_features(self.tracks, self.signal, self.cache)
+        return load_features(self.tracks, self.signal, self.cache) if self.cache else []
 
 
-def validation_scores(row_folder: Path) -> list[dict[str, float]] | None:
-    """Return what a row's training has logged, a dictionary for each time; None where there was no validation."""
-    return read_log(row_folder, "validation") or None
+@Parameter(name="*", group="Validation")
+@dataclass(frozen=True, kw_only=True)
+class ValidationOptions:
+    """Songs that are kept out of training, and what is found of them."""
+
+    validate_every: Annotated[int | None, Whole] = None
+    """Score the voice after every so many epochs of training, on songs that are kept out of it. Default: never."""
+
+    validation_loss: Annotated[bool, Switch] = False
+    """Compute the loss after every epoch, on songs that are kept out of training; takes a few seconds a song."""
+
+    validation_songs: Annotated[int, Whole] = 2
+    """How many songs those two keep out of training: the last ones by name."""
+
+    def __post_init__(self) -> None:
+        require_positive(self, "validate_every", "validation_songs")
+
+    @property
+    def songs(self) -> int:
+        """How many songs are kept out of training."""
+        return self.validation_songs if self.validate_every or self.validation_loss else 0
+
+    def with_metric(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return given fields of the configuration with the metric to stop by; without patience nothing stops.
+
+        Raises:
+            InputError: where the training would stop by something that is not measured.
+        """
+        rule = "training.early_stopping"
+        if f"{rule}.patience" not in given:
+            return {name: value for name, value in given.items() if not name.startswith(rule)}
+        by_default = "loss" if self.validation_loss or not self.validate_every else "SDR"
+        metric = given.get(f"{rule}.metric", by_default)
+        needed = {"loss": ("--validation-loss", self.validation_loss), "SDR": ("--validate-every", self.validate_every)}
+        option, measured = needed[metric]
+        if not measured:
+            raise InputError(f"--early-stopping-patience: found no {option}, which finds the {metric} to stop by")
+        return {**given, f"{rule}.metric": metric}
+
+    def validation(self, tracks: Sequence[Track], signal: SignalConfig, cache: Path) -> Validation | None:
+        """Return what is to be done with the songs that are kept out; None for nothing."""
+        if not self.songs:
+            return None
+        return Validation(list(tracks), self.validate_every, cache if self.validation_loss else None, signal)
 
 
-#: Whether less is better.
-_FALLS = {"loss": True, "SDR": False}
-
-
-def should_stop(values: Sequence[float], config: EarlyStoppingConfig) -> bool:
-    """Whether a training ends after its last validation.
+def stops_after(validations: Sequence[Mapping[str, float]], config: EarlyStoppingConfig) -> bool:
+    """Whether a training ends after the last of these lines of its validation log; those without the metric are none.
 
     The best value is the one that was better than the best before it by more than `min_delta`; the training ends once
     `patience` validations have come after it. What is not a number is no improvement.
-
-    Args:
-        values: the metric of all validations so far, in order.
-        config: the rule.
     """
     if config.patience is None:
         return False
-    best, since = float("inf"), 0
-    for value in values:
-        falling = value if _FALLS[config.metric] else -value
+    best, since = math.inf, 0
+    for value in [line[config.metric] for line in validations if config.metric in line]:
+        falling = value if config.metric == "loss" else -value
         if falling < best - config.min_delta:
             best, since = falling, 0
         else:
@@ -121,16 +150,10 @@ def should_stop(values: Sequence[float], config: EarlyStoppingConfig) -> bool:
     return since >= config.patience
 
 
-def stops_after(validations: Sequence[Mapping[str, float]], config: EarlyStoppingConfig) -> bool:
-    """Whether a training ends after the last of these lines of its validation log."""
-    return should_stop([line[config.metric] for line in validations if config.metric in line], config)
-
-
 class Judge:
     """Validates the seeds of a training, and knows those whose training has ended. Only the first process validates."""
 
     def __init__(self, validation: Validation | None, starts: Sequence[Start], log: Log, signals: StopSignals) -> None:
-        """Take what to validate on (None for nothing), where the seeds start, their open log, and who may end it."""
         self._validation, self._starts, self._log, self._signals = validation, starts, log, signals
         self._order = starts[0].order
         self.ended: Mapping[int, int] = {}
@@ -148,14 +171,10 @@ class Judge:
         return validation is not None and any(validation.due(step, self._order.steps_per_epoch) for step in steps)
 
     def validate(self, step: int, states: Sequence[TrainState]) -> list[Score | None] | None:
-        """Validate each seed where that is due, log what is found, and see which trainings end here.
+        """Validate each seed where that is due, log what is found, and see which trainings end after this step.
 
-        Args:
-            step: steps done.
-            states: of all seeds, on one device of this process.
-
-        Returns:
-            What tells the best checkpoint of each seed; None where no validation is due.
+        The states are on one device of this process. Returns what tells the best checkpoint of each seed; None where no
+        validation is due.
         """
         if self._validation is None or not self.due(range(step, step + 1)):
             return None
@@ -178,8 +197,13 @@ class Judge:
         except Stopped:
             return None
         self._log.write_validation(number, step, values)
-        metric = _metric(validation, start)
-        return Score(_NAMES[metric], values[metric], metric == "SDR", validated=True) if metric in values else None
+        rule = start.config.training.early_stopping
+        metric = "SDR" if validation.cache is None else "loss"  # which each validation has
+        if rule.patience is not None:
+            metric = rule.metric
+        if metric not in values:
+            return None
+        return Score(f"{metric} of the validation songs", values[metric], metric == "SDR", validated=True)
 
     def _find_ended(self, step: int) -> None:
         """See by the first process's logs which trainings end at a step."""
@@ -192,14 +216,3 @@ class Judge:
             found = [stops_after(log, rule) for log, rule in zip(logs, rules, strict=True)]
         now = {number: step for number, stops in enumerate(as_first_process(found)) if stops}
         self.ended = {**now, **self.ended}
-
-
-_NAMES = {"loss": "loss of the validation songs", "SDR": "SDR of the validation songs"}
-
-
-def _metric(validation: Validation, start: Start) -> Literal["loss", "SDR"]:
-    """What early stopping goes by; else the loss where there is one, which each validation has."""
-    rule = start.config.training.early_stopping
-    if rule.patience is not None:
-        return rule.metric
-    return "SDR" if validation.cache is None else "loss"

@@ -28,10 +28,6 @@ def runs_fast(operation: Operation, operations: Operations) -> bool:
 def recomputed(function: Any, compute: ComputeConfig, by: Callable[..., Any] = jax.checkpoint, **options: Any) -> Any:
     """Return a function that for its gradient keeps its arguments alone, where `ComputeConfig.remat` asks for it.
 
-    Args:
-        function: any; returned as it is where nothing is asked for.
-        compute: what is asked for.
-        by: the transformation that does it.
-        options: of the transformation.
+    The transformation `by`, which takes the options, does it.
     """
     return by(function, **options) if compute.remat else function

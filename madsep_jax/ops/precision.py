@@ -20,10 +20,8 @@ _OF_PRODUCTS = {"float32": "highest", "tf32": "tensorfloat32", "bfloat16": "defa
 def computing_in(precision: Precision) -> AbstractContextManager[None]:
     """Let JAX trace matrix products and convolutions in a precision; on a GPU its own default for float32 is tf32.
 
-    A precision that JAX itself has been told (`jax_default_matmul_precision`) goes before.
-
-    Raises:
-        InputError: where the backend has no such arithmetic.
+    A precision that JAX itself has been told (`jax_default_matmul_precision`) goes before. Raises InputError where the
+    backend has no such arithmetic.
     """
     if jax.default_backend() == "cpu":
         if precision == "tf32":

@@ -55,18 +55,14 @@ def dws_block(
     pool: int = 1,
     dilation: int = 1,
 ) -> tuple[jax.Array, BlockMoments]:
-    """Apply one block.
+    """Apply one block; return y (B, T, W // pool, C), and the moments that it was normalised by.
 
     Args:
-        parameters: of the block.
         x_BTWC: (B, T, W, C), or (B, T, W, 1), which is spread over all channels.
         moments: what to normalise by; None for those of this batch, as in training.
         kept_BC: what dropout multiplies each channel of each sequence by; None for no dropout.
         pool: neighbouring frequencies of which the largest is kept.
         dilation: frames between the taps of the depthwise kernel.
-
-    Returns:
-        y (B, T, W // pool, C), and the moments that it was normalised by.
     """
     h_BTWC = depthwise_convolution(x_BTWC, parameters.depthwise_kernel_KKC, dilation) + parameters.depthwise_bias_C
     h_BTWC = jax.nn.leaky_relu(h_BTWC, LEAKY_SLOPE)
@@ -92,20 +88,16 @@ def dws_blocks(
     unrolled: bool = False,
     wrap: Callable[[Any], Any] = lambda block: block,
 ) -> tuple[jax.Array, BlockMoments]:
-    """Apply L equal blocks one after the other.
+    """Apply L equal blocks one after the other; return the last one's output, and the moments of all.
+
+    The other arguments are those of `dws_block`, stacked along a leading axis.
 
     Args:
-        parameters_L: of the blocks, stacked along a leading axis; so are `moments_L`, `kept_LBC` and what is returned.
         x_BTWC: input of the first one, with as many channels as the blocks have.
-        moments_L: as in `dws_block`.
-        kept_LBC: as in `dws_block`.
         dilations: of the blocks, taken in turn.
         residual: add a block's input to its output.
         unrolled: compile each block by itself, in place of a loop. Blocks of different dilations always are.
         wrap: from the function of one block, whose third argument is the dilation, to what runs in its place.
-
-    Returns:
-        The last block's output, and the moments of all.
     """
 
     def apply(x_BTWC: jax.Array, block: tuple, dilation: int) -> tuple[jax.Array, BlockMoments]:
@@ -155,10 +147,10 @@ def over_blocks(
     dilations: tuple[int, ...],
     unrolled: bool,
 ) -> tuple[jax.Array, Any]:
-    """Apply L blocks in turn.
+    """Apply L blocks in turn; return what the last one makes of x, and what is to be returned of each.
 
     Args:
-        apply: (x, block, dilation) to the next x and what is to be returned of each block.
+        apply: (x, block, dilation) to both of these.
         x: what the first one takes.
         blocks_L: a tree of arrays with a leading axis of L ≥ 1 blocks.
         dilations: of the blocks, taken in turn. They are part of the program: where they differ, there is no loop.
@@ -179,11 +171,7 @@ def max_pool_frequency(x: jax.Array, pool: int) -> jax.Array:
     """Keep the largest of every `pool` neighbouring frequencies; those left over at the top are dropped.
 
     As a maximum of slices it is several times faster on a CPU than as a reduction. Equal largest values share the
-    gradient.
-
-    Args:
-        x: (…, W, C).
-        pool: 1 for no pooling.
+    gradient. The input is (…, W, C).
     """
     if pool == 1:
         return x

@@ -15,12 +15,8 @@ def depthwise_convolution(x_BTWC: jax.Array, kernel_KKC: jax.Array, dilation: in
     """Convolve each channel with its own odd-sided square kernel; an input of one channel goes to all channels.
 
     On a CPU, XLA's grouped convolution is several times slower than a sum of shifted products, so that one runs there;
-    elsewhere the grouped convolution does. An input of one channel is an ordinary convolution everywhere.
-
-    Args:
-        x_BTWC: the input.
-        kernel_KKC: side, side, channels.
-        dilation: frames between the kernel's taps in time; those in frequency are neighbours.
+    elsewhere the grouped convolution does. An input of one channel is an ordinary convolution everywhere. There are
+    `dilation` frames between the kernel's taps in time; those in frequency are neighbours.
     """
     if x_BTWC.shape[-1] == 1 or jax.default_backend() != "cpu":
         return grouped_convolution(x_BTWC, kernel_KKC, dilation)

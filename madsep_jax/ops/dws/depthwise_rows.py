@@ -27,15 +27,8 @@ def tap_sum(
 ) -> jax.Array:
     """Convolve frames that have their surroundings: (R + (k-1)·dilation, W + k-1, C) to (R, W, C).
 
-    The sum goes over one row of the kernel at a time: what that row reads stays in the first-level cache.
-
-    Args:
-        x_RWC: the frames.
-        kernel_KKC: of the convolution.
-        bias_C: as well.
-        dilation: frames between the kernel's rows.
-        first: where the surroundings begin, if they are not the whole of x_RWC.
-        rows: R, if so.
+    The sum goes over one row of the kernel at a time: what that row reads stays in the first-level cache. Where the
+    surroundings are not the whole of x_RWC, `first` is where they begin, and `rows` is R.
     """
     side, _, channels = kernel_KKC.shape
     rows = len(x_RWC) - (side - 1) * dilation if rows is None else rows
@@ -62,13 +55,8 @@ def kernel_gradient(
     of each kernel element. A few frames at a time are multiplied by all rows of the kernel in one pass, which reads
     them once. The sum over frequencies, a matrix product, comes last.
 
-    Args:
-        kernel_KKC: the kernel.
-        read: returns the input of a chunk with its surroundings, and the gradient of the convolution's output, which is
-            0 in the fill.
-        chunks: how the frames are cut.
-        width: frequencies of the output.
-        dilation: of the kernel.
+    `read` returns the input of a chunk with its surroundings, and the gradient of the convolution's output: of `width`
+    frequencies, and 0 in the fill.
     """
     (side, _, channels), dtype = kernel_KKC.shape, kernel_KKC.dtype
     start_J, counted_JW = frequency_tiles(width, channels)
@@ -116,9 +104,8 @@ def _rows_together(rows: int) -> int:
 def frequency_tiles(width: int, channels: int) -> tuple[np.ndarray, np.ndarray]:
     """Cut the frequencies into equally wide tiles, as many as a frame needs (J).
 
-    Returns:
-        Where each tile starts; and which of its frequencies count (J, W of a tile): where tiles do not divide the
-        frequencies, the last one starts early and repeats a few.
+    Returns where each tile starts; and which of its frequencies count (J, W of a tile): where tiles do not divide the
+    frequencies, the last one starts early and repeats a few.
     """
     tiles = math.ceil(width * channels / _TILE_VALUES)
     tile = math.ceil(width / tiles)

@@ -38,15 +38,7 @@ def fast_dws_blocks(
 ) -> tuple[Normalised, BlockMoments]:
     """Apply L equal blocks in training; equals `madsep_jax.ops.dws.block.dws_blocks` without residual connections.
 
-    Args:
-        parameters_L: stacked along a leading axis, as `kept_LBC` and the moments returned are.
-        x_BTWC: input of the first block.
-        kept_LBC: what dropout multiplies each channel of each sequence by.
-        dilation: of all blocks.
-        unrolled: compile each block by itself.
-
-    Returns:
-        The last block's output, and the moments of all, which are not differentiated.
+    All have the same dilation. The moments returned are not differentiated.
     """
     source = Normalised.of(x_BTWC)._replace(held=None)
     y, moments_L, buffer = _blocks(parameters_L, source, kept_LBC, dilation, unrolled)

@@ -132,15 +132,8 @@ def run_forward(
 ) -> tuple[Any, jax.Array, BlockMoments]:
     """Run a block in training: two passes, since the moments of a are needed before z.
 
-    Args:
-        parameters: of the block.
-        block_input: its input.
-        room_BTWC: a filled buffer, which is written over.
-        output: what z is written to.
-        put: (output, z_RWC, chunk) to output.
-
-    Returns:
-        The output, the room again, and the moments of a and z.
+    The room is a filled buffer, which is written over; `put`, (output, z_RWC, chunk) to output, writes z. Returns the
+    output, the room again, and the moments of a and z.
     """
     chunks, dilation = block_input.chunks, block_input.margins.dilation
     count_K = chunks.counts_K(block_input.width)
@@ -183,13 +176,8 @@ def run_backward(
 ) -> tuple[BlockParameters, Room, AffineGradient | None]:
     """Return the gradients of a block's parameters (the outer BatchNorm's are 0 here) and of its input.
 
-    Args:
-        parameters: of the block.
-        moments: as `run_forward` returned them.
-        block_input: its input.
-        room: buffers.
-        grad_p: returns the gradient of a chunk's p, given a function that computes its z again, what the room held
-            there, and the chunk.
+    The moments are those that `run_forward` returned. `grad_p` returns the gradient of a chunk's p, given a function
+    that computes its z again, what the room held there, and the chunk.
 
     Returns:
         The gradients of the parameters; the room with the gradient of the input's buffer, early; and that of the

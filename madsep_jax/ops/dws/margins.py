@@ -68,14 +68,9 @@ class Margins(NamedTuple):
     def read(
         self, buffer: jax.Array, chunks: FrameChunks, chunk: Chunk, item: Any, *, early: bool = False
     ) -> jax.Array:
-        """Return a chunk of an item, (R, W, C).
+        """Return a chunk of an item, which is a sequence, (R, W, C).
 
-        Args:
-            buffer: to read from.
-            chunks: how it is cut.
-            chunk: which one.
-            item: which sequence.
-            early: the buffer's frames do not begin after the first margin, but in its place.
+        `early`: the buffer's frames do not begin after the first margin, but in its place.
         """
         start = (self._row(chunks, item, chunk.first, early), self.bins, 0)
         return dynamic_slice(buffer, start, (chunks.rows, buffer.shape[1] - 2 * self.bins, buffer.shape[2]))
@@ -97,11 +92,9 @@ class Margins(NamedTuple):
 
 
 def rooms(after: jax.Array, *shapes: tuple[int, ...]) -> tuple[jax.Array, ...]:
-    """Return a buffer of each shape, with anything in it.
+    """Return a buffer of each shape, with anything in it; at most as many as the array's last axis is long.
 
-    Args:
-        after: an array that is computed before the buffers are wanted; they have its type.
-        shapes: at most as many as the array's last axis is long.
+    The array `after` is computed before the buffers are wanted; they have its type.
     """
     place = tuple(size // 2 for size in after.shape[:-1])  # an edge may be a known margin
     return tuple(jnp.broadcast_to(after[(*place, number)], shape) for number, shape in enumerate(shapes))
