@@ -1,8 +1,9 @@
-"""Files come into place whole, from a name that no other process of any machine has."""
+"""Files come into place whole, from a name that no other thread of any machine has."""
 
 import os
 import re
 import socket
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sources import SOURCES
@@ -10,13 +11,13 @@ from sources import SOURCES
 from madsep_jax.host.files import aside_of, write_text, written_aside
 
 
-def test_a_name_aside_has_host_and_process(tmp_path, monkeypatch):
+def test_a_name_aside_has_host_and_process_and_is_a_thread_s_own(tmp_path, monkeypatch):
     here = aside_of(tmp_path / "table.md")
     assert here == tmp_path / f".table.md.{socket.gethostname()}.{os.getpid()}.partial"
     monkeypatch.setattr(socket, "gethostname", lambda: "another")
     there = aside_of(tmp_path / "table.md")
-    monkeypatch.setattr(os, "getpid", lambda: 1)
-    assert len({here, there, aside_of(tmp_path / "table.md")}) == 3
+    with ThreadPoolExecutor(1) as pool:
+        assert len({here, there, pool.submit(aside_of, tmp_path / "table.md").result()}) == 3
 
 
 @pytest.mark.parametrize("name", ["n" * 255, "ä" * 127, "日" * 85])

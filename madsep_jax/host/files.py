@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,12 @@ _LONGEST = 160
 
 
 def aside_of(path: Path) -> Path:
-    """Return where this process, and no other that shares the folder, writes what is then renamed to `path`."""
+    """Return where this thread, and no other that shares the folder, writes what is then renamed to `path`.
+
+    The name has the host's name and the thread's number, which is the process's where that has one thread.
+    """
     name = os.fsdecode(os.fsencode(path.name)[:_LONGEST])
-    return path.with_name(f".{name}.{socket.gethostname()}.{os.getpid()}.partial")
+    return path.with_name(f".{name}.{socket.gethostname()}.{threading.get_native_id()}.partial")
 
 
 @contextlib.contextmanager
