@@ -10,10 +10,8 @@ from typing import Any
 
 from cyclopts import App
 
-from experiments.benchmarks.evaluation_speed.cases import ScoredSong, made_up_song, songs_of
-from experiments.benchmarks.evaluation_speed.measure import make_report, measure
-from experiments.benchmarks.evaluation_speed.new_process import score_in_new_process
-from experiments.benchmarks.evaluation_speed.options import SpeedOptions
+from experiments.benchmarks.evaluation_speed.cases import ScoredSong, made_up_song, score_in_new_process, songs_of
+from experiments.benchmarks.evaluation_speed.measure import SpeedOptions, make_report, measure
 from experiments.benchmarks.options import settings_of
 from experiments.cli.command import run
 from experiments.cli.console import ANY_DEVICE, Bar, DeviceOptions, make_console, say, show_device

@@ -50,9 +50,7 @@ def throughput(options: ThroughputOptions = _DEFAULTS, device: DeviceOptions = A
                     on_stage("comparing training losses")
                     compare_training_losses(case, options.forms)
                     compared.add((case.system, case.precision))
-                timings.rows += run_case(
-                    case, options.forms, options.steps, options.seconds, options.turns, with_torch, on_stage
-                )
+                timings.rows += run_case(case, options.forms, options, with_torch, on_stage)
                 timings.report().write(out)
                 bar.advance_to(number + 1)
     except KeyboardInterrupt:

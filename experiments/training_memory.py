@@ -9,8 +9,7 @@ from collections.abc import Sequence
 
 from cyclopts import App
 
-from experiments.benchmarks.training_memory.measure import make_report, planned_memory
-from experiments.benchmarks.training_memory.options import MemoryOptions
+from experiments.benchmarks.training_memory.measure import MemoryOptions, make_report, planned_memory
 from experiments.cli.command import run
 from experiments.cli.console import ANY_DEVICE, Bar, DeviceOptions, make_console, show_device
 
@@ -23,10 +22,10 @@ def training_memory(options: MemoryOptions = _DEFAULTS, device: DeviceOptions = 
     """Compile a train step in float32 and bfloat16, with blocks kept or computed again, and say what each takes."""
     console = make_console()
     show_device(console, device)
-    rows, configs = [], options.configs()
-    with Bar(console, "compiling", len(configs)) as bar:
-        for config in configs:
-            rows.append(planned_memory(config))
+    rows, cases = [], options.cases()
+    with Bar(console, "compiling", len(cases)) as bar:
+        for case in cases:
+            rows.append(planned_memory(case))
             bar.advance()
     make_report(rows, options).finish(console, options.out)
 

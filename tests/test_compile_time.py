@@ -14,13 +14,11 @@ from hypothesis import strategies as st
 pytest.importorskip("cyclopts")
 
 from experiments.benchmarks.case import Case
-from experiments.benchmarks.compile_time.compiler import choices
-from experiments.benchmarks.compile_time.op_by_op import measure_op_by_op, paid_after
-from experiments.benchmarks.compile_time.options import CompileOptions
-from experiments.benchmarks.compile_time.parts import make_parts
-from experiments.benchmarks.compile_time.processes import STARTS, measure_starts
+from experiments.benchmarks.compile_time.parts import CompileOptions, make_parts
 from experiments.benchmarks.compile_time.report import draw_depth
 from experiments.benchmarks.compile_time.stages import about, compile_in_stages, measure_stages, program_size
+from experiments.benchmarks.compile_time.starts import STARTS, measure_starts
+from experiments.benchmarks.compile_time.steps import choices, measure_op_by_op, paid_after
 from experiments.benchmarks.equality import largest_difference
 from experiments.benchmarks.rounds import PATIENCE_S, Spread, fits
 from experiments.compile_time import main

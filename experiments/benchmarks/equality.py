@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.benchmarks.case import Case, Form, Precision, Prepared, make_batch
-from madsep_jax.config.io import override
 from madsep_jax.models import build_model
 from madsep_jax.train.losses import loss_parts
 
@@ -64,7 +63,7 @@ def check_equal(case: Case, what: str, found: Mapping[str, Any]) -> float:
 
 def check_outputs(case: Case, prepared: Mapping[str, Prepared]) -> float:
     """Compare what all ways of inference return for the case's batch; see `check_equal`."""
-    outputs = {name: one.forward_output() for name, one in prepared.items() if one.forward_output}
+    outputs = {name: one.output_BTF for name, one in prepared.items() if one.output_BTF is not None}
     return check_equal(case, "outputs", outputs) if outputs else 0.0
 
 
@@ -74,7 +73,7 @@ def small_case(case: Case) -> Case:
     changes: dict[str, Any] = {"training.batch_size": _SEQUENCES, "sequences.frames": 2 * context + _TARGET_FRAMES}
     if hasattr(case.config.masker, "dropout"):
         changes["masker.dropout"] = 0.0
-    return Case(system=case.system, mode="train", precision=case.precision, config=override(case.config, changes))
+    return case.changed(changes, mode="train")
 
 
 def training_loss(case: Case, form: Form, variables: Any) -> float:

@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import jax
@@ -53,14 +53,14 @@ def check_system(case: Case, forms: Sequence[Form]) -> list[Agreement]:
     Where an estimate is near 0 the gradient of the Kullback-Leibler divergence multiplies rounding errors. The biases
     of the last layers are therefore raised, so that what is compared is the arithmetic.
     """
-    exact = Case(system=case.system, mode="train", precision="float64", config=small_case(case).config)
-    single = Case(system=case.system, mode="train", precision="float32", config=exact.config)
+    small = small_case(case)
     try:
+        exact = replace(small, precision="float64")
         reference = _numbers(exact, "plain", jax.local_devices(backend="cpu")[0])
     except (RuntimeError, MemoryError) as error:
         why = f"reference: {reason(error)}"
         return [Agreement(system=case.system, form=form, failure=why) for form in forms]
-    return [_compare(single, form, reference) for form in forms]
+    return [_compare(replace(small, precision="float32"), form, reference) for form in forms]
 
 
 def check_systems(cases: Sequence[Case], forms: Sequence[Form]) -> list[Agreement]:

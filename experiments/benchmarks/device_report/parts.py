@@ -106,9 +106,7 @@ def measure(progress: Progress, until: float) -> None:
                 progress.left_out += [f"throughput of {case.title}" for case in cases[number:]]
                 break
             compiled = {form: programs[case, form] for form in options.forms}
-            found = run_case(
-                case, options.forms, options.steps, options.seconds, options.turns, with_torch, programs=compiled
-            )
+            found = run_case(case, options.forms, options, with_torch, programs=compiled)
             progress.results += found
             progress.write()
             for row in found:
@@ -126,19 +124,17 @@ def profile(progress: Progress, until: float) -> None:
             continue
         programs = compile_side_by_side(pairs)
         for case, form in pairs:
-            row: dict[str, Any] = {"system": system, "mode": case.mode, "form": form}
             operations: list[Operation] = []
+            failure: dict[str, str] = {}
             try:
                 operations = profile_one(case, form, programs[case, form])
-                progress.slowest.append({**row, "operations": operations})
             except (RuntimeError, MemoryError) as error:
-                progress.slowest.append({**row, "operations": [], "failure": reason(error)})
+                failure["failure"] = reason(error)
+            row = {"system": system, "mode": case.mode, "form": form}
+            progress.slowest.append({**row, "operations": operations, **failure})
             free_memory(with_torch=False)
             for first in operations[:1]:
-                say(
-                    progress.console,
-                    f"{case.title}, {form}: {first.share:.0%} {first.name} {first.kind} {first.source}",
-                )
+                progress.say(f"{case.title}, {form}: {first.share:.0%} {first.name} {first.kind} {first.source}")
         progress.write()
 
 
@@ -172,16 +168,11 @@ def compile_side_by_side(
 def show(progress: Progress) -> None:
     """Print what was found, and what there was no time for."""
     progress.console.print(progress.timings.terminal_table())
-    wrong = [agreement for agreement in progress.agreements if not agreement.agrees]
-    say(
-        progress.console,
-        f"Correct within {TOLERANCE:g}: {len(progress.agreements) - len(wrong)} of {len(progress.agreements)}",
-    )
+    number, wrong = len(progress.agreements), [one for one in progress.agreements if not one.agrees]
+    progress.say(f"Correct within {TOLERANCE:g}: {number - len(wrong)} of {number}")
     for agreement in wrong:
         progress.say(f"  differs: {agreement}")
     if progress.left_out:
         progress.say(f"No time for: {'; '.join(progress.left_out)}")
-    say(
-        progress.console,
-        f"Report: {progress.options.out}/device_report.json ({time.monotonic() - progress.start:.0f} s)",
-    )
+    passed = time.monotonic() - progress.start
+    progress.say(f"Report: {progress.options.out}/device_report.json ({passed:.0f} s)")

@@ -1,15 +1,34 @@
-"""The options of `experiments.scaling`."""
+"""The options of `experiments.scaling`: trainings on so many devices and processes."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
 from experiments.benchmarks.options import SystemOptions, require_at_least
-from experiments.benchmarks.scaling.cases import Case, Platform, Style
 from experiments.cli.options import Many, Whole
 from madsep_jax.errors import InputError
+
+Platform = Literal["cpu", "accelerator"]
+Style = Literal["jit", "pmap"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """What is trained, and on what."""
+
+    system: str
+    preset: str
+    batch: int
+    """Sequences of a step, those of all devices together."""
+    processes: int = 1
+    devices: int = 1
+    """Of all processes together; each has as many."""
+    styles: tuple[Style, ...] = ("jit",)
+    """Measured in the same processes, step by step in turn."""
+    steps: int = 20
+    """Timed steps of each style."""
 
 
 @Parameter(name="*")

@@ -7,7 +7,7 @@ from statistics import median
 from typing import Any
 
 from experiments.benchmarks.rounds import shown_range
-from experiments.benchmarks.scaling.cases import Case
+from experiments.benchmarks.scaling.options import Case
 from experiments.cli.results import Column, Report, Row, Table
 from madsep_jax.host.environment import describe_machine
 
@@ -40,7 +40,7 @@ def rows_of(found: Mapping[Case, Sequence[Mapping[str, Any]]]) -> list[dict[str,
     """Return a row for each case and style.
 
     Args:
-        found: of each case the rounds, each as `experiments.benchmarks.scaling.measure` prints it.
+        found: of each case the rounds, each as `experiments.benchmarks.scaling.measure.measure` returns it.
 
     Returns:
         Of each round the median step and the compiling; the loss, the same in all cases with the same batch (of later

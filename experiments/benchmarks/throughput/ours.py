@@ -33,20 +33,16 @@ def forward_of(config: RunConfig) -> Callable[[Any, jax.Array], jax.Array]:
 
 def initial_state(config: RunConfig, dtype: np.dtype) -> TrainState:
     """Return a state before training, a copy of its own; the same weights for every batch size, length and form."""
-    return jax.tree.map(lambda leaf: jnp.array(leaf, _dtype(leaf, dtype), copy=True), _state(_of_least_size(config)))
+    return _copy(_least_state(config), dtype)
 
 
-def _state_shapes(config: RunConfig, dtype: np.dtype) -> TrainState:
-    state = _state(_of_least_size(config))
-    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, _dtype(leaf, dtype)), state)
+def _copy(state: TrainState, dtype: np.dtype) -> TrainState:
+    dtypes = jax.tree.map(lambda leaf: dtype if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf.dtype, state)
+    return jax.tree.map(functools.partial(jnp.array, copy=True), state, dtypes)
 
 
-def _dtype(leaf: jax.Array, dtype: np.dtype) -> Any:
-    return dtype if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf.dtype
-
-
-def _of_least_size(config: RunConfig) -> RunConfig:
-    return override(config, {"training.batch_size": 1, "sequences.frames": 2 * config.sequences.context + 1})
+def _least_state(config: RunConfig) -> TrainState:
+    return _state(override(config, {"training.batch_size": 1, "sequences.frames": 2 * config.sequences.context + 1}))
 
 
 @functools.lru_cache(maxsize=2)
@@ -67,7 +63,7 @@ class Program:
 def compile_program(case: Case, form: Form) -> Program:
     """Compile a case in one form, a train step so that it gives its state's buffers up. In the case's precision."""
     config = case.with_form(form)
-    state = _state_shapes(config, case.dtype)
+    state = jax.eval_shape(lambda state: _copy(state, case.dtype), _least_state(config))
     batch = jax.eval_shape(lambda: zero_batch(config))
     if case.mode == "train":
         function, arguments = jit_train_step(make_train_step(config)), (state, batch)
@@ -100,10 +96,9 @@ def prepare(case: Case, form: Form, program: Program | Exception | None = None) 
     arguments = (state, batch) if trains else (inference_variables(config, state.variables), batch.mix_BSF)
     runs = Runs(compiled, arguments, trains)
     first = runs.run()
-    output_BTF = None if trains else np.asarray(first)
     return Prepared(
         run=runs.run,
-        forward_output=None if output_BTF is None else lambda: output_BTF,
+        output_BTF=None if trains else np.asarray(first),
         compile_s=program.compile_s,
         memory=memory,
         program_text=compiled.as_text,

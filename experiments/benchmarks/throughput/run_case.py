@@ -9,6 +9,7 @@ import numpy as np
 
 from experiments.benchmarks.case import Case, Form, Prepared
 from experiments.benchmarks.equality import check_equal, check_outputs, small_case, training_loss
+from experiments.benchmarks.options import VariantOptions
 from experiments.benchmarks.rounds import Spread, Times, interleave, reason
 from experiments.benchmarks.throughput import ours
 from experiments.benchmarks.throughput.ours import computing_in
@@ -33,9 +34,7 @@ _PEAK_S = 0.3
 def run_case(
     case: Case,
     forms: Sequence[Form],
-    steps: int,
-    seconds: float,
-    turns: int,
+    how: VariantOptions,
     with_torch: bool = False,
     on_stage: Callable[[str], object] = lambda stage: None,
     programs: Mapping[Form, ours.Program | Exception] | None = None,
@@ -45,9 +44,7 @@ def run_case(
     Args:
         case: what is to be done.
         forms: of our operations.
-        steps: timed steps of each variant.
-        seconds: of timed steps after which a slow variant has done enough.
-        turns: over which the steps of each variant are spread.
+        how: long each variant is timed.
         with_torch: time PyTorch as well.
         on_stage: called with what is being done.
         programs: our forms, compiled already, or why they are not.
@@ -84,7 +81,8 @@ def run_case(
             on_stage(f"round {number}")
             peaks.append(product.gflop_per_s(_PEAK_S))
 
-        times = interleave({name: one.run for name, one in prepared.items()}, steps, seconds, turns, on_round)
+        runs = {name: one.run for name, one in prepared.items()}
+        times = interleave(runs, how.steps, how.seconds, how.turns, on_round)
     times |= {name: Times(failure=failure) for name, failure in failures.items()}
     names = [f"jax {form}" for form in forms] + list(PEER_FORMS if with_torch else ())
     results = [make_row(case, name, prepared.get(name), times[name], peaks) for name in names]
