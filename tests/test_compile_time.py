@@ -15,7 +15,7 @@ pytest.importorskip("cyclopts")
 
 from experiments.benchmarks.case import Case
 from experiments.benchmarks.compile_time.parts import CompileOptions, make_parts
-from experiments.benchmarks.compile_time.report import draw_depth
+from experiments.benchmarks.compile_time.report import PICTURES
 from experiments.benchmarks.compile_time.stages import about, compile_in_stages, measure_stages, program_size
 from experiments.benchmarks.compile_time.starts import STARTS, measure_starts
 from experiments.benchmarks.compile_time.steps import choices, measure_op_by_op, paid_after
@@ -112,7 +112,7 @@ def test_depth_compiles_each_depth_scanned_and_unrolled(tmp_path):
         (3, "unrolled", "train"),
     ]
     seconds = {f"{stage}_s": {"median": 2, "first_quartile": 1, "third_quartile": 3} for stage in STAGES}
-    draw_depth([{**about(case), **seconds} for case in part.cases]).savefig(tmp_path / "depth.png")
+    PICTURES["depth"].draw([{**about(case), **seconds} for case in part.cases]).savefig(tmp_path / "depth.png")
     assert (tmp_path / "depth.png").read_bytes().startswith(PNG)
 
 

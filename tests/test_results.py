@@ -12,7 +12,7 @@ from experiments.benchmarks.compile_time.report import CompileTimes
 from experiments.benchmarks.dispatch import ways
 from experiments.benchmarks.evaluation_speed import measure as evaluation_speed
 from experiments.benchmarks.input_throughput import measure as input_throughput
-from experiments.benchmarks.scaling.options import Case
+from experiments.benchmarks.scaling.measure import Case
 from experiments.benchmarks.scaling.report import make_report as scaling_report
 from experiments.benchmarks.throughput import report as throughput
 from experiments.benchmarks.throughput.peak import Peak

@@ -43,9 +43,9 @@ def spreads(found: Sequence[Mapping[str, float]]) -> dict[str, Spread]:
     return {name: Spread.of([one[name] for one in found]) for name in found[0]}
 
 
-def shown_range(values: Sequence[float], form: str, factor: float = 1) -> str:
-    """Return the least and the largest, as text."""
-    return f"{factor * min(values):{form}} to {factor * max(values):{form}}"
+def shown_range(seconds: Sequence[float], form: str) -> str:
+    """Return the least and the largest in milliseconds, as text."""
+    return f"{1e3 * min(seconds):{form}} to {1e3 * max(seconds):{form}}"
 
 
 def in_turn(

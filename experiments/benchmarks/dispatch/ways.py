@@ -42,7 +42,7 @@ _COLUMNS = (
     Column("seeds", "seeds"),
     Column("steps a call", "steps_per_call"),
     Column("step (ms)", "median_step_s", ".2f", 1e3),
-    Column("range (ms)", lambda row: shown_range(row["step_s"], ".2f", 1e3)),
+    Column("range (ms)", lambda row: shown_range(row["step_s"], ".2f")),
     Column("speed-up", "speed_up", ".2f"),
     Column("compile (s)", "compile_s", ".1f"),
 )

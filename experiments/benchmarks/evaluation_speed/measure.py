@@ -74,8 +74,8 @@ def measure(
         enough_s: seconds after which no other round begins.
 
     Returns:
-        The seconds in which each engine scored all songs, round by round, and the largest difference of any finite
-        score of the two, in the first round.
+        What was scored; the seconds in which each engine scored all songs, round by round; and the largest difference
+        of any finite score of the two, in the first round.
     """
     first_scores: dict[EngineName, list[WindowScores]] = {}
     copies = -(-workers // len(songs))
@@ -100,6 +100,10 @@ def measure(
 
         seconds = in_turn(_ENGINES, repeats, score_copies, moving=True, is_due=is_due)
     return {
+        "protocol": protocol,
+        "number": len(songs),
+        "audio_s": sum(song.seconds for song in songs),
+        "at_a_time": workers,
         "jax_s": seconds["jax"],
         "museval_s": seconds["museval"],
         "largest_difference_db": max(map(largest_difference_db, *first_scores.values())),

@@ -3,7 +3,6 @@
 import contextlib
 import functools
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.benchmarks.case import Case, Form, Precision, Prepared, Runs, make_batch
+from experiments.benchmarks.case import Case, Form, Precision, Prepared, Runs, make_batch, planned_memory
 from experiments.benchmarks.rounds import timed
 from madsep_jax.config.io import override
 from madsep_jax.config.run import RunConfig
@@ -20,6 +19,7 @@ from madsep_jax.host.compiler import compiler_options
 from madsep_jax.host.memory import require_memory
 from madsep_jax.models import build_model
 from madsep_jax.models.variables import inference_variables
+from madsep_jax.ops.precision import double_precision
 from madsep_jax.train.batch import zero_batch
 from madsep_jax.train.state import TrainState
 from madsep_jax.train.step import init_state, jit_train_step, make_train_step
@@ -47,7 +47,7 @@ def _least_state(config: RunConfig) -> TrainState:
 
 @functools.lru_cache(maxsize=2)
 def _state(config: RunConfig) -> TrainState:
-    with enable_float64(False), jax.default_device(jax.devices()[0]):
+    with double_precision(False), jax.default_device(jax.devices()[0]):
         return init_state(config)
 
 
@@ -86,7 +86,7 @@ def prepare(case: Case, form: Form, program: Program | Exception | None = None) 
         raise program
     program = program or compile_program(case, form)
     compiled = program.compiled
-    memory = _memory(compiled)
+    memory = planned_memory(compiled)
     if jax.default_backend() == "cpu":
         require_memory(memory.get("peak", 0))
     config = case.with_form(form)
@@ -104,16 +104,6 @@ def prepare(case: Case, form: Form, program: Program | Exception | None = None) 
         program_text=compiled.as_text,
         accessed_bytes=_accessed_bytes(compiled),
     )
-
-
-def _memory(compiled: Any) -> dict[str, int]:
-    """Return what XLA says that a call needs; a donated argument's buffer is the output's as well."""
-    found = compiled.memory_analysis()
-    if found is None:  # not every backend tells
-        return {}
-    temporary, argument = found.temp_size_in_bytes, found.argument_size_in_bytes
-    output = found.output_size_in_bytes - found.alias_size_in_bytes
-    return {"temporary": temporary, "argument": argument, "output": output, "peak": temporary + argument + output}
 
 
 def _accessed_bytes(compiled: Any) -> float | None:
@@ -137,16 +127,7 @@ def computing_in(precision: Precision) -> Iterator[None]:
         raise InputError("--precisions: found 'float64', which a TPU does not have; expected 'float32'")
     with contextlib.ExitStack() as stack:
         if precision == "float64":
-            stack.enter_context(enable_float64(True))
+            stack.enter_context(double_precision())
         elif backend != "cpu":
             stack.enter_context(jax.default_matmul_precision("highest" if precision == "float32" else "tensorfloat32"))
         yield
-
-
-def enable_float64(enabled: bool) -> AbstractContextManager[None]:
-    """Allow double precision inside a `with`, or not, by whichever name this JAX has for it."""
-    if hasattr(jax, "enable_x64"):
-        return jax.enable_x64(enabled)
-    from jax import experimental
-
-    return experimental.enable_x64(enabled)  # type: ignore[attr-defined]

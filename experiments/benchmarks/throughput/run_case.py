@@ -146,13 +146,13 @@ def compare_training_losses(case: Case, forms: Sequence[Form]) -> float | None:
 
     small = small_case(case)
     with computing_in(case.precision):
-        variables = ours.initial_state(small.config, small.dtype).variables
+        state = ours.initial_state(small.config, small.dtype)
         device = peer.peer_device(jax.default_backend())
         try:
-            losses = {"torch": peer.training_loss(small, variables, device)}
+            losses = {"torch": peer.training_loss(small, state.variables, device)}
         except InputError:
             return None
-        losses |= {form: training_loss(small, form, variables) for form in forms}
+        losses |= {form: training_loss(small, form, state) for form in forms}
         return check_equal(small, "training losses", losses)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from experiments.benchmarks.case import Case
+from experiments.benchmarks.case import Case, planned_memory
 from experiments.benchmarks.options import SystemOptions, require_some, settings_of
 from experiments.cli.options import Many, Whole
 from experiments.cli.results import Column, Report, Row, Table, made_with
@@ -74,18 +74,17 @@ _COLUMNS = (
 )
 
 
-def planned_memory(case: Case) -> dict[str, Any]:
+def measure(case: Case) -> dict[str, Any]:
     """Return what a train step takes, in bytes."""
-    config, plan = case.config, case.jitted().lower(*case.shapes()).compile().memory_analysis()
-    held = plan.argument_size_in_bytes + plan.output_size_in_bytes - plan.alias_size_in_bytes
+    config, plan = case.config, planned_memory(case.jitted().lower(*case.shapes()).compile())
     return {
         "operations": config.compute.operations,
         "precision": config.compute.precision,
         "remat": "yes" if config.compute.remat else "no",
         "parts": config.training.accumulation,
-        "held": held,
-        "temporary": plan.temp_size_in_bytes,
-        "total": held + plan.temp_size_in_bytes,
+        "held": plan["argument"] + plan["output"],
+        "temporary": plan["temporary"],
+        "total": plan["peak"],
     }
 
 
