@@ -215,7 +215,7 @@ def test_the_size_of_a_program_by_hand():
     assert size.fusions == compiled.as_text().count("calls=%") >= 1
     assert size.executable_bytes > 0
     assert size.temporary_bytes >= 0
-    assert stages.total_s == stages.trace_s + stages.lower_s + stages.compile_s
+    assert stages["total_s"] == stages["trace_s"] + stages["lower_s"] + stages["compile_s"]
 
 
 def test_stages_are_measured_afresh_each_time(monkeypatch):

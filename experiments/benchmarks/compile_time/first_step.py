@@ -61,13 +61,13 @@ def first_step(
     ready = time.perf_counter()
     jax.block_until_ready(compiled(*arguments))
     run_s = time.perf_counter() - ready
-    import_s, init_s, ready_s = imported - start, initialised - imported, read_s + stages.total_s
+    import_s, init_s, ready_s = imported - start, initialised - imported, read_s + stages["total_s"]
     return {
         "python_s": python_s,
         "import_s": import_s,
         "init_s": init_s,
         "read_s": read_s,
-        **vars(stages),
+        **stages,
         "run_s": run_s,
         "ready_s": ready_s,
         "total_s": python_s + import_s + init_s + ready_s + run_s,

@@ -108,7 +108,7 @@ def measure_export(case: Case, repeats: int, on_repeat: Callable[..., object] = 
         exported, read_s = timed(lambda: export.deserialize(content))
         _, compiled, stages = compile_in_stages(_callable(case, exported), arguments)
         result, first_call_s = timed(lambda: compiled(*arguments))
-        ready_s = read_s + stages.total_s
+        ready_s = read_s + stages["total_s"]
         return {"export_s": export_s, "read_s": read_s, "ready_s": ready_s, "first_call_s": first_call_s}
 
     def is_due(done: Sequence[dict[str, float]]) -> bool:
@@ -123,7 +123,7 @@ def measure_export(case: Case, repeats: int, on_repeat: Callable[..., object] = 
             **spreads(found),
             "program_bytes": len(content),
             "weights_bytes": sum(leaf.nbytes for leaf in jax.tree.leaves(weights)),
-            "direct_s": stages.total_s,
+            "direct_s": stages["total_s"],
             "runs": len(found),
             "difference": largest_difference(_fields(result), _fields(direct(*arguments))),
         }

@@ -103,7 +103,7 @@ def measure_op_by_op(case: Case, repeats: int, on_repeat: Callable[..., object] 
 
     first_s = {way: time_run(way) for way in ways}
     found = in_turn(ways, repeats, time_run, is_due=fits, on_round=on_repeat)
-    step, ready_s = Spread.of(found["step"]), stages.total_s
+    step, ready_s = Spread.of(found["step"]), stages["total_s"]
     row: dict[str, Any] = {**about(case), "ready_s": ready_s, "step_s": step}
     for way in ("eager", "op_by_op"):
         spread = Spread.of(found[way])

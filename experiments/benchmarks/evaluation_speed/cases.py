@@ -88,14 +88,12 @@ def first_calls(protocol: ProtocolName, seconds: float) -> dict[str, float]:
 
 def largest_difference_db(a: WindowScores, b: WindowScores) -> float:
     """Return the largest difference of any score, in dB. Raises RuntimeError where the NaN patterns differ."""
-    differences = [0.0]
-    for a_W, b_W in zip(_values(a), _values(b), strict=True):
-        if (np.isnan(a_W) != np.isnan(b_W)).any():
-            raise RuntimeError("the engines do not agree on which windows have scores")
-        finite_W = np.isfinite(a_W) & np.isfinite(b_W)
-        differences.append(float(np.abs(a_W[finite_W] - b_W[finite_W]).max(initial=0.0)))
-    return max(differences)
+    a_MSW, b_MSW = _values(a), _values(b)
+    if (np.isnan(a_MSW) != np.isnan(b_MSW)).any():
+        raise RuntimeError("the engines do not agree on which windows have scores")
+    finite_MSW = np.isfinite(a_MSW) & np.isfinite(b_MSW)
+    return float(np.abs(a_MSW[finite_MSW] - b_MSW[finite_MSW]).max(initial=0.0))
 
 
-def _values(scores: WindowScores) -> list[np.ndarray]:
-    return [values_W for source in range(len(scores.sdr_SW)) for values_W in scores.of_source(source).values()]
+def _values(scores: WindowScores) -> np.ndarray:
+    return np.stack([scores.sdr_SW, scores.isr_SW, scores.sir_SW, scores.sar_SW])
