@@ -37,7 +37,7 @@ def evaluation_speed(options: SpeedOptions = _DEFAULTS, device: DeviceOptions = 
     workers = sorted({1, cpu_cores()})  # songs at a time
     cases = list(itertools.product(options.protocols, sets, workers))
     rows = [
-        {"songs": name, **measure(sets[name], protocol, at_a_time, options.repeats, options.enough)}
+        {"protocol": protocol, "songs": name, **measure(sets[name], protocol, at_a_time, options)}
         for protocol, name, at_a_time in tracked(console, "evaluation speed", cases)
     ]
     new_process = {

@@ -112,7 +112,7 @@ def test_depth_compiles_each_depth_scanned_and_unrolled(tmp_path):
         (3, "unrolled", "train"),
     ]
     seconds = {f"{stage}_s": {"median": 2, "first_quartile": 1, "third_quartile": 3} for stage in STAGES}
-    PICTURES["depth"].draw([{**about(case), **seconds} for case in part.cases]).savefig(tmp_path / "depth.png")
+    PICTURES["depth"]([{**about(case), **seconds} for case in part.cases]).savefig(tmp_path / "depth.png")
     assert (tmp_path / "depth.png").read_bytes().startswith(PNG)
 
 

@@ -85,17 +85,9 @@ class CompileOptions(SizeOptions):
         batch = {} if self.batch is None else {"training.batch_size": self.batch}
         return override(preset_config(self.preset), {"compute.operations": self.operations, **batch})
 
-    @property
-    def chosen_systems(self) -> tuple[str, ...]:
-        """Return the systems, the preset's where none is named. Raises InputError on an unknown name."""
-        named = self.named_or(self.systems, _FULL_SIZE_SYSTEMS)
-        return tuple(expand(named, self.depths, (self.channels,), self.preset))
-
-    @property
-    def chosen_small_systems(self) -> tuple[str, ...]:
-        """Return the systems of the slow parts. Raises InputError on an unknown name."""
-        named = self.small_systems or self.chosen_systems[:_SMALL_SYSTEMS]
-        return tuple(expand(named, self.depths, (self.channels,), self.preset))
+    def expand(self, systems: tuple[str, ...]) -> list[str]:
+        """Return the systems of those names; dws for each of the depths. Raises InputError on an unknown one."""
+        return expand(systems, self.depths, (self.channels,), self.preset)
 
 
 Advance = Callable[..., object]
@@ -133,7 +125,8 @@ def make_parts(options: CompileOptions) -> dict[PartName, Part]:
         config = override(override(base, fields_of(system, base)), changes or {})
         return Case(system=system, mode=mode, config=config)
 
-    systems, small = options.chosen_systems, options.chosen_small_systems
+    systems = options.expand(options.named_or(options.systems, _FULL_SIZE_SYSTEMS))
+    small = options.expand(options.small_systems or tuple(systems[:_SMALL_SYSTEMS]))
     in_all_modes = [case(system, mode) for system in systems for mode in options.modes]
     depths = [
         case(f"dws-{layers}-{options.channels}", changes={"compute.blocks": blocks})

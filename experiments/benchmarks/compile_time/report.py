@@ -165,8 +165,8 @@ class CompileTimes:
         tables = [self.table(name) for name in names]
         tables[-1] = replace(tables[-1], caption=self.caption)
         pictures = {
-            f"compile_{name}.png": partial(picture.draw, self.parts[name]["rows"])
-            for name, picture in PICTURES.items()
+            f"compile_{name}.png": partial(draw, self.parts[name]["rows"])
+            for name, draw in PICTURES.items()
             if name in names
         }
         return Report("compile_time", content, tables, pictures=pictures)
@@ -175,41 +175,31 @@ class CompileTimes:
 _MARKERS = ("o", "s", "^", "D", "v", "X")
 
 
-@dataclass(frozen=True)
-class Picture:
-    """Seconds to compile against what."""
+def _draw(line_of: Callable[[Row], str], x: str, label: str, title: str, all_rows: Sequence[Row]) -> Any:
+    """Draw all stages together as lines with their quartiles, and below them, dotted, what is Python's part."""
+    from matplotlib.figure import Figure
 
-    line_of: Callable[[Row], str]
-    """Label of the line that a row is on."""
-    x: str
-    label: str
-    title: str
-
-    def draw(self, all_rows: Sequence[Row]) -> Any:
-        """Return a figure: all stages together as lines with their quartiles; below, dotted, what is Python's part."""
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(6.4, 4.2), layout="constrained")
-        axes = figure.subplots()
-        for number, name in enumerate(dict.fromkeys(map(self.line_of, all_rows))):
-            rows = sorted((row for row in all_rows if self.line_of(row) == name), key=lambda row: row[self.x])
-            x = [row[self.x] for row in rows]
-            style: dict[str, Any] = {"color": f"C{number}", "marker": _MARKERS[number % len(_MARKERS)]}
-            total = {of: [row["total_s"][of] for row in rows] for of in ("median", "first_quartile", "third_quartile")}
-            python = [row["trace_s"]["median"] + row["lower_s"]["median"] for row in rows]
-            axes.plot(x, total["median"], label=name, **style)
-            axes.fill_between(x, total["first_quartile"], total["third_quartile"], color=f"C{number}", alpha=0.2, lw=0)
-            axes.plot(x, python, markersize=3, linestyle=":", label=f"{name}: trace and lower", **style)
-        axes.set_xticks(sorted({row[self.x] for row in all_rows}))
-        axes.set_ylim(bottom=0)
-        axes.set(xlabel=self.label, ylabel="trace, lower and compile (s)", title=self.title)
-        axes.grid(alpha=0.3)
-        axes.legend(frameon=False, fontsize=9)
-        return figure
+    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    axes = figure.subplots()
+    for number, name in enumerate(dict.fromkeys(map(line_of, all_rows))):
+        rows = sorted((row for row in all_rows if line_of(row) == name), key=lambda row: row[x])
+        along = [row[x] for row in rows]
+        style: dict[str, Any] = {"color": f"C{number}", "marker": _MARKERS[number % len(_MARKERS)]}
+        total = {of: [row["total_s"][of] for row in rows] for of in ("median", "first_quartile", "third_quartile")}
+        python = [row["trace_s"]["median"] + row["lower_s"]["median"] for row in rows]
+        axes.plot(along, total["median"], label=name, **style)
+        axes.fill_between(along, total["first_quartile"], total["third_quartile"], color=f"C{number}", alpha=0.2, lw=0)
+        axes.plot(along, python, markersize=3, linestyle=":", label=f"{name}: trace and lower", **style)
+    axes.set_xticks(sorted({row[x] for row in all_rows}))
+    axes.set_ylim(bottom=0)
+    axes.set(xlabel=label, ylabel="trace, lower and compile (s)", title=title)
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False, fontsize=9)
+    return figure
 
 
-#: Those of two parts.
-PICTURES = {
-    "depth": Picture(lambda row: f"blocks {row['blocks']}", "layers", "L_enc", "train step, DWS-CNN"),
-    "length": Picture(lambda row: row["system"], "frames", "frames of a sequence", "train step"),
+#: What draws the figures, of the rows of two parts.
+PICTURES: dict[str, Callable[[Sequence[Row]], Any]] = {
+    "depth": partial(_draw, lambda row: f"blocks {row['blocks']}", "layers", "L_enc", "train step, DWS-CNN"),
+    "length": partial(_draw, lambda row: row["system"], "frames", "frames of a sequence", "train step"),
 }

@@ -57,9 +57,7 @@ class SpeedOptions:
                 raise InputError(f"--protocols {protocol}: museval does not have it, expected sisec18 or paper")
 
 
-def measure(
-    songs: Sequence[ScoredSong], protocol: ProtocolName, workers: int, repeats: int, enough_s: float
-) -> dict[str, Any]:
+def measure(songs: Sequence[ScoredSong], protocol: ProtocolName, workers: int, options: SpeedOptions) -> dict[str, Any]:
     """Time both engines on the same songs.
 
     Everything is compiled, and every worker is started, before. With several workers there are at least as many songs
@@ -70,11 +68,10 @@ def measure(
         protocol: which scores.
         workers: songs at a time. One worker is this process itself, which may use all cores; several are threads for
             JAX, and processes for museval, as in the ablation.
-        repeats: rounds.
-        enough_s: seconds after which no other round begins.
+        options: how many rounds, and after how many seconds no other begins.
 
     Returns:
-        What was scored; the seconds in which each engine scored all songs, round by round; and the largest difference
+        How much was scored; the seconds in which each engine scored all songs, round by round; and the largest difference
         of any finite score of the two, in the first round.
     """
     first_scores: dict[EngineName, list[WindowScores]] = {}
@@ -96,11 +93,10 @@ def measure(
             return seconds / copies
 
         def is_due(done: Sequence[float]) -> bool:
-            return not done or time.perf_counter() - began <= enough_s
+            return not done or time.perf_counter() - began <= options.enough
 
-        seconds = in_turn(_ENGINES, repeats, score_copies, moving=True, is_due=is_due)
+        seconds = in_turn(_ENGINES, options.repeats, score_copies, moving=True, is_due=is_due)
     return {
-        "protocol": protocol,
         "number": len(songs),
         "audio_s": sum(song.seconds for song in songs),
         "at_a_time": workers,
