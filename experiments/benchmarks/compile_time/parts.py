@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import jax
-from cyclopts import Parameter
 
 from experiments.benchmarks.case import Case, Mode
 from experiments.benchmarks.compile_time.stages import Rows, measure_stages
 from experiments.benchmarks.compile_time.starts import measure_export, measure_starts
 from experiments.benchmarks.compile_time.steps import measure_op_by_op, measure_options
 from experiments.benchmarks.options import SizeOptions, require_at_least, require_some
-from experiments.cli.options import Many, ManyOrNone, Whole
+from experiments.cli.options import Many, ManyOrNone, Out, Whole, option_class
 from madsep_jax.config.io import override, to_dict
 from madsep_jax.config.presets import preset_config
 from madsep_jax.config.run import RunConfig
@@ -30,8 +29,7 @@ _FULL_SIZE_SYSTEMS = ("mad", "dws-5-64", "dws-7-256")
 _SMALL_SYSTEMS = 2
 
 
-@Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
+@option_class
 class CompileOptions(SizeOptions):
     """What to compile, how often, and where to keep the results."""
 
@@ -73,7 +71,7 @@ class CompileOptions(SizeOptions):
     operations: Literal["auto", "plain", "fast"] = "auto"
     """Form of the operations, as `compute.operations` of the configuration."""
 
-    out: Annotated[Path, Parameter(alias="-o")] = Path("runs/compile-time")
+    out: Annotated[Path, Out] = Path("runs/compile-time")
     """Folder of compile_time.json, table.md and plots. Parts measured there before with the same settings are kept."""
 
     def __post_init__(self) -> None:

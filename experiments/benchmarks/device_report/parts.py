@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import jax
-from cyclopts import Parameter
 from rich.console import Console
 
 from experiments.benchmarks.case import Case, Form, Mode
@@ -23,7 +22,7 @@ from experiments.benchmarks.throughput.peak import Peak, measure_peak
 from experiments.benchmarks.throughput.report import Timings
 from experiments.benchmarks.throughput.run_case import compare_training_losses, free_memory, run_case
 from experiments.cli.console import say
-from experiments.cli.options import Many, Whole
+from experiments.cli.options import Many, Out, Whole, option_class
 from experiments.cli.results import Report, made_with
 from madsep_jax.errors import InputError
 from madsep_jax.host.environment import cpu_cores
@@ -33,8 +32,7 @@ Thing = TypeVar("Thing")
 _MODES: tuple[Mode, ...] = ("forward", "train")
 
 
-@Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
+@option_class
 class ReportOptions(VariantOptions):
     """What to report on, and how long it may take."""
 
@@ -76,7 +74,7 @@ class ReportOptions(VariantOptions):
     budget_s: float = 540.0
     """Seconds that all of it may take; what does not fit is left out, and named."""
 
-    out: Annotated[Path, Parameter(alias="-o")] = Path("runs/device-report")
+    out: Annotated[Path, Out] = Path("runs/device-report")
     """Folder of device_report.json, table.md and plots."""
 
     def __post_init__(self) -> None:

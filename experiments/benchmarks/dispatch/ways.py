@@ -6,18 +6,15 @@ Beside it the options of `experiments.dispatch`, and its table.
 import itertools
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Annotated, Any
-
-from cyclopts import Parameter
 
 from data_pipelines.batches.to_device import prefetch_to_device
 from experiments.benchmarks.case import Case, make_batch
 from experiments.benchmarks.options import SizeOptions, require_at_least, require_some
 from experiments.benchmarks.rounds import shown_range
-from experiments.cli.options import Many, Whole
+from experiments.cli.options import Many, Out, Whole, option_class
 from experiments.cli.results import Column, Report, Row, Table, made_with
 from madsep_jax.config.io import override
 from madsep_jax.config.parallel import ParallelConfig
@@ -48,8 +45,7 @@ _COLUMNS = (
 )
 
 
-@Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
+@option_class
 class DispatchOptions(SizeOptions):
     """What to measure, and where to keep the results."""
 
@@ -74,7 +70,7 @@ class DispatchOptions(SizeOptions):
     rounds: Annotated[int, Whole] = 5
     """How often each way is measured, in turns."""
 
-    out: Annotated[Path, Parameter(alias="-o")] = Path("runs") / "dispatch"
+    out: Annotated[Path, Out] = Path("runs") / "dispatch"
     """Folder of dispatch.json and table.md."""
 
     def __post_init__(self) -> None:

@@ -4,17 +4,14 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Annotated, Any
 
-from cyclopts import Parameter
-
 from experiments.benchmarks.evaluation_speed.cases import ScoredSong, largest_difference_db, made_up_song, score
 from experiments.benchmarks.options import require_at_least
 from experiments.benchmarks.rounds import in_turn, timed
-from experiments.cli.options import Many, Whole
+from experiments.cli.options import Many, Out, Whole, option_class
 from experiments.cli.results import Column, Report, Row, Table, made_with
 from experiments.scoring.museval_engine import museval_version
 from experiments.scoring.protocols import PROTOCOLS, EngineName, ProtocolName, WindowScores
@@ -27,8 +24,7 @@ _ENGINES: tuple[EngineName, ...] = ("jax", "museval")
 _WARM_UP_S = 1.0
 
 
-@Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
+@option_class
 class SpeedOptions:
     """What to score, and how often."""
 
@@ -47,7 +43,7 @@ class SpeedOptions:
     enough: float = 30.0
     """Seconds after which a set of songs gets no other round."""
 
-    out: Annotated[Path, Parameter(alias="-o")] = Path("runs/evaluation_speed")
+    out: Annotated[Path, Out] = Path("runs/evaluation_speed")
     """Folder of evaluation_speed.json and table.md."""
 
     def __post_init__(self) -> None:
@@ -71,8 +67,8 @@ def measure(songs: Sequence[ScoredSong], protocol: ProtocolName, workers: int, o
         options: how many rounds, and after how many seconds no other begins.
 
     Returns:
-        How much was scored; the seconds in which each engine scored all songs, round by round; and the largest difference
-        of any finite score of the two, in the first round.
+        How much was scored; the seconds in which each engine scored all songs, round by round; and the largest
+        difference of any finite score of the two, in the first round.
     """
     first_scores: dict[EngineName, list[WindowScores]] = {}
     copies = -(-workers // len(songs))

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import jax
-from cyclopts import Parameter
 
 from experiments.benchmarks.case import Case as TrainCase
 from experiments.benchmarks.case import Runs, make_batch
 from experiments.benchmarks.new_process import run_together
 from experiments.benchmarks.options import SystemOptions, require_at_least
 from experiments.benchmarks.rounds import in_turn, timed
-from experiments.cli.options import Many, Whole
+from experiments.cli.options import Many, Out, Switch, Whole, option_class
 from madsep_jax.config.parallel import ParallelConfig, ProcessesConfig
 from madsep_jax.errors import InputError
 from madsep_jax.host.compiler import without_compilation_cache
@@ -47,8 +46,7 @@ class Case:
     """Timed steps of each style."""
 
 
-@Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
+@option_class
 class ScalingOptions(SystemOptions):
     """What to measure, and where to keep the results."""
 
@@ -66,7 +64,7 @@ class ScalingOptions(SystemOptions):
     batch: Annotated[int, Whole] = 8
     """Sequences in a batch, of all devices together."""
 
-    batch_per_device: Annotated[bool, Parameter(negative=(), show_default=False)] = False
+    batch_per_device: Annotated[bool, Switch] = False
     """The batch size is that of each device."""
 
     steps: Annotated[int, Whole] = 20
@@ -78,7 +76,7 @@ class ScalingOptions(SystemOptions):
     on: Platform = "cpu"
     """Make the devices of the processor (cpu), or take the accelerators of this computer."""
 
-    out: Annotated[Path, Parameter(alias="-o")] = Path("runs") / "scaling"
+    out: Annotated[Path, Out] = Path("runs") / "scaling"
     """Folder of scaling.json, table.md and the plot."""
 
     def __post_init__(self) -> None:

@@ -2,7 +2,6 @@
 
 import gc
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,7 +16,7 @@ from experiments.benchmarks.rounds import Spread, Times, interleave, reason
 from experiments.benchmarks.throughput import ours
 from experiments.benchmarks.throughput.ours import computing_in
 from experiments.benchmarks.throughput.peak import MatrixProduct
-from experiments.cli.options import Many, ManyOrNone, Whole
+from experiments.cli.options import Many, ManyOrNone, Out, Whole, option_class
 from madsep_jax.config.io import to_dict
 from madsep_jax.errors import InputError
 from madsep_jax.host.compiler import without_compilation_cache
@@ -38,8 +37,7 @@ _PEAK_S = 0.3
 _FULL_SIZE_SYSTEMS = ("mad", "mad-twinnet", "dws-5-64", "dws-7-256")
 
 
-@Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
+@option_class
 class ThroughputOptions(VariantOptions):
     """What to time, at which sizes, and where to keep the results."""
 
@@ -72,7 +70,7 @@ class ThroughputOptions(VariantOptions):
     seed: Annotated[int, Whole] = 0
     """Of weights and data."""
 
-    out: Annotated[Path | None, Parameter(alias="-o")] = None
+    out: Annotated[Path | None, Out] = None
     """Folder of throughput.json, table.md, summary.md and plots; what was timed there before, in the same way and on
     the same machine, is kept. Default: runs/throughput-PRESET."""
 

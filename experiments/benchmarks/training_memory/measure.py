@@ -2,15 +2,12 @@
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from cyclopts import Parameter
-
 from experiments.benchmarks.case import Case, planned_memory
 from experiments.benchmarks.options import SystemOptions, require_some, settings_of
-from experiments.cli.options import Many, Whole
+from experiments.cli.options import Many, Out, Whole, option_class
 from experiments.cli.results import Column, Report, Row, Table, made_with
 from madsep_jax.config.run import Precision
 from madsep_jax.host.environment import environment
@@ -23,8 +20,7 @@ _CAPTION = (
 )
 
 
-@Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
+@option_class
 class MemoryOptions(SystemOptions):
     """What to compile, and where to keep the results."""
 
@@ -43,7 +39,7 @@ class MemoryOptions(SystemOptions):
     """Forms of the operations. The fast one of the DWS blocks is for float32, and computes again what lies inside them
     in any case."""
 
-    out: Annotated[Path, Parameter(alias="-o")] = Path("runs") / "training_memory"
+    out: Annotated[Path, Out] = Path("runs") / "training_memory"
     """Folder of training_memory.json and table.md."""
 
     def __post_init__(self) -> None:
