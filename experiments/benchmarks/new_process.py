@@ -1,7 +1,7 @@
 """Functions called in new processes, which answer in JSON.
 
-Run as a module, it calls the function named first, of the module before it, with the arguments that follow in JSON, and
-prints what it returns. It imports nothing beside: a process may be there to time its imports.
+Run as a module, it takes the names of a module and of a function in it, and arguments in JSON, and prints what the
+function returns. By itself it imports next to nothing: what a function imports may be timed.
 """
 
 import importlib

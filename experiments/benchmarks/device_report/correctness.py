@@ -12,7 +12,7 @@ import numpy as np
 from experiments.benchmarks.case import Case, Form, make_batch
 from experiments.benchmarks.equality import largest_difference, small_case
 from experiments.benchmarks.rounds import reason
-from experiments.benchmarks.throughput.ours import computing_in, initial_state
+from experiments.benchmarks.throughput.ours import computing_in, forward_of, initial_state
 from madsep_jax.models import build_model
 from madsep_jax.train.step import make_train_step
 
@@ -82,12 +82,10 @@ def _numbers(case: Case, form: Form, device: jax.Device) -> dict[str, Any]:
     config = case.with_form(form)
     with computing_in(case.precision):
         state = initial_state(config, case.dtype)
-        model = build_model(config.model)
-        raise_bias = functools.partial(_raise_bias, model.output_layers().values())
+        raise_bias = functools.partial(_raise_bias, build_model(config.model).output_layers().values())
         state = state.replace(params=jax.tree_util.tree_map_with_path(raise_bias, state.params))  # type: ignore[attr-defined]
         state, batch = jax.device_put((state, make_batch(config, case.dtype)), device)
-        apply = jax.jit(model.apply, static_argnames="train")
-        voice_BTF = apply(state.variables, batch.mix_BSF, train=False).voice_BTF
+        voice_BTF = jax.jit(forward_of(config))(state.variables, batch.mix_BSF)
         _, metrics = jax.jit(make_train_step(config))(state, batch)
         return {"voice": np.asarray(voice_BTF), **{name: float(metrics[name]) for name in ("loss", "gradient_norm")}}
 

@@ -150,11 +150,11 @@ def measure(case: dict[str, Any], coordinator: str, number: int) -> dict[str, An
     Returns:
         The environment and, for each style, the seconds of each step and of compiling, and the first step's loss.
     """
-    of = Case(**case)
-    if of.processes > 1:
-        join_processes(ProcessesConfig(coordinator=coordinator, count=of.processes, number=number))
-    trainings = {style: StyledTraining(of, style) for style in of.styles}
-    step_s = in_turn(trainings, _UNTIMED_STEPS + of.steps, lambda style: timed(trainings[style].step)[1])
+    asked = Case(**case)
+    if asked.processes > 1:
+        join_processes(ProcessesConfig(coordinator=coordinator, count=asked.processes, number=number))
+    trainings = {style: StyledTraining(asked, style) for style in asked.styles}
+    step_s = in_turn(trainings, _UNTIMED_STEPS + asked.steps, lambda style: timed(trainings[style].step)[1])
     styles = {
         style: {"step_s": step_s[style][_UNTIMED_STEPS:], "compile_s": training.compile_s, "loss": training.loss}
         for style, training in trainings.items()

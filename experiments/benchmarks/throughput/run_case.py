@@ -108,7 +108,7 @@ def run_case(
     Args:
         case: what is to be done.
         forms: of our operations.
-        how: long each variant is timed.
+        how: how many steps of each variant are timed, how long, and over how many turns.
         with_torch: time PyTorch as well.
         on_stage: called with what is being done.
         programs: our forms, compiled already, or why they are not.
