@@ -10,8 +10,7 @@ from collections.abc import Sequence
 
 from cyclopts import App
 
-from experiments.benchmarks.compile_time.options import CompileOptions
-from experiments.benchmarks.compile_time.parts import make_parts
+from experiments.benchmarks.compile_time.parts import CompileOptions, make_parts
 from experiments.benchmarks.compile_time.report import CompileTimes
 from experiments.cli.command import run
 from experiments.cli.console import ANY_DEVICE, Bar, DeviceOptions, make_console, say, show_device

@@ -11,8 +11,7 @@ from collections.abc import Sequence
 import jax
 from cyclopts import App
 
-from experiments.benchmarks.device_report.options import ReportOptions
-from experiments.benchmarks.device_report.parts import Progress, check, measure, profile, show
+from experiments.benchmarks.device_report.parts import Progress, ReportOptions, check, measure, profile, show
 from experiments.benchmarks.options import settings_of
 from experiments.benchmarks.peer.settings import start_torch
 from experiments.cli.command import run

@@ -9,8 +9,7 @@ from typing import Any
 
 from cyclopts import App
 
-from experiments.benchmarks.dispatch.options import DispatchOptions
-from experiments.benchmarks.dispatch.ways import TimedTraining, make_report
+from experiments.benchmarks.dispatch.ways import DispatchOptions, TimedTraining, make_report
 from experiments.benchmarks.options import settings_of
 from experiments.benchmarks.rounds import in_turn
 from experiments.cli.command import run

@@ -6,18 +6,14 @@
 import itertools
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 from cyclopts import App
 
-from experiments.benchmarks.evaluation_speed.cases import ScoredSong, made_up_song, songs_of
-from experiments.benchmarks.evaluation_speed.measure import make_report, measure
-from experiments.benchmarks.evaluation_speed.new_process import score_in_new_process
-from experiments.benchmarks.evaluation_speed.options import SpeedOptions
+from experiments.benchmarks.evaluation_speed.cases import ScoredSong, made_up_song, score_in_new_process, songs_of
+from experiments.benchmarks.evaluation_speed.measure import SpeedOptions, make_report, measure
 from experiments.benchmarks.options import settings_of
 from experiments.cli.command import run
-from experiments.cli.console import ANY_DEVICE, Bar, DeviceOptions, make_console, say, show_device
-from experiments.scoring.protocols import ProtocolName
+from experiments.cli.console import ANY_DEVICE, DeviceOptions, make_console, say, show_device, tracked
 from madsep_jax.host.environment import cpu_cores
 
 _DEFAULTS = SpeedOptions()
@@ -40,24 +36,15 @@ def evaluation_speed(options: SpeedOptions = _DEFAULTS, device: DeviceOptions = 
     sets[made_up.name] = [made_up]
     workers = sorted({1, cpu_cores()})  # songs at a time
     cases = list(itertools.product(options.protocols, sets, workers))
-    rows: list[dict[str, Any]] = []
-    with Bar(console, "evaluation speed", len(cases)) as bar:
-        for protocol, name, at_a_time in cases:
-            songs = sets[name]
-            row = {"protocol": protocol, "songs": name, "number": len(songs)}
-            row |= {"audio_s": sum(song.seconds for song in songs), "at_a_time": at_a_time}
-            rows.append({**row, **measure(songs, protocol, at_a_time, options.repeats, options.enough)})
-            bar.advance()
-    new_process: dict[ProtocolName, dict[str, float]] = {}
-    with Bar(console, "memory, first call", len(options.protocols)) as bar:
-        for protocol in options.protocols:
-            new_process[protocol] = score_in_new_process(protocol, options.seconds)
-            bar.advance()
-    report = make_report(rows, new_process, settings_of(options, data=str(options.data)))
-    report.write(options.out)
-    console.print(report.tables[0].terminal())
-    say(console, report.tables[0].caption)
-    report.show_files(console, options.out)
+    rows = [
+        {"protocol": protocol, "songs": name, **measure(sets[name], protocol, at_a_time, options)}
+        for protocol, name, at_a_time in tracked(console, "evaluation speed", cases)
+    ]
+    new_process = {
+        protocol: score_in_new_process(protocol, options.seconds)
+        for protocol in tracked(console, "memory, first call", options.protocols)
+    }
+    make_report(rows, new_process, settings_of(options, data=str(options.data))).finish(console, options.out)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

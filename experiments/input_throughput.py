@@ -14,7 +14,7 @@ from cyclopts import App
 from experiments.benchmarks.input_throughput.options import InputOptions, prepare_embedded
 from experiments.benchmarks.options import settings_of
 from experiments.cli.command import run
-from experiments.cli.console import ANY_DEVICE, Bar, DeviceOptions, make_console, show_device
+from experiments.cli.console import ANY_DEVICE, DeviceOptions, make_console, show_device, tracked
 from experiments.data.prepared import PreparedTraining
 from madsep_jax.config.io import override
 from madsep_jax.config.presets import preset_config
@@ -47,13 +47,10 @@ def input_throughput(options: InputOptions = _DEFAULTS, device: DeviceOptions = 
     settings = settings_of(options, prepared=names)
     cases = list(itertools.product(systems, options.batches, sources))
     trainings: list[dict[str, Any]] = []
-    with Bar(console, "input", 1 + len(cases)) as bar:
-        pipelines = measure_pipelines(sources, max(options.batches), options.seconds)
-        bar.advance()
-        for system, batch, source in cases:
-            trainings.append(measure_training(source, system, batch, options.steps))
-            make_report(pipelines, trainings, settings).write(options.out)
-            bar.advance()
+    pipelines = measure_pipelines(sources, max(options.batches), options.seconds)
+    for system, batch, source in tracked(console, "input", cases):
+        trainings.append(measure_training(source, system, batch, options.steps))
+        make_report(pipelines, trainings, settings).write(options.out)
     make_report(pipelines, trainings, settings).finish(console, options.out)
 
 

@@ -11,8 +11,7 @@ from cyclopts import App
 
 from experiments.benchmarks.options import settings_of
 from experiments.benchmarks.rounds import in_turn
-from experiments.benchmarks.scaling.cases import environment_of, run_case
-from experiments.benchmarks.scaling.options import ScalingOptions
+from experiments.benchmarks.scaling.measure import ScalingOptions, environment_of, run_case
 from experiments.benchmarks.scaling.report import make_report
 from experiments.cli.command import run
 from experiments.cli.console import ANY_DEVICE, Bar, DeviceOptions, make_console, show_device

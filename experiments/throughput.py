@@ -11,10 +11,9 @@ from cyclopts import App
 
 from experiments.benchmarks.options import settings_of
 from experiments.benchmarks.peer.settings import start_torch
-from experiments.benchmarks.throughput.options import ThroughputOptions
 from experiments.benchmarks.throughput.peak import best_peaks
 from experiments.benchmarks.throughput.report import Timings
-from experiments.benchmarks.throughput.run_case import compare_training_losses, run_case
+from experiments.benchmarks.throughput.run_case import ThroughputOptions, compare_training_losses, run_case
 from experiments.cli.command import INTERRUPTED, run
 from experiments.cli.console import ANY_DEVICE, Bar, DeviceOptions, make_console, say, show_device
 from madsep_jax.errors import InputError
@@ -50,9 +49,7 @@ def throughput(options: ThroughputOptions = _DEFAULTS, device: DeviceOptions = A
                     on_stage("comparing training losses")
                     compare_training_losses(case, options.forms)
                     compared.add((case.system, case.precision))
-                timings.rows += run_case(
-                    case, options.forms, options.steps, options.seconds, options.turns, with_torch, on_stage
-                )
+                timings.rows += run_case(case, options.forms, options, with_torch, on_stage)
                 timings.report().write(out)
                 bar.advance_to(number + 1)
     except KeyboardInterrupt:

@@ -9,10 +9,9 @@ from collections.abc import Sequence
 
 from cyclopts import App
 
-from experiments.benchmarks.training_memory.measure import make_report, planned_memory
-from experiments.benchmarks.training_memory.options import MemoryOptions
+from experiments.benchmarks.training_memory.measure import MemoryOptions, make_report, measure
 from experiments.cli.command import run
-from experiments.cli.console import ANY_DEVICE, Bar, DeviceOptions, make_console, show_device
+from experiments.cli.console import ANY_DEVICE, DeviceOptions, make_console, show_device, tracked
 
 _DEFAULTS = MemoryOptions()
 app = App(name="training_memory", usage="Usage: python -m experiments.training_memory [OPTIONS]")
@@ -23,11 +22,7 @@ def training_memory(options: MemoryOptions = _DEFAULTS, device: DeviceOptions = 
     """Compile a train step in float32 and bfloat16, with blocks kept or computed again, and say what each takes."""
     console = make_console()
     show_device(console, device)
-    rows, configs = [], options.configs()
-    with Bar(console, "compiling", len(configs)) as bar:
-        for config in configs:
-            rows.append(planned_memory(config))
-            bar.advance()
+    rows = [measure(case) for case in tracked(console, "compiling", options.cases())]
     make_report(rows, options).finish(console, options.out)
 
 

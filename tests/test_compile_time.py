@@ -14,13 +14,11 @@ from hypothesis import strategies as st
 pytest.importorskip("cyclopts")
 
 from experiments.benchmarks.case import Case
-from experiments.benchmarks.compile_time.compiler import choices
-from experiments.benchmarks.compile_time.op_by_op import measure_op_by_op, paid_after
-from experiments.benchmarks.compile_time.options import CompileOptions
-from experiments.benchmarks.compile_time.parts import make_parts
-from experiments.benchmarks.compile_time.processes import STARTS, measure_starts
-from experiments.benchmarks.compile_time.report import draw_depth
+from experiments.benchmarks.compile_time.parts import CompileOptions, make_parts
+from experiments.benchmarks.compile_time.report import PICTURES
 from experiments.benchmarks.compile_time.stages import about, compile_in_stages, measure_stages, program_size
+from experiments.benchmarks.compile_time.starts import STARTS, measure_starts
+from experiments.benchmarks.compile_time.steps import choices, measure_op_by_op, paid_after
 from experiments.benchmarks.equality import largest_difference
 from experiments.benchmarks.rounds import PATIENCE_S, Spread, fits
 from experiments.compile_time import main
@@ -114,7 +112,7 @@ def test_depth_compiles_each_depth_scanned_and_unrolled(tmp_path):
         (3, "unrolled", "train"),
     ]
     seconds = {f"{stage}_s": {"median": 2, "first_quartile": 1, "third_quartile": 3} for stage in STAGES}
-    draw_depth([{**about(case), **seconds} for case in part.cases]).savefig(tmp_path / "depth.png")
+    PICTURES["depth"]([{**about(case), **seconds} for case in part.cases]).savefig(tmp_path / "depth.png")
     assert (tmp_path / "depth.png").read_bytes().startswith(PNG)
 
 
@@ -217,7 +215,7 @@ def test_the_size_of_a_program_by_hand():
     assert size.fusions == compiled.as_text().count("calls=%") >= 1
     assert size.executable_bytes > 0
     assert size.temporary_bytes >= 0
-    assert stages.total_s == stages.trace_s + stages.lower_s + stages.compile_s
+    assert stages["total_s"] == stages["trace_s"] + stages["lower_s"] + stages["compile_s"]
 
 
 def test_stages_are_measured_afresh_each_time(monkeypatch):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tiny import GRU
 
-from experiments.benchmarks.compile_time.compiler import choices
+from experiments.benchmarks.compile_time.steps import choices
 from madsep_jax import separate, separation
 from madsep_jax.config.parallel import ParallelConfig
 from madsep_jax.host.compiler import CHOSEN, compiler_options

@@ -13,7 +13,7 @@ if importlib.util.find_spec("museval") is None:  # importing it would need ffmpe
 from tiny_songs import make_songs
 
 from experiments import evaluation_speed
-from experiments.benchmarks.evaluation_speed.new_process import score_in_new_process
+from experiments.benchmarks.evaluation_speed.cases import score_in_new_process
 
 NEW_PROCESS = {"peak_bytes": 10**9, "first_s": 3.0, "again_s": 2.0}
 

@@ -8,8 +8,7 @@ pytest.importorskip("cyclopts")
 pytest.importorskip("matplotlib")
 
 from experiments import scaling
-from experiments.benchmarks.scaling.cases import Case, run_case
-from experiments.benchmarks.scaling.options import ScalingOptions
+from experiments.benchmarks.scaling.measure import Case, ScalingOptions, run_case
 from experiments.benchmarks.scaling.report import make_report, rows_of
 
 ENVIRONMENT = {"device": "cpu", "cpu_cores": 2, "versions": {"jax": "1"}}

@@ -99,7 +99,7 @@ def test_memory_that_is_not_there():
 
 def test_programs_that_do_not_fit_are_refused_before_they_run(monkeypatch):
     case = override_batch(mad(), 3)
-    monkeypatch.setattr(ours, "_memory", lambda compiled: {"peak": 2**60})
+    monkeypatch.setattr(ours, "planned_memory", lambda compiled: {"peak": 2**60})
     with pytest.raises(MemoryError, match=r"needs about 1073741824\.0 GiB"):
         ours.prepare(dataclasses.replace(case, mode="forward"), "plain")
 

@@ -15,7 +15,7 @@ def mad(**changes):
 
 
 def prepared(output):
-    return Prepared(run=lambda: None, forward_output=lambda: np.asarray(output))
+    return Prepared(run=lambda: None, output_BTF=np.asarray(output))
 
 
 def test_unequal_outputs_are_an_error():

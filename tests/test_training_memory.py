@@ -8,7 +8,7 @@ pytest.importorskip("cyclopts")
 pytest.importorskip("tabulate")
 
 from experiments import training_memory
-from experiments.benchmarks.training_memory.options import MemoryOptions
+from experiments.benchmarks.training_memory.measure import MemoryOptions
 
 SMALL = ["--system", "dws-6-4", "--preset", "quick", "--batch", "2"]
 
@@ -26,7 +26,7 @@ def test_remat_takes_less_memory(tmp_path, capsys):
 
 
 def test_the_fast_blocks_have_one_variant():
-    found = [config.compute for config in MemoryOptions().configs()]
+    found = [case.config.compute for case in MemoryOptions().cases()]
     assert [(one.operations, one.precision, one.remat) for one in found] == [
         ("plain", "float32", False),
         ("plain", "float32", True),
@@ -34,7 +34,7 @@ def test_the_fast_blocks_have_one_variant():
         ("plain", "bfloat16", True),
         ("fast", "float32", False),
     ]
-    assert len(MemoryOptions(system="mad").configs()) == 8
+    assert len(MemoryOptions(system="mad").cases()) == 8
 
 
 def test_bad_options_are_one_line(tmp_path, capsys):

@@ -1,8 +1,8 @@
 """One piece of work to be timed: a system, in training or not, at one size and precision."""
 
 import functools
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import jax
@@ -40,19 +40,20 @@ class Case:
         system: str,
         mode: Mode,
         batch: int,
-        frames: int,
+        frames: int | None,
         preset: str,
         *,
         precision: Precision = "float32",
         seed: int = 0,
     ) -> "Case":
-        """Return the case of a preset's system for `batch` sequences of `frames` frames, context included.
+        """Return the case of a preset's system for `batch` sequences of `frames` frames, without them the preset's.
 
         Raises:
             InputError: on an unknown system or preset, or a size that cannot be.
         """
-        size = {"training.batch_size": batch, "sequences.frames": frames, "training.seed": seed}
-        base = override(preset_config(preset), size)
+        base = preset_config(preset)
+        size = {"training.batch_size": batch, "sequences.frames": frames or base.sequences.frames}
+        base = override(base, {**size, "training.seed": seed})
         return cls(system=system, mode=mode, precision=precision, config=override(base, fields_of(system, base)))
 
     @property
@@ -79,6 +80,10 @@ class Case:
     def title(self) -> str:
         """For a person to read."""
         return f"{self.system} {self.mode}, batch {self.batch}, {self.frames} frames, {self.precision}"
+
+    def changed(self, changes: Mapping[str, Any], **others: Any) -> "Case":
+        """Return the case with some fields of its config replaced, by their dotted names, and others of its own."""
+        return replace(self, config=override(self.config, changes), **others)
 
     def with_form(self, form: Form) -> RunConfig:
         """Return the config with the operations in one form."""
@@ -150,8 +155,8 @@ class Prepared:
 
     run: Callable[[], object]
     """Do one step; returns when it is done."""
-    forward_output: Callable[[], np.ndarray] | None = None
-    """Return voice_BTF of the case's batch; in forward mode alone."""
+    output_BTF: np.ndarray | None = None
+    """The voice of the case's batch; in forward mode alone."""
     compile_s: float | None = None
     """From the function to the executable."""
     memory: dict[str, int] = field(default_factory=dict)
@@ -175,3 +180,13 @@ class Runs:
         if self._trains:
             self._arguments = (result[0], self._arguments[1])
         return result
+
+
+def planned_memory(compiled: Any) -> dict[str, int]:
+    """Return the bytes that XLA says a call needs; a donated argument's buffer is the output's as well."""
+    found = compiled.memory_analysis()
+    if found is None:  # not every backend tells
+        return {}
+    temporary, argument = found.temp_size_in_bytes, found.argument_size_in_bytes
+    output = found.output_size_in_bytes - found.alias_size_in_bytes
+    return {"temporary": temporary, "argument": argument, "output": output, "peak": temporary + argument + output}

@@ -4,13 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+from madsep_jax.train.state import TrainState
 
 from experiments.benchmarks.case import Case, Form, Precision, Prepared, make_batch
-from madsep_jax.config.io import override
-from madsep_jax.models import build_model
-from madsep_jax.train.losses import loss_parts
+from madsep_jax.train.step import make_train_step
 
 
 class UnequalOutputsError(Exception):
@@ -64,7 +62,7 @@ def check_equal(case: Case, what: str, found: Mapping[str, Any]) -> float:
 
 def check_outputs(case: Case, prepared: Mapping[str, Prepared]) -> float:
     """Compare what all ways of inference return for the case's batch; see `check_equal`."""
-    outputs = {name: one.forward_output() for name, one in prepared.items() if one.forward_output}
+    outputs = {name: one.output_BTF for name, one in prepared.items() if one.output_BTF is not None}
     return check_equal(case, "outputs", outputs) if outputs else 0.0
 
 
@@ -74,16 +72,10 @@ def small_case(case: Case) -> Case:
     changes: dict[str, Any] = {"training.batch_size": _SEQUENCES, "sequences.frames": 2 * context + _TARGET_FRAMES}
     if hasattr(case.config.masker, "dropout"):
         changes["masker.dropout"] = 0.0
-    return Case(system=case.system, mode="train", precision=case.precision, config=override(case.config, changes))
+    return case.changed(changes, mode="train")
 
 
-def training_loss(case: Case, form: Form, variables: Any) -> float:
+def training_loss(case: Case, form: Form, state: TrainState) -> float:
     """Return our loss of the case's batch in training, before any step."""
-    model = build_model(case.with_form(form).model)
-
-    def loss(variables: Any, mix_BSF: jax.Array, voice_BTF: jax.Array) -> jax.Array:
-        separation, _ = model.apply(variables, mix_BSF, train=True, mutable=["batch_stats"])
-        parts = loss_parts(separation, voice_BTF, model.output_kernels(variables["params"]), case.config.loss, mix_BSF)
-        return sum(parts.values(), jnp.zeros(()))
-
-    return float(jax.jit(loss)(variables, *make_batch(case.config, case.dtype)))
+    _, metrics = jax.jit(make_train_step(case.with_form(form)))(state, make_batch(case.config, case.dtype))
+    return float(metrics["loss"])

@@ -1,10 +1,14 @@
-"""Modules run in new processes, which answer in JSON."""
+"""Functions called in new processes, which answer in JSON.
 
+Run as a module, it takes the names of a module and of a function in it, and arguments in JSON, and prints what the
+function returns. By itself it imports next to nothing: what a function imports may be timed.
+"""
+
+import importlib
 import json
 import os
-import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +16,19 @@ _PROJECT = Path(__file__).parents[2]
 _LIMIT_S = 3600
 
 
-def run_new_process(module: str, *arguments: str) -> Any:
-    """Run a module in a new process; returns the last line that it prints, read as JSON. See `run_together`."""
-    return run_together(module, [arguments], [{}])[0]
+def run_new_process(function: Callable[..., Any], **arguments: Any) -> Any:
+    """Call a function in a new process; returns what it does. See `run_together`."""
+    return run_together(function, [arguments], [{}])[0]
 
 
-def run_together(module: str, arguments: Sequence[Sequence[str]], variables: Sequence[Mapping[str, str]]) -> list[Any]:
-    """Run a module in several new processes at a time.
+def run_together(
+    function: Callable[..., Any], arguments: Sequence[Mapping[str, Any]], variables: Sequence[Mapping[str, str]]
+) -> list[Any]:
+    """Call a function in several new processes at a time.
 
     Args:
-        module: by its name; it prints its answer, in JSON, in one line, the last.
-        arguments: of each process.
+        function: of a module; it takes and returns what JSON has.
+        arguments: of each process, by their names.
         variables: of the environment of each process, beside those of this one.
 
     Returns:
@@ -31,10 +37,13 @@ def run_together(module: str, arguments: Sequence[Sequence[str]], variables: Seq
     Raises:
         RuntimeError: where a process fails, with what it said.
     """
+    import subprocess
+
     path = os.pathsep.join(filter(None, [str(_PROJECT), os.environ.get("PYTHONPATH")]))
+    command = [sys.executable, "-m", __name__, function.__module__, function.__name__]
     running = [
         subprocess.Popen(
-            [sys.executable, "-m", module, *own_arguments],
+            [*command, json.dumps(own_arguments)],
             env={**os.environ, "PYTHONPATH": path, **own_variables},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -49,5 +58,10 @@ def run_together(module: str, arguments: Sequence[Sequence[str]], variables: Seq
             process.kill()
     for process, (out, errors) in zip(running, said, strict=True):
         if process.returncode:
-            raise RuntimeError(f"{module} failed in its process:\n{out}{errors}")
+            raise RuntimeError(f"{function.__module__} failed in its process:\n{out}{errors}")
     return [json.loads(out.splitlines()[-1]) for out, _ in said]
+
+
+if __name__ == "__main__":
+    module, name, given = sys.argv[1:]
+    print(json.dumps(getattr(importlib.import_module(module), name)(**json.loads(given))))

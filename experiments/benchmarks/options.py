@@ -1,12 +1,10 @@
 """Options that several benchmarks have, and what their checks and files have in common."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import Parameter
-
-from experiments.cli.options import Whole
+from experiments.cli.options import Whole, option_class
 from madsep_jax.config.systems import expand
 from madsep_jax.errors import InputError
 
@@ -14,8 +12,7 @@ from madsep_jax.errors import InputError
 _QUICK_SYSTEMS = ("mad", "dws-3-16", "dws-5-32")
 
 
-@Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
+@option_class
 class SizeOptions:
     """At which size."""
 
@@ -31,8 +28,7 @@ class SizeOptions:
         return systems or (_QUICK_SYSTEMS if self.preset == "quick" else full_size)
 
 
-@Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
+@option_class
 class SystemOptions(SizeOptions):
     """Which system."""
 
@@ -44,8 +40,7 @@ class SystemOptions(SizeOptions):
             raise InputError(f"--system: found {self.system!r}, expected one system")
 
 
-@Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
+@option_class
 class VariantOptions(SizeOptions):
     """How long each variant of a piece of work is timed."""
 

@@ -43,9 +43,9 @@ def spreads(found: Sequence[Mapping[str, float]]) -> dict[str, Spread]:
     return {name: Spread.of([one[name] for one in found]) for name in found[0]}
 
 
-def shown_range(values: Sequence[float], form: str, factor: float = 1) -> str:
-    """Return the least and the largest, as text."""
-    return f"{factor * min(values):{form}} to {factor * max(values):{form}}"
+def shown_range(seconds: Sequence[float], form: str) -> str:
+    """Return the least and the largest in milliseconds, as text."""
+    return f"{1e3 * min(seconds):{form}} to {1e3 * max(seconds):{form}}"
 
 
 def in_turn(
@@ -126,25 +126,20 @@ def interleave(
     Raises:
         CompiledWhileTimedError: where JAX compiled anything in a step.
     """
-    turns, round_number = min(turns, steps), 0
-
-    def begin_round(number: int) -> None:
-        nonlocal round_number
-        round_number = number
-        on_round(number)
+    turns = min(turns, steps)
+    shares = {name: iter([steps * (n + 1) // turns - steps * n // turns for n in range(turns)]) for name in runs}
 
     def turn(name: str) -> Times:
-        share = steps * round_number // turns - steps * (round_number - 1) // turns
         try:
             with no_compilation(name):
-                return Times(_step_seconds(runs[name], share, seconds / turns, clock))
+                return Times(_step_seconds(runs[name], next(shares[name]), seconds / turns, clock))
         except (RuntimeError, MemoryError) as error:
             return Times(failure=reason(error))
 
     def is_due(done: Sequence[Times]) -> bool:
         return not (done and done[-1].failure)
 
-    found = in_turn(runs, turns, turn, moving=True, is_due=is_due, on_round=begin_round)
+    found = in_turn(runs, turns, turn, moving=True, is_due=is_due, on_round=on_round)
     return {
         name: done[-1] if done[-1].failure else Times([step_s for turn in done for step_s in turn.step_s])
         for name, done in found.items()

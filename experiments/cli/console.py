@@ -1,9 +1,9 @@
 """What a command says while it works: the device first, then progress, as bars in a terminal or lines elsewhere."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from cyclopts import Parameter
 from rich.console import Console
@@ -13,6 +13,8 @@ from madsep_jax.errors import InputError
 from madsep_jax.host.environment import describe_device, environment
 
 _LINE_EVERY_S = 30.0
+
+Thing = TypeVar("Thing")
 
 
 def make_console(quiet: bool = False) -> Console:
@@ -62,6 +64,14 @@ class Bar:
 
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
+
+
+def tracked(console: Console, title: str, things: Collection[Thing]) -> Iterator[Thing]:
+    """Yield things one by one; a bar says how many have been dealt with."""
+    with Bar(console, title, len(things)) as bar:
+        for thing in things:
+            yield thing
+            bar.advance()
 
 
 @Parameter(name="*")

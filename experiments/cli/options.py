@@ -4,7 +4,7 @@ import dataclasses
 import json
 import typing
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, ClassVar, Generic, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, TypeVar, dataclass_transform
 
 from cyclopts import Parameter, Token
 
@@ -13,6 +13,8 @@ from madsep_jax.config.io import override
 from madsep_jax.errors import InputError
 
 Config = TypeVar("Config")
+
+Content = TypeVar("Content")
 
 Options = TypeVar("Options", bound="OptionsOf[Any]")
 
@@ -30,6 +32,13 @@ Many = Parameter(consume_multiple=True, negative=())
 ManyOrNone = Parameter(consume_multiple=True, negative=(), show_default=False)
 
 Switch = Parameter(negative=(), show_default=False)
+Out = Parameter(alias="-o")
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+def option_class(options: type[Content]) -> type[Content]:
+    """Make a class a frozen dataclass, each of whose fields is an option of a command."""
+    return Parameter(name="*")(dataclasses.dataclass(frozen=True, kw_only=True)(options))
 
 
 class OptionsOf(Generic[Config]):
@@ -72,7 +81,7 @@ def options_of(
         options.__annotations__ = {name: _annotation(one, over_preset) for name, one in options.settings.items()}
         for name, setting in options.settings.items():
             setattr(options, name, False if _is_switch(setting) else None)
-        return Parameter(name="*")(dataclasses.dataclass(frozen=True, kw_only=True)(options))
+        return option_class(options)
 
     return make
 

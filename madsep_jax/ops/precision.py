@@ -54,14 +54,14 @@ def widened(tree: Any) -> Any:
     return jax.tree.map(widen, tree)
 
 
-def double_precision() -> AbstractContextManager[None]:
-    """Let JAX compute in float64 inside a `with`, in this thread only, by whichever name this JAX has for it.
+def double_precision(allowed: bool = True) -> AbstractContextManager[None]:
+    """Let JAX compute in float64 inside a `with`, or not, in this thread only, by whichever name this JAX has for it.
 
     The setting of the rest of the process stays as it is. Arrays made inside keep their precision outside, so hand out
     NumPy arrays, or ones that were cast.
     """
     if hasattr(jax, "enable_x64"):
-        return jax.enable_x64(True)
+        return jax.enable_x64(allowed)
     from jax import experimental
 
-    return experimental.enable_x64(True)  # type: ignore[attr-defined]
+    return experimental.enable_x64(allowed)  # type: ignore[attr-defined]

@@ -1,11 +1,5 @@
-"""A process of its own that gets a train step ready and runs it once, each stage timed.
+"""A train step made ready and run once, in a process that has imported nothing yet: that is timed as well."""
 
-Run as a module, it takes the arguments of `first_step` and prints what that returns, both in JSON. What it imports, it
-imports while the clock runs.
-"""
-
-import json
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -24,7 +18,7 @@ def first_step(
         asked_at: when the process was asked for, seconds since the epoch.
 
     Returns:
-        Seconds of each stage, in this order: `python_s`, until Python runs this module; `import_s`; `init_s`, of random
+        Seconds of each stage, in this order: `python_s`, until Python runs this; `import_s`; `init_s`, of random
         weights, the optimiser's state and a batch, which are programs as well that the cache keeps; `read_s`, of the
         exported program; `trace_s`, `lower_s`; `compile_s`, or to read what was compiled; `run_s`, of the first run.
         `ready_s` is from the function to the executable, `total_s` all of it. `cache_hits` are programs read from the
@@ -67,20 +61,16 @@ def first_step(
     ready = time.perf_counter()
     jax.block_until_ready(compiled(*arguments))
     run_s = time.perf_counter() - ready
-    import_s, init_s, ready_s = imported - start, initialised - imported, read_s + stages.total_s
+    import_s, init_s, ready_s = imported - start, initialised - imported, read_s + stages["total_s"]
     return {
         "python_s": python_s,
         "import_s": import_s,
         "init_s": init_s,
         "read_s": read_s,
-        **vars(stages),
+        **stages,
         "run_s": run_s,
         "ready_s": ready_s,
         "total_s": python_s + import_s + init_s + ready_s + run_s,
         "cache_hits": counts["/jax/compilation_cache/cache_hits"],
         "cache_misses": counts["/jax/compilation_cache/cache_misses"],
     }
-
-
-if __name__ == "__main__":
-    print(json.dumps(first_step(**json.loads(sys.argv[1]))))

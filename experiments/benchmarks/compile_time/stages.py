@@ -18,23 +18,6 @@ _OPERATION = re.compile(r"^\s*(?:%[\w:]+ = )?\"?(?:stablehlo|chlo)\.", re.MULTIL
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stages:
-    """Seconds of one compilation."""
-
-    trace_s: float
-    """Python runs the function on abstract arrays, differentiation included: to a jaxpr."""
-    lower_s: float
-    """From the jaxpr to StableHLO."""
-    compile_s: float
-    """XLA: from StableHLO to an executable."""
-
-    @property
-    def total_s(self) -> float:
-        """All three."""
-        return self.trace_s + self.lower_s + self.compile_s
-
-
-@dataclass(frozen=True, kw_only=True)
 class ProgramSize:
     """How large a program is; each number the same at every compilation."""
 
@@ -52,12 +35,17 @@ class ProgramSize:
     """Memory that a run takes beside its arguments and results."""
 
 
-def compile_in_stages(function: Any, arguments: Sequence[Any]) -> tuple[Any, Any, Stages]:
-    """Compile a jitted function for arguments, or their shapes; return the lowered and the compiled form."""
+def compile_in_stages(function: Any, arguments: Sequence[Any]) -> tuple[Any, Any, dict[str, float]]:
+    """Compile a jitted function for arguments, or their shapes; return the lowered and the compiled form.
+
+    And the seconds of each stage: `trace_s`, in which Python runs the function on abstract arrays, differentiation
+    included, to a jaxpr; `lower_s`, from there to StableHLO; `compile_s`, XLA's, to an executable; `total_s`, of all.
+    """
     traced, trace_s = timed(lambda: function.trace(*arguments))
     lowered, lower_s = timed(traced.lower)
     compiled, compile_s = timed(lowered.compile)
-    return lowered, compiled, Stages(trace_s=trace_s, lower_s=lower_s, compile_s=compile_s)
+    stages = {"trace_s": trace_s, "lower_s": lower_s, "compile_s": compile_s}
+    return lowered, compiled, {**stages, "total_s": sum(stages.values())}
 
 
 def program_size(lowered: Any, compiled: Any) -> ProgramSize:
@@ -88,26 +76,18 @@ def measure_stages(cases: Sequence[Case], repeats: int, on_repeat: Callable[...,
     shapes = {case: case.shapes() for case in cases}
     sizes: dict[Case, ProgramSize] = {}
 
-    def compile_afresh(case: Case) -> Stages:
+    def compile_afresh(case: Case) -> dict[str, float]:
         jax.clear_caches()
         lowered, compiled, stages = compile_in_stages(case.jitted(), shapes[case])
         if case not in sizes:
             sizes[case] = program_size(lowered, compiled)
         return stages
 
-    def is_due(done: Sequence[Stages]) -> bool:
-        return fits([stages.total_s for stages in done])
+    def is_due(done: Sequence[dict[str, float]]) -> bool:
+        return fits([stages["total_s"] for stages in done])
 
     found = in_turn(cases, repeats, compile_afresh, is_due=is_due, on_turn=on_repeat)
-    return [
-        {
-            **about(case),
-            **spreads([{**vars(stages), "total_s": stages.total_s} for stages in done]),
-            **vars(sizes[case]),
-            "runs": len(done),
-        }
-        for case, done in found.items()
-    ]
+    return [{**about(case), **spreads(done), **vars(sizes[case]), "runs": len(done)} for case, done in found.items()]
 
 
 def about(case: Case) -> dict[str, Any]:

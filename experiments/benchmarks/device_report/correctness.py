@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import jax
@@ -12,7 +12,7 @@ import numpy as np
 from experiments.benchmarks.case import Case, Form, make_batch
 from experiments.benchmarks.equality import largest_difference, small_case
 from experiments.benchmarks.rounds import reason
-from experiments.benchmarks.throughput.ours import computing_in, initial_state
+from experiments.benchmarks.throughput.ours import computing_in, forward_of, initial_state
 from madsep_jax.models import build_model
 from madsep_jax.train.step import make_train_step
 
@@ -53,14 +53,14 @@ def check_system(case: Case, forms: Sequence[Form]) -> list[Agreement]:
     Where an estimate is near 0 the gradient of the Kullback-Leibler divergence multiplies rounding errors. The biases
     of the last layers are therefore raised, so that what is compared is the arithmetic.
     """
-    exact = Case(system=case.system, mode="train", precision="float64", config=small_case(case).config)
-    single = Case(system=case.system, mode="train", precision="float32", config=exact.config)
+    small = small_case(case)
     try:
+        exact = replace(small, precision="float64")
         reference = _numbers(exact, "plain", jax.local_devices(backend="cpu")[0])
     except (RuntimeError, MemoryError) as error:
         why = f"reference: {reason(error)}"
         return [Agreement(system=case.system, form=form, failure=why) for form in forms]
-    return [_compare(single, form, reference) for form in forms]
+    return [_compare(replace(small, precision="float32"), form, reference) for form in forms]
 
 
 def check_systems(cases: Sequence[Case], forms: Sequence[Form]) -> list[Agreement]:
@@ -82,12 +82,10 @@ def _numbers(case: Case, form: Form, device: jax.Device) -> dict[str, Any]:
     config = case.with_form(form)
     with computing_in(case.precision):
         state = initial_state(config, case.dtype)
-        model = build_model(config.model)
-        raise_bias = functools.partial(_raise_bias, model.output_layers().values())
+        raise_bias = functools.partial(_raise_bias, build_model(config.model).output_layers().values())
         state = state.replace(params=jax.tree_util.tree_map_with_path(raise_bias, state.params))  # type: ignore[attr-defined]
         state, batch = jax.device_put((state, make_batch(config, case.dtype)), device)
-        apply = jax.jit(model.apply, static_argnames="train")
-        voice_BTF = apply(state.variables, batch.mix_BSF, train=False).voice_BTF
+        voice_BTF = jax.jit(forward_of(config))(state.variables, batch.mix_BSF)
         _, metrics = jax.jit(make_train_step(config))(state, batch)
         return {"voice": np.asarray(voice_BTF), **{name: float(metrics[name]) for name in ("loss", "gradient_norm")}}
 

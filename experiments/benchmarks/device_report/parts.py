@@ -1,19 +1,20 @@
-"""The parts of the report: correctness, speed, profile, compile times; and the time that is left for them."""
+"""The options of `experiments.device_report`, its parts (correctness, speed, profile), and the time left for them."""
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
 
 import jax
 from rich.console import Console
 
-from experiments.benchmarks.case import Case, Form
+from experiments.benchmarks.case import Case, Form, Mode
 from experiments.benchmarks.device_report.correctness import TOLERANCE, Agreement, check_systems
-from experiments.benchmarks.device_report.options import TIMED_MODES, ReportOptions
 from experiments.benchmarks.device_report.profiling import Operation, slowest_operations
+from experiments.benchmarks.options import VariantOptions, require_some
 from experiments.benchmarks.rounds import reason
 from experiments.benchmarks.throughput import ours
 from experiments.benchmarks.throughput.ours import computing_in
@@ -21,8 +22,77 @@ from experiments.benchmarks.throughput.peak import Peak, measure_peak
 from experiments.benchmarks.throughput.report import Timings
 from experiments.benchmarks.throughput.run_case import compare_training_losses, free_memory, run_case
 from experiments.cli.console import say
+from experiments.cli.options import Many, Out, Whole, option_class
 from experiments.cli.results import Report, made_with
+from madsep_jax.errors import InputError
 from madsep_jax.host.environment import cpu_cores
+
+Thing = TypeVar("Thing")
+
+_MODES: tuple[Mode, ...] = ("forward", "train")
+
+
+@option_class
+class ReportOptions(VariantOptions):
+    """What to report on, and how long it may take."""
+
+    seconds: float = 2.0
+
+    turns: Annotated[int, Whole] = 2
+
+    systems: Annotated[tuple[str, ...], Many] = (
+        "mad",
+        "dws-5-64",
+        "dws-7-256",
+        "mad-twinnet",
+        "mad-ris-s",
+        "mad-dilated",
+        "dilated-gru",
+        "dws-5-64-res",
+        "dws-5-64-dilated",
+        "dws-5-64-k3",
+        "dae",
+        "skip-filtering",
+    )
+    """Systems to check and to profile, the most important first."""
+
+    timed: Annotated[tuple[str, ...], Many] = ("mad", "dws-5-64", "dws-7-256", "mad-twinnet")
+    """Systems whose throughput is measured, the most important first."""
+
+    batches: Annotated[tuple[int, ...], Many] = (4, 16, 64, 256)
+    """Sequences in a batch; those after the first are timed with the first of --lengths alone."""
+
+    lengths: Annotated[tuple[int, ...], Many] = (60, 240, 960)
+    """Frames of a sequence; those after the first are timed with the first of --batches alone."""
+
+    forms: Annotated[tuple[Form, ...], Many] = ("plain", "fast")
+    """Forms of our operations."""
+
+    peer: Literal["torch", "none"] = "torch"
+    """Time PyTorch as well."""
+
+    budget_s: float = 540.0
+    """Seconds that all of it may take; what does not fit is left out, and named."""
+
+    out: Annotated[Path, Out] = Path("runs/device-report")
+    """Folder of device_report.json, table.md and plots."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_some(self, "systems", "timed", "batches", "lengths", "forms")
+        if not self.budget_s > 0:
+            raise InputError(f"--budget-s: found {self.budget_s}, expected more than 0")
+        self.expand(self.systems + self.timed)
+
+    def case(self, system: str, mode: Mode, batch: int | None = None, frames: int | None = None) -> Case:
+        """Return a case, by default of the first size."""
+        return Case.of(system, mode, batch or self.batches[0], frames or self.lengths[0], self.preset)
+
+    def timed_cases(self, system: str) -> list[Case]:
+        """Return all sizes of a system: the batches at the first length, then the other lengths at the first batch."""
+        sizes = [(batch, self.lengths[0]) for batch in self.batches]
+        sizes += [(self.batches[0], frames) for frames in self.lengths[1:]]
+        return [self.case(system, mode, batch, frames) for batch, frames in sizes for mode in _MODES]
 
 
 @dataclass
@@ -54,6 +124,14 @@ class Progress:
         """Whether less than this share of the time has passed."""
         return time.monotonic() - self.start < share * self.options.budget_s
 
+    def in_time(self, share: float, things: Iterable[Thing], what: Callable[[Thing], list[str]]) -> Iterator[Thing]:
+        """Yield things while less than this share of the time has passed; name what is left out with the others."""
+        for thing in things:
+            if self.has_time(share):
+                yield thing
+            else:
+                self.left_out += what(thing)
+
     def write(self) -> None:
         """Write everything again."""
         about, throughput = made_with(self.settings), self.timings.report()
@@ -76,11 +154,8 @@ def check(progress: Progress, until: float) -> None:
     """Compare every system with the CPU, as many at a time as there are cores."""
     options, workers = progress.options, cpu_cores()
     cases = [options.case(system, "train") for system in options.expand(options.systems)]
-    while cases:
-        if not progress.has_time(until):
-            progress.left_out += [f"correctness of {case.system}" for case in cases]
-            return
-        some, cases = cases[:workers], cases[workers:]
+    groups = [cases[first : first + workers] for first in range(0, len(cases), workers)]
+    for some in progress.in_time(until, groups, lambda some: [f"correctness of {case.system}" for case in some]):
         found = check_systems(some, options.forms)
         progress.agreements += found
         progress.write()
@@ -95,20 +170,14 @@ def measure(progress: Progress, until: float) -> None:
     progress.peak = measure_peak("float32", 0.5)
     for system in options.expand(options.timed):
         cases = options.timed_cases(system)
-        if not progress.has_time(until):
-            progress.left_out += [f"throughput of {case.title}" for case in cases]
-            continue
-        if with_torch:
-            compare_training_losses(cases[0], options.forms)
-        programs = compile_side_by_side([(case, form) for case in cases for form in options.forms], flops=True)
-        for number, case in enumerate(cases):
-            if not progress.has_time(until):
-                progress.left_out += [f"throughput of {case.title}" for case in cases[number:]]
-                break
+        programs = {}
+        if progress.has_time(until):
+            if with_torch:
+                compare_training_losses(cases[0], options.forms)
+            programs = compile_side_by_side([(case, form) for case in cases for form in options.forms], flops=True)
+        for case in progress.in_time(until, cases, lambda case: [f"throughput of {case.title}"]):
             compiled = {form: programs[case, form] for form in options.forms}
-            found = run_case(
-                case, options.forms, options.steps, options.seconds, options.turns, with_torch, programs=compiled
-            )
+            found = run_case(case, options.forms, options, with_torch, programs=compiled)
             progress.results += found
             progress.write()
             for row in found:
@@ -119,26 +188,21 @@ def measure(progress: Progress, until: float) -> None:
 def profile(progress: Progress, until: float) -> None:
     """Name the slowest operations of each system's train step and inference, in each form."""
     options = progress.options
-    for system in options.expand(options.systems):
-        pairs = [(options.case(system, mode), form) for mode in reversed(TIMED_MODES) for form in options.forms]
-        if not progress.has_time(until):
-            progress.left_out.append(f"profile of {system}")
-            continue
+    for system in progress.in_time(until, options.expand(options.systems), lambda system: [f"profile of {system}"]):
+        pairs = [(options.case(system, mode), form) for mode in reversed(_MODES) for form in options.forms]
         programs = compile_side_by_side(pairs)
         for case, form in pairs:
-            row: dict[str, Any] = {"system": system, "mode": case.mode, "form": form}
             operations: list[Operation] = []
+            failure: dict[str, str] = {}
             try:
                 operations = profile_one(case, form, programs[case, form])
-                progress.slowest.append({**row, "operations": operations})
             except (RuntimeError, MemoryError) as error:
-                progress.slowest.append({**row, "operations": [], "failure": reason(error)})
+                failure["failure"] = reason(error)
+            row = {"system": system, "mode": case.mode, "form": form}
+            progress.slowest.append({**row, "operations": operations, **failure})
             free_memory(with_torch=False)
             for first in operations[:1]:
-                say(
-                    progress.console,
-                    f"{case.title}, {form}: {first.share:.0%} {first.name} {first.kind} {first.source}",
-                )
+                progress.say(f"{case.title}, {form}: {first.share:.0%} {first.name} {first.kind} {first.source}")
         progress.write()
 
 
@@ -172,16 +236,11 @@ def compile_side_by_side(
 def show(progress: Progress) -> None:
     """Print what was found, and what there was no time for."""
     progress.console.print(progress.timings.terminal_table())
-    wrong = [agreement for agreement in progress.agreements if not agreement.agrees]
-    say(
-        progress.console,
-        f"Correct within {TOLERANCE:g}: {len(progress.agreements) - len(wrong)} of {len(progress.agreements)}",
-    )
+    number, wrong = len(progress.agreements), [one for one in progress.agreements if not one.agrees]
+    progress.say(f"Correct within {TOLERANCE:g}: {number - len(wrong)} of {number}")
     for agreement in wrong:
         progress.say(f"  differs: {agreement}")
     if progress.left_out:
         progress.say(f"No time for: {'; '.join(progress.left_out)}")
-    say(
-        progress.console,
-        f"Report: {progress.options.out}/device_report.json ({time.monotonic() - progress.start:.0f} s)",
-    )
+    passed = time.monotonic() - progress.start
+    progress.say(f"Report: {progress.options.out}/device_report.json ({passed:.0f} s)")

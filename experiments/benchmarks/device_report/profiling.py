@@ -17,6 +17,9 @@ _INSTRUCTION = re.compile(r'^\s*(?:ROOT )?%?([\w.\-]+) = (\S+) ([\w\-]+)\(.*?met
 #: The track of a device's operations where the profiler makes one; its other tracks show the same time again.
 _DEVICE_TRACK = "XLA Ops"
 
+#: Steps that are profiled, and operations that are named.
+_STEPS, _MOST = 3, 5
+
 
 @dataclass(frozen=True)
 class Operation:
@@ -34,27 +37,25 @@ class Operation:
     """Of the time of all operations."""
 
 
-def slowest_operations(run: Callable[[], object], program_text: str, steps: int = 3, count: int = 5) -> list[Operation]:
+def slowest_operations(run: Callable[[], object], program_text: str) -> list[Operation]:
     """Profile some steps, and return the operations that took most time, the slowest first.
 
     Args:
         run: does one step of a program that is compiled already, and returns when it is done.
         program_text: the compiled program as text, to tell where an operation comes from.
-        steps: to profile.
-        count: operations to return; fewer where the profile has fewer.
     """
     with tempfile.TemporaryDirectory() as folder:
         with jax.profiler.trace(folder):
-            for _ in range(steps):
+            for _ in range(_STEPS):
                 run()
         files = sorted(Path(folder).rglob("*.trace.json.gz"))
         events = [event for file in files for event in json.loads(gzip.decompress(file.read_bytes()))["traceEvents"]]
     seconds = operation_seconds(events)
     total = sum(seconds.values())
     known = {name: (f"{kind} {shape}", source) for name, shape, kind, source in _INSTRUCTION.findall(program_text)}
-    slowest = sorted(seconds, key=lambda name: -seconds[name])[:count]
+    slowest = sorted(seconds, key=lambda name: -seconds[name])[:_MOST]
     return [
-        Operation(name, *known.get(name, ("", "")), seconds[name] / steps, seconds[name] / total) for name in slowest
+        Operation(name, *known.get(name, ("", "")), seconds[name] / _STEPS, seconds[name] / total) for name in slowest
     ]
 
 

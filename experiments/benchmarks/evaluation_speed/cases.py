@@ -1,4 +1,4 @@
-"""What is scored (songs of a folder, and a made-up one of four minutes), by one engine or two."""
+"""What is scored (songs of a folder, and a made-up one), in this process or a new one."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,8 +7,11 @@ import numpy as np
 
 from data_pipelines.songs.layouts import find_tracks
 from data_pipelines.songs.tracks import Track
+from experiments.benchmarks.new_process import run_new_process
+from experiments.benchmarks.rounds import timed
 from experiments.scoring.protocols import EngineName, ProtocolName, WindowScores, protocol_of
 from experiments.scoring.score_song import references_of, score_arrays
+from madsep_jax.host.memory import process_memory
 
 SAMPLE_RATE = 44100
 
@@ -28,25 +31,24 @@ class ScoredSong:
         return self.reference_SNC.shape[1] / self.sample_rate
 
 
-def made_up_song(seconds: float, seed: int = 0) -> ScoredSong:
+def made_up_song(seconds: float) -> ScoredSong:
     """Return a stereo song of coloured noises, which are never silent, and estimates that leak into each other."""
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(0)
     white_SNC = random.standard_normal((2, round(seconds * SAMPLE_RATE) + 1, 2), np.float32)
     reference_SNC = 0.05 * (white_SNC[:, 1:] + 0.8 * white_SNC[:, :-1])
     reference_SNC[..., 1] += 0.5 * reference_SNC[..., 0]
     return _with_estimates(f"{seconds:g} s of noises", reference_SNC, SAMPLE_RATE, random)
 
 
-def song_of(track: Track, seed: int = 0) -> ScoredSong:
-    """Return a song of a data set, with estimates that leak into each other: speed does not depend on what they are."""
+def songs_of(folder: Path) -> list[ScoredSong]:
+    """Return all songs of a folder, with estimates that leak into each other; what they are is all one to speed."""
+    return [_song_of(track) for track in find_tracks(folder)]
+
+
+def _song_of(track: Track) -> ScoredSong:
     audio = track.read()
     reference_SNC = np.stack(list(references_of(audio, "voice").values()))
-    return _with_estimates(track.name, reference_SNC, audio.sample_rate, np.random.default_rng(seed))
-
-
-def songs_of(folder: Path) -> list[ScoredSong]:
-    """Return all songs of a folder; none where the folder is not there."""
-    return [song_of(track) for track in find_tracks(folder)] if folder.is_dir() else []
+    return _with_estimates(track.name, reference_SNC, audio.sample_rate, np.random.default_rng(0))
 
 
 def _with_estimates(name: str, reference_SNC: np.ndarray, sample_rate: int, random: np.random.Generator) -> ScoredSong:
@@ -62,16 +64,36 @@ def score(song: ScoredSong, engine: EngineName, protocol: ProtocolName) -> Windo
     return score_arrays(how, engine, song.reference_SNC, song.estimate_SNC, song.sample_rate)
 
 
+def score_in_new_process(protocol: ProtocolName, seconds: float) -> dict[str, float]:
+    """Score a made-up song of so many seconds in a new process, without a compilation cache, and do nothing else.
+
+    Returns what `first_calls` does.
+    """
+    return run_new_process(first_calls, protocol=protocol, seconds=seconds)
+
+
+def first_calls(protocol: ProtocolName, seconds: float) -> dict[str, float]:
+    """Score a made-up song of so many seconds by JAX, twice.
+
+    Returns:
+        `peak_bytes`, resident memory at its most, once the song has been scored; `first_s`, seconds of scoring it for
+        the first time, compilation included; `again_s`, of scoring it once more.
+    """
+    song = made_up_song(seconds)
+    _, first_s = timed(lambda: score(song, "jax", protocol))
+    peak = process_memory().peak
+    _, again_s = timed(lambda: score(song, "jax", protocol))
+    return {"peak_bytes": peak, "first_s": first_s, "again_s": again_s}
+
+
 def largest_difference_db(a: WindowScores, b: WindowScores) -> float:
     """Return the largest difference of any score, in dB. Raises RuntimeError where the NaN patterns differ."""
-    differences = [0.0]
-    for a_W, b_W in zip(_values(a), _values(b), strict=True):
-        if (np.isnan(a_W) != np.isnan(b_W)).any():
-            raise RuntimeError("the engines do not agree on which windows have scores")
-        finite_W = np.isfinite(a_W) & np.isfinite(b_W)
-        differences.append(float(np.abs(a_W[finite_W] - b_W[finite_W]).max(initial=0.0)))
-    return max(differences)
+    a_MSW, b_MSW = _values(a), _values(b)
+    if (np.isnan(a_MSW) != np.isnan(b_MSW)).any():
+        raise RuntimeError("the engines do not agree on which windows have scores")
+    finite_MSW = np.isfinite(a_MSW) & np.isfinite(b_MSW)
+    return float(np.abs(a_MSW[finite_MSW] - b_MSW[finite_MSW]).max(initial=0.0))
 
 
-def _values(scores: WindowScores) -> list[np.ndarray]:
-    return [values_W for source in range(len(scores.sdr_SW)) for values_W in scores.of_source(source).values()]
+def _values(scores: WindowScores) -> np.ndarray:
+    return np.stack([scores.sdr_SW, scores.isr_SW, scores.sir_SW, scores.sar_SW])

@@ -1,27 +1,59 @@
-"""Both engines on the same songs, in turn, and the table of it."""
+"""Both engines on the same songs, in turn: the options of `experiments.evaluation_speed`, and its table."""
 
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack
+from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Annotated, Any
 
 from experiments.benchmarks.evaluation_speed.cases import ScoredSong, largest_difference_db, made_up_song, score
-from experiments.benchmarks.evaluation_speed.options import ENGINES
+from experiments.benchmarks.options import require_at_least
 from experiments.benchmarks.rounds import in_turn, timed
+from experiments.cli.options import Many, Out, Whole, option_class
 from experiments.cli.results import Column, Report, Row, Table, made_with
 from experiments.scoring.museval_engine import museval_version
-from experiments.scoring.protocols import EngineName, ProtocolName, WindowScores
+from experiments.scoring.protocols import PROTOCOLS, EngineName, ProtocolName, WindowScores
 from experiments.scoring.score_songs import scoring_pool
+from madsep_jax.errors import InputError
 from madsep_jax.host.environment import describe_machine
+
+_ENGINES: tuple[EngineName, ...] = ("jax", "museval")
 
 _WARM_UP_S = 1.0
 
 
-def measure(
-    songs: Sequence[ScoredSong], protocol: ProtocolName, workers: int, repeats: int, enough_s: float
-) -> dict[str, Any]:
+@option_class
+class SpeedOptions:
+    """What to score, and how often."""
+
+    data: Path = Path("../shared/corpus")
+    """Songs, in a layout of the ablation's --data; left out where the folder is not there."""
+
+    seconds: float = 240.0
+    """Length of the made-up stereo song."""
+
+    protocols: Annotated[tuple[ProtocolName, ...], Many] = ("sisec18", "paper")
+    """What to compute: those that both engines have."""
+
+    repeats: Annotated[int, Whole] = 3
+    """Rounds, in which both engines score the same songs in turn."""
+
+    enough: float = 30.0
+    """Seconds after which a set of songs gets no other round."""
+
+    out: Annotated[Path, Out] = Path("runs/evaluation_speed")
+    """Folder of evaluation_speed.json and table.md."""
+
+    def __post_init__(self) -> None:
+        require_at_least(self, repeats=1, seconds=1)
+        for protocol in self.protocols:
+            if len(PROTOCOLS[protocol].engines) < len(_ENGINES):
+                raise InputError(f"--protocols {protocol}: museval does not have it, expected sisec18 or paper")
+
+
+def measure(songs: Sequence[ScoredSong], protocol: ProtocolName, workers: int, options: SpeedOptions) -> dict[str, Any]:
     """Time both engines on the same songs.
 
     Everything is compiled, and every worker is started, before. With several workers there are at least as many songs
@@ -32,19 +64,18 @@ def measure(
         protocol: which scores.
         workers: songs at a time. One worker is this process itself, which may use all cores; several are threads for
             JAX, and processes for museval, as in the ablation.
-        repeats: rounds.
-        enough_s: seconds after which no other round begins.
+        options: how many rounds, and after how many seconds no other begins.
 
     Returns:
-        The seconds in which each engine scored all songs, round by round, and the largest difference of any finite
-        score of the two, in the first round.
+        How much was scored; the seconds in which each engine scored all songs, round by round; and the largest
+        difference of any finite score of the two, in the first round.
     """
     first_scores: dict[EngineName, list[WindowScores]] = {}
     copies = -(-workers // len(songs))
 
     with ExitStack() as stack:
         pools: dict[EngineName, Executor | None] = {
-            engine: stack.enter_context(scoring_pool(workers, engine)) if workers > 1 else None for engine in ENGINES
+            engine: stack.enter_context(scoring_pool(workers, engine)) if workers > 1 else None for engine in _ENGINES
         }
         for engine, pool in pools.items():
             if pool is not None:
@@ -58,10 +89,13 @@ def measure(
             return seconds / copies
 
         def is_due(done: Sequence[float]) -> bool:
-            return not done or time.perf_counter() - began <= enough_s
+            return not done or time.perf_counter() - began <= options.enough
 
-        seconds = in_turn(ENGINES, repeats, score_copies, moving=True, is_due=is_due)
+        seconds = in_turn(_ENGINES, options.repeats, score_copies, moving=True, is_due=is_due)
     return {
+        "number": len(songs),
+        "audio_s": sum(song.seconds for song in songs),
+        "at_a_time": workers,
         "jax_s": seconds["jax"],
         "museval_s": seconds["museval"],
         "largest_difference_db": max(map(largest_difference_db, *first_scores.values())),

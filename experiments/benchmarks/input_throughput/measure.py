@@ -5,7 +5,7 @@ import functools
 import itertools
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from data_pipelines.batches.order import TrainingOrder
@@ -39,53 +39,52 @@ def endless_order(songs: PreparedSongs, config: RunConfig, batch: int) -> Traini
     return TrainingOrder.of_songs(songs.song_frames, config.sequences, training, config.data, songs.silent)
 
 
-class PipelineClock:
-    """The pipeline of one set, taken from as fast as batches come."""
-
-    def __init__(self, name: str, songs: PreparedSongs, config: RunConfig, batch: int) -> None:
-        """Start it with an epoch, which brings the set into memory."""
-        self._name, self._songs, self._batch = name, songs, batch
-        order = endless_order(songs, config, batch)
-        self._batches = training_batches(songs, order)
-        for _ in itertools.islice(self._batches, order.steps_per_epoch):
-            pass
-        self._cpu_s = self._wall_s = 0.0
-
-    def run(self, seconds: float) -> float:
-        """Return the sequences a second of so many seconds; what was ready beforehand is not among them."""
-        for _ in range(_READY_BATCHES):
-            next(self._batches)
-        cpu_s, start, count = time.process_time(), time.perf_counter(), 0
-        while (passed := time.perf_counter() - start) < seconds:
-            next(self._batches)
-            count += 1
-        self._cpu_s += time.process_time() - cpu_s
-        self._wall_s += passed
-        return count * self._batch / passed
-
-    def row(self, sequences_per_s: Sequence[float]) -> dict[str, Any]:
-        """Return what the runs found: median and quartiles, bytes of the arrays as they are handed over.
-
-        `cpu_share` is the processor time over the time of all cores.
-        """
-        found, sequence_bytes = Spread.of(sequences_per_s), self._songs.index.settings.array_bytes
-        return {
-            "name": self._name,
-            "batch": self._batch,
-            "sequences_per_s": found.median,
-            "first_quartile": found.first_quartile,
-            "third_quartile": found.third_quartile,
-            "sequence_bytes": sequence_bytes,
-            "cpu_share": self._cpu_s / self._wall_s / cpu_cores(),
-            "mb_per_s": found.median * sequence_bytes / 1e6,
-        }
-
-
 def measure_pipelines(sets: Sequence[Source], batch: int, seconds: float) -> list[dict[str, Any]]:
-    """Measure the pipelines of sets in turn, each for so many seconds in all; returns a row for each."""
-    clocks = [PipelineClock(*one, batch) for one in sets]
-    found = in_turn(clocks, _RUNS, lambda clock: clock.run(seconds / _RUNS))
-    return [clock.row(rates) for clock, rates in found.items()]
+    """Take batches from the pipelines of sets in turn, as fast as they come, each for so many seconds in all.
+
+    Returns:
+        A row for each: median and quartiles of the runs' sequences a second, bytes of the arrays as they are handed
+        over, and `cpu_share`, the processor time over the time of all cores.
+    """
+    pipelines = [_from_memory(songs, endless_order(songs, config, batch)) for _, songs, config in sets]
+    found = in_turn(range(len(sets)), _RUNS, lambda number: _take(pipelines[number], seconds / _RUNS))
+    rows = []
+    for (name, songs, _), runs in zip(sets, found.values(), strict=True):
+        counts, cpu_s, wall_s = zip(*runs, strict=True)
+        rate = Spread.of([count * batch / wall for count, wall in zip(counts, wall_s, strict=True)])
+        sequence_bytes = songs.index.settings.array_bytes
+        rows.append(
+            {
+                "name": name,
+                "batch": batch,
+                "sequences_per_s": rate.median,
+                "first_quartile": rate.first_quartile,
+                "third_quartile": rate.third_quartile,
+                "sequence_bytes": sequence_bytes,
+                "cpu_share": sum(cpu_s) / sum(wall_s) / cpu_cores(),
+                "mb_per_s": rate.median * sequence_bytes / 1e6,
+            }
+        )
+    return rows
+
+
+def _from_memory(songs: PreparedSongs, order: TrainingOrder) -> Iterator[Any]:
+    """Start a pipeline with an epoch, which brings the set into memory."""
+    batches = training_batches(songs, order)
+    for _ in itertools.islice(batches, order.steps_per_epoch):
+        pass
+    return batches
+
+
+def _take(batches: Iterator[Any], seconds: float) -> tuple[int, float, float]:
+    """Return the number of batches in so many seconds, none of them ready before; the processor time, and all time."""
+    for _ in range(_READY_BATCHES):
+        next(batches)
+    cpu_s, start, count = time.process_time(), time.perf_counter(), 0
+    while (passed := time.perf_counter() - start) < seconds:
+        next(batches)
+        count += 1
+    return count, time.process_time() - cpu_s, passed
 
 
 def measure_training(source: Source, system: str, batch: int, steps: int) -> dict[str, Any]:

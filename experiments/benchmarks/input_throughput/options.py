@@ -1,23 +1,20 @@
 """The options of `experiments.input_throughput`, and the prepared set that it makes where none is given."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter
 from rich.console import Console
 
 from data_pipelines.prepared.settings import FeatureSettings
 from experiments.benchmarks.options import SizeOptions, require_at_least, require_positive
 from experiments.cli.console import Bar
-from experiments.cli.options import Many, ManyOrNone, Whole
+from experiments.cli.options import Many, ManyOrNone, Out, Whole, option_class
 from madsep_jax.config.run import RunConfig
 from madsep_jax.errors import InputError
 from madsep_jax.host.environment import cpu_cores
 
 
-@Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
+@option_class
 class InputOptions(SizeOptions):
     """What to measure, and where to keep the results."""
 
@@ -39,7 +36,7 @@ class InputOptions(SizeOptions):
     seconds: float = 10.0
     """For which the pipeline alone is measured."""
 
-    out: Annotated[Path, Parameter(alias="-o")] = Path("runs") / "input_throughput"
+    out: Annotated[Path, Out] = Path("runs") / "input_throughput"
     """Folder of input_throughput.json, table.md and the plot."""
 
     def __post_init__(self) -> None:

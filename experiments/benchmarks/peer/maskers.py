@@ -1,6 +1,6 @@
 """The maskers (sec. II of the DWS paper): recurrent, with recurrent inference and twin, and depthwise-separable."""
 
-from typing import NamedTuple
+from collections import OrderedDict
 
 import torch
 from torch import nn
@@ -41,16 +41,8 @@ class Decoder(nn.Module):
         return self.gru_dec(x_BTH)[0]
 
 
-class GruMask(NamedTuple):
-    """A mask, and the states that it comes from (H = 2R)."""
-
-    mask_BTF: torch.Tensor
-    encoded_BTH: torch.Tensor
-    decoded_BTH: torch.Tensor
-
-
 class GruMasker(nn.Module):
-    """Encoder, decoder, with recurrent inference also of its own output, and mask layer."""
+    """Encoder, decoder, with recurrent inference also of its own output, and mask layer. H = 2R."""
 
     def __init__(self, config: GruMaskerConfig, bins: int, context_frames: int) -> None:
         super().__init__()
@@ -61,17 +53,16 @@ class GruMasker(nn.Module):
 
     def forward(self, mag_BSF: torch.Tensor) -> torch.Tensor:
         """Return the mask (batch, T, F) for the middle frames of mag_BSF."""
-        return self.mask_and_states(mag_BSF).mask_BTF
+        return self.fnn(self.decode(self.rnn_enc(mag_BSF)))
 
-    def mask_and_states(self, mag_BSF: torch.Tensor) -> GruMask:
-        """Return the mask with the states."""
-        encoded_BTH = self.rnn_enc(mag_BSF)
+    def decode(self, encoded_BTH: torch.Tensor) -> torch.Tensor:
+        """Return the decoder's states from the encoder's."""
         decoded_BTH = self.rnn_dec(encoded_BTH)
         for _ in range(self.iterations):
             previous_BTH, decoded_BTH = decoded_BTH, self.rnn_dec(decoded_BTH)
             if torch.mean((decoded_BTH - previous_BTH).detach() ** 2) < self.tolerance:
                 break
-        return GruMask(self.fnn(decoded_BTH), encoded_BTH, decoded_BTH)
+        return decoded_BTH
 
 
 class Twin(nn.Module):
@@ -87,18 +78,6 @@ class Twin(nn.Module):
         """Return mask_BTF and state_BTH."""
         state_BTH = torch.flip(self.rnn_dec(torch.flip(encoded_BTH, self.flipped_axes)), self.flipped_axes)
         return self.fnn(state_BTH), state_BTH
-
-
-class Affine(nn.Module):
-    """The map from the decoder's states to the twin's."""
-
-    def __init__(self, hidden: int) -> None:
-        super().__init__()
-        self.linear_layer = nn.Linear(hidden, hidden)
-
-    def forward(self, state_BTH: torch.Tensor) -> torch.Tensor:
-        """Keep the size."""
-        return self.linear_layer(state_BTH)
 
 
 class MaskLayer(nn.Module):
@@ -131,39 +110,32 @@ def middle_frames(x_BSD: torch.Tensor, context_frames: int) -> torch.Tensor:
     return x_BSD[:, context_frames : x_BSD.shape[1] - context_frames]
 
 
-class DwsConv(nn.Module):
-    """Depthwise convolution → LeakyReLU → BatchNorm → pointwise convolution. Arrays are (batch, channels, T, W)."""
-
-    def __init__(self, channels_in: int, channels: int, kernel: int) -> None:
-        super().__init__()
-        self.depth_wise_conv = nn.Conv2d(channels_in, channels, kernel, padding=kernel // 2, groups=channels_in)
-        self.activation = nn.LeakyReLU(0.01)
-        self.batch_norm = nn.BatchNorm2d(channels)
-        self.point_wise = nn.Conv2d(channels, channels, 1)
-
-    def forward(self, x_BCTW: torch.Tensor) -> torch.Tensor:
-        """Keep the size."""
-        return self.point_wise(self.batch_norm(self.activation(self.depth_wise_conv(x_BCTW))))
+def named(**layers: nn.Module) -> nn.Sequential:
+    """Return layers one after the other, by names of their own."""
+    return nn.Sequential(OrderedDict(layers))
 
 
-class DwsBlock(nn.Module):
-    """`DwsConv` → ReLU → BatchNorm → max-pool over frequency → channel dropout."""
+def dws_block(channels_in: int, config: DwsMaskerConfig, pool: int = 1) -> nn.Sequential:
+    """Depthwise convolution → LeakyReLU → BatchNorm → pointwise → ReLU → BatchNorm → max-pool over frequency → dropout.
 
-    def __init__(self, channels_in: int, config: DwsMaskerConfig, pool: int = 1) -> None:
-        super().__init__()
-        layers = [DwsConv(channels_in, config.channels, config.kernel), nn.ReLU(), nn.BatchNorm2d(config.channels)]
-        layers += [nn.MaxPool2d((1, pool))] if pool > 1 else []
-        self.layer_1 = nn.Sequential(*layers, nn.Dropout2d(config.dropout))
-
-    def forward(self, x_BCTW: torch.Tensor) -> torch.Tensor:
-        """Map W to W // pool."""
-        return self.layer_1(x_BCTW)
+    Arrays are (batch, channels, T, W); W becomes W // pool. The dropout is of whole channels.
+    """
+    channels, kernel = config.channels, config.kernel
+    convolution = named(
+        depth_wise_conv=nn.Conv2d(channels_in, channels, kernel, padding=kernel // 2, groups=channels_in),
+        activation=nn.LeakyReLU(0.01),
+        batch_norm=nn.BatchNorm2d(channels),
+        point_wise=nn.Conv2d(channels, channels, 1),
+    )
+    pooling = [nn.MaxPool2d((1, pool))] if pool > 1 else []
+    layers = [convolution, nn.ReLU(), nn.BatchNorm2d(channels), *pooling, nn.Dropout2d(config.dropout)]
+    return named(layer_1=nn.Sequential(*layers))
 
 
 class Residual(nn.Module):
     """Add a block's input to its output."""
 
-    def __init__(self, block: DwsBlock) -> None:
+    def __init__(self, block: nn.Module) -> None:
         super().__init__()
         self.layer = block
 
@@ -180,12 +152,12 @@ class DwsMasker(nn.Module):
         self.context_frames = context_frames
         self.whole_input = config.input_frames == "all"
         channels = config.channels
-        self.cnn_enc = DwsBlock(1, config, _POOL)
-        blocks = [DwsBlock(channels, config) for _ in range(config.layers)]
+        self.cnn_enc = dws_block(1, config, _POOL)
+        blocks = [dws_block(channels, config) for _ in range(config.layers)]
         self.latent_conv = nn.Sequential(*(Residual(block) if config.residual else block for block in blocks))
         self.upsamp = nn.ConvTranspose2d(channels, channels, (1, 2), stride=(1, 2), padding=(0, 2))
-        self.cnn_dec = DwsBlock(channels, config, _POOL)
-        self.cnn_dec2 = DwsBlock(channels, config, _POOL)
+        self.cnn_dec = dws_block(channels, config, _POOL)
+        self.cnn_dec2 = dws_block(channels, config, _POOL)
         self.channel_reduce = nn.Conv2d(channels, _REDUCED_CHANNELS, 1, bias=False)
         width = (2 * (bins // _POOL) - 4) // _POOL // _POOL
         self.fnn = MaskLayer(_REDUCED_CHANNELS * width, bins)

@@ -53,9 +53,7 @@ def prepare(case: Case, variables: Any, form: PeerForm, device: torch.device) ->
     """Load a case with these weights, and run it once."""
     _use_precision(case.precision)
     model = load_peer(case, variables, form, device)
-    mix_BSF, voice_BTF = (
-        torch.from_numpy(np.asarray(array)).to(device) for array in make_batch(case.config, case.dtype)
-    )
+    mix_BSF, voice_BTF = _batch(case, device)
     on_gpu = device.type == "cuda"
     if on_gpu:
         torch.cuda.reset_peak_memory_stats()
@@ -68,26 +66,25 @@ def prepare(case: Case, variables: Any, form: PeerForm, device: torch.device) ->
             require_memory(memory["kept_for_gradient"])
         train_step = make_train_step(model, case.config.loss, case.config.training, fused=form == "torch tuned")
 
-        def step() -> torch.Tensor:
-            loss = train_step(mix_BSF, voice_BTF)
-            if on_gpu:
-                torch.cuda.synchronize()
-            return loss
+        def work() -> torch.Tensor:
+            return train_step(mix_BSF, voice_BTF)
     else:
         model.eval()
 
         @torch.inference_mode()
-        def step() -> torch.Tensor:
-            voice_BTF = model(mix_BSF).voice_BTF
-            if on_gpu:
-                torch.cuda.synchronize()
-            return voice_BTF
+        def work() -> torch.Tensor:
+            return model(mix_BSF).voice_BTF
+
+    def step() -> torch.Tensor:
+        found = work()
+        if on_gpu:
+            torch.cuda.synchronize()
+        return found
 
     first = step()
-    output_BTF = first.cpu().numpy() if case.mode == "forward" else None
     return Prepared(
         run=step,
-        forward_output=None if output_BTF is None else lambda: output_BTF,
+        output_BTF=first.cpu().numpy() if case.mode == "forward" else None,
         memory=memory | ({"peak": torch.cuda.max_memory_allocated()} if on_gpu else {}),
     )
 
@@ -109,9 +106,7 @@ def training_loss(case: Case, variables: Any, device: torch.device) -> float:
     """Return the loss of the case's batch in training, before any step."""
     _use_precision(case.precision)
     model = load_peer(case, variables, "torch", device).train()
-    mix_BSF, voice_BTF = (
-        torch.from_numpy(np.asarray(array)).to(device) for array in make_batch(case.config, case.dtype)
-    )
+    mix_BSF, voice_BTF = _batch(case, device)
     with torch.no_grad():
         return float(loss_of(model, model(mix_BSF), voice_BTF, case.config.loss))
 
@@ -125,14 +120,16 @@ def free_memory() -> None:
 
 def torch_settings() -> dict[str, Any]:
     """Return what PyTorch's speed depends on, for saving beside a result."""
-    settings: dict[str, Any] = {"version": torch.__version__, "threads": torch.get_num_threads()}
-    if torch.cuda.is_available():
-        settings |= {
-            "cuda": torch.version.cuda,
-            "cudnn": torch.backends.cudnn.version(),
-            "cudnn_benchmark": torch.backends.cudnn.benchmark,
-        }
-    return settings
+    settings = {"version": torch.__version__, "threads": torch.get_num_threads()}
+    if not torch.cuda.is_available():
+        return settings
+    cudnn = torch.backends.cudnn
+    return {**settings, "cuda": torch.version.cuda, "cudnn": cudnn.version(), "cudnn_benchmark": cudnn.benchmark}
+
+
+def _batch(case: Case, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    mix_BSF, voice_BTF = make_batch(case.config, case.dtype)
+    return torch.from_numpy(mix_BSF).to(device), torch.from_numpy(voice_BTF).to(device)
 
 
 def _use_precision(precision: Precision) -> None:

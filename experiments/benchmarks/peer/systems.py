@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from experiments.benchmarks.peer.maskers import Affine, Denoiser, DwsMasker, GruMasker, Twin, middle_frames
+from experiments.benchmarks.peer.maskers import Denoiser, DwsMasker, GruMasker, Twin, middle_frames, named
 from madsep_jax.config.maskers import DwsMaskerConfig, GruMaskerConfig
 from madsep_jax.config.run import LossConfig, ModelConfig
 from madsep_jax.config.training import TrainingConfig
@@ -55,7 +55,7 @@ class MadTwinNet(nn.Module):
         super().__init__()
         self.mad = MaskerDenoiser(GruMasker(config, bins, context_frames), bins, context_frames)
         self.twin_net = Twin(config, bins)
-        self.affine = Affine(2 * config.reduced_bins)
+        self.affine = named(linear_layer=nn.Linear(2 * config.reduced_bins, 2 * config.reduced_bins))
 
     def forward(self, mag_BSF: torch.Tensor) -> Separation:
         """Estimate the voice in a mixture; by the MaD part alone where it is not trained."""
@@ -63,11 +63,12 @@ class MadTwinNet(nn.Module):
             return self.mad(mag_BSF)
         masker = self.mad.masker
         assert isinstance(masker, GruMasker)
-        mask = masker.mask_and_states(mag_BSF)
-        twin_mask_BTF, state_BTH = self.twin_net(mask.encoded_BTH)
+        encoded_BTH = masker.rnn_enc(mag_BSF)
+        decoded_BTH = masker.decode(encoded_BTH)
+        twin_mask_BTF, state_BTH = self.twin_net(encoded_BTH)
         masker_BTF = middle_frames(mag_BSF, self.mad.context_frames) * twin_mask_BTF
-        twin = TwinOutput(masker_BTF, state_BTH, self.affine(mask.decoded_BTH))
-        return self.mad.filter(mag_BSF, mask.mask_BTF)._replace(twin=twin)
+        twin = TwinOutput(masker_BTF, state_BTH, self.affine(decoded_BTH))
+        return self.mad.filter(mag_BSF, masker.fnn(decoded_BTH))._replace(twin=twin)
 
 
 def build_peer(config: ModelConfig) -> nn.Module:

@@ -1,22 +1,21 @@
-"""Measure one case in this process; `experiments.benchmarks.scaling.cases` starts it.
+"""The options of `experiments.scaling`, and a case of it, measured in processes of its own."""
 
-Arguments: the case as JSON, the coordinator's HOST:PORT, and the number of this process. It prints, as JSON, the
-environment and, for each style, the seconds of each step and of compiling, and the first step's loss; without arguments
-the environment alone.
-"""
-
-import json
-import sys
-from typing import Any
+import os
+import socket
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import jax
 
 from experiments.benchmarks.case import Case as TrainCase
 from experiments.benchmarks.case import Runs, make_batch
+from experiments.benchmarks.new_process import run_together
+from experiments.benchmarks.options import SystemOptions, require_at_least
 from experiments.benchmarks.rounds import in_turn, timed
-from experiments.benchmarks.scaling.cases import Case, Style
+from experiments.cli.options import Many, Out, Switch, Whole, option_class
 from madsep_jax.config.parallel import ParallelConfig, ProcessesConfig
-from madsep_jax.config.presets import preset_config
+from madsep_jax.errors import InputError
 from madsep_jax.host.compiler import without_compilation_cache
 from madsep_jax.host.environment import environment
 from madsep_jax.parallel.layout import compile_layout, make_layout
@@ -26,14 +25,149 @@ from madsep_jax.train.step import init_state
 
 _UNTIMED_STEPS = 2
 
+Platform = Literal["cpu", "accelerator"]
+Style = Literal["jit", "pmap"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """What is trained, and on what."""
+
+    system: str
+    preset: str
+    batch: int
+    """Sequences of a step, those of all devices together."""
+    processes: int = 1
+    devices: int = 1
+    """Of all processes together; each has as many."""
+    styles: tuple[Style, ...] = ("jit",)
+    """Measured in the same processes, step by step in turn."""
+    steps: int = 20
+    """Timed steps of each style."""
+
+
+@option_class
+class ScalingOptions(SystemOptions):
+    """What to measure, and where to keep the results."""
+
+    preset: str = "quick"
+
+    devices: Annotated[tuple[int, ...], Many] = (1, 2, 4, 8)
+    """Devices, those of all processes together."""
+
+    processes: Annotated[tuple[int, ...], Many] = (1, 2)
+    """Processes that share the devices."""
+
+    styles: Annotated[tuple[Style, ...], Many] = ("jit", "pmap")
+    """How devices share a batch."""
+
+    batch: Annotated[int, Whole] = 8
+    """Sequences in a batch, of all devices together."""
+
+    batch_per_device: Annotated[bool, Switch] = False
+    """The batch size is that of each device."""
+
+    steps: Annotated[int, Whole] = 20
+    """Timed steps of each case, style and round."""
+
+    rounds: Annotated[int, Whole] = 3
+    """How often each case is measured, in turns."""
+
+    on: Platform = "cpu"
+    """Make the devices of the processor (cpu), or take the accelerators of this computer."""
+
+    out: Annotated[Path, Out] = Path("runs") / "scaling"
+    """Folder of scaling.json, table.md and the plot."""
+
+    def __post_init__(self) -> None:
+        for name in ("devices", "processes"):
+            values = getattr(self, name)
+            if not values or min(values) < 1:
+                raise InputError(f"--{name}: found {list(values)}, expected numbers of at least 1")
+        require_at_least(self, batch=1, steps=1, rounds=1)
+        if not self.styles:
+            raise InputError("--styles: found nothing, expected jit, pmap or both")
+        for count in self.devices:
+            if self.batch % count and not self.batch_per_device:
+                raise InputError(f"--batch: found {self.batch}, expected a multiple of the {count} devices")
+        super().__post_init__()
+        if not self.cases():
+            raise InputError(f"--devices: found {list(self.devices)}, expected multiples of the processes")
+
+    def cases(self) -> list[Case]:
+        """Return what is measured. Devices that the processes cannot share equally are left out."""
+        return [
+            Case(
+                system=self.system,
+                preset=self.preset,
+                batch=self.batch * devices if self.batch_per_device else self.batch,
+                processes=processes,
+                devices=devices,
+                styles=self.styles,
+                steps=self.steps,
+            )
+            for processes in self.processes
+            for devices in self.devices
+            if devices % processes == 0
+        ]
+
+
+def run_case(case: Case, platform: Platform) -> dict[str, Any]:
+    """Measure a case in new processes, each of which runs `measure`; returns what the first one has found."""
+    about, numbers = {"case": asdict(case), "coordinator": f"127.0.0.1:{_free_port()}"}, range(case.processes)
+    variables = [_variables(case, platform, number) for number in numbers]
+    return run_together(measure, [{**about, "number": number} for number in numbers], variables)[0]
+
+
+def environment_of(platform: Platform) -> dict[str, Any]:
+    """Return the `environment` that a new process finds: this one leaves the devices to them."""
+    return run_together(environment, [{}], [{"JAX_PLATFORMS": "cpu"} if platform == "cpu" else {}])[0]
+
+
+def _variables(case: Case, platform: Platform, number: int) -> dict[str, str]:
+    """A CPU is made into as many devices as the case has; of accelerators, each process sees its own."""
+    own = case.devices // case.processes
+    if platform == "cpu":
+        flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={own}"
+        return {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags.strip()}
+    return {"CUDA_VISIBLE_DEVICES": ",".join(str(device) for device in range(number * own, (number + 1) * own))}
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def measure(case: dict[str, Any], coordinator: str, number: int) -> dict[str, Any]:
+    """Train in all styles of a case in this process and those that belong to it, step by step in turn.
+
+    Args:
+        case: the fields of a `Case`.
+        coordinator: HOST:PORT at which the processes meet.
+        number: of this process.
+
+    Returns:
+        The environment and, for each style, the seconds of each step and of compiling, and the first step's loss.
+    """
+    asked = Case(**case)
+    if asked.processes > 1:
+        join_processes(ProcessesConfig(coordinator=coordinator, count=asked.processes, number=number))
+    trainings = {style: StyledTraining(asked, style) for style in asked.styles}
+    step_s = in_turn(trainings, _UNTIMED_STEPS + asked.steps, lambda style: timed(trainings[style].step)[1])
+    styles = {
+        style: {"step_s": step_s[style][_UNTIMED_STEPS:], "compile_s": training.compile_s, "loss": training.loss}
+        for style, training in trainings.items()
+    }
+    return {"environment": environment(), "styles": styles}
+
 
 class StyledTraining:
     """The training of a case in one style, each step waited for."""
 
     def __init__(self, case: Case, style: Style) -> None:
         """Compile it."""
-        frames = preset_config(case.preset).sequences.frames
-        one = TrainCase.of(case.system, "train", case.batch, frames, case.preset)
+        one = TrainCase.of(case.system, "train", case.batch, None, case.preset)
         layout = make_layout(one.config, ParallelConfig(style=style))
         state = layout.place_state(init_state(one.config))
         batch = layout.place_batch(_own_part(make_batch(one.config, one.dtype)))
@@ -52,30 +186,7 @@ class StyledTraining:
         return float(metrics["loss"])
 
 
-def measure(case: Case) -> dict[str, Any]:
-    """Train in all styles of a case, step by step in turn."""
-    trainings = {style: StyledTraining(case, style) for style in case.styles}
-    step_s = in_turn(trainings, _UNTIMED_STEPS + case.steps, lambda style: timed(trainings[style].step)[1])
-    return {
-        style: {"step_s": step_s[style][_UNTIMED_STEPS:], "compile_s": training.compile_s, "loss": training.loss}
-        for style, training in trainings.items()
-    }
-
-
 def _own_part(batch: Batch) -> Batch:
     """Return this process's sequences."""
     number, count = process_shard()
     return jax.tree.map(lambda array: array[number * len(array) // count : (number + 1) * len(array) // count], batch)
-
-
-def main(content: str, coordinator: str, number: str) -> dict[str, Any]:
-    """Measure, together with the other processes."""
-    case = Case(**json.loads(content))
-    if case.processes > 1:
-        join_processes(ProcessesConfig(coordinator=coordinator, count=case.processes, number=int(number)))
-    styles = measure(case)
-    return {"environment": environment(), "styles": styles}
-
-
-if __name__ == "__main__":
-    print(json.dumps(main(*sys.argv[1:]) if sys.argv[1:] else environment()))

@@ -7,7 +7,7 @@ from statistics import median
 from typing import Any
 
 from experiments.benchmarks.rounds import shown_range
-from experiments.benchmarks.scaling.cases import Case
+from experiments.benchmarks.scaling.measure import Case
 from experiments.cli.results import Column, Report, Row, Table
 from madsep_jax.host.environment import describe_machine
 
@@ -28,7 +28,7 @@ _COLUMNS = (
     Column("devices", lambda row: row["case"]["devices"]),
     Column("batch", lambda row: row["case"]["batch"]),
     Column("step (ms)", "median_step_s", ".1f", 1e3),
-    Column("range (ms)", lambda row: shown_range(row["round_s"], ".1f", 1e3)),
+    Column("range (ms)", lambda row: shown_range(row["round_s"], ".1f")),
     Column("speed-up", "speed_up", ".2f"),
     Column("efficiency", "efficiency", ".2f"),
     Column("compile (s)", lambda row: median(row["compile_s"]), ".1f"),
@@ -40,7 +40,7 @@ def rows_of(found: Mapping[Case, Sequence[Mapping[str, Any]]]) -> list[dict[str,
     """Return a row for each case and style.
 
     Args:
-        found: of each case the rounds, each as `experiments.benchmarks.scaling.measure` prints it.
+        found: of each case the rounds, each as `experiments.benchmarks.scaling.measure.measure` returns it.
 
     Returns:
         Of each round the median step and the compiling; the loss, the same in all cases with the same batch (of later
@@ -99,8 +99,7 @@ def _draw(rows: Sequence[Row], on_cpu: bool) -> Any:
         counts = sorted(set(_devices(rows)))
         shares.plot(counts, [1 / count for count in counts], ":", color="grey", label="sharing that costs nothing")
     for axes, label in ((times, "step (ms)"), (shares, "efficiency")):
-        axes.set_xlabel("devices")
-        axes.set_ylabel(label)
+        axes.set(xlabel="devices", ylabel=label)
         axes.set_ylim(bottom=0)
         axes.legend(fontsize=8)
     return figure

@@ -3,7 +3,6 @@
 import contextlib
 import functools
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.benchmarks.case import Case, Form, Precision, Prepared, Runs, make_batch
+from experiments.benchmarks.case import Case, Form, Precision, Prepared, Runs, make_batch, planned_memory
 from experiments.benchmarks.rounds import timed
 from madsep_jax.config.io import override
 from madsep_jax.config.run import RunConfig
@@ -20,6 +19,7 @@ from madsep_jax.host.compiler import compiler_options
 from madsep_jax.host.memory import require_memory
 from madsep_jax.models import build_model
 from madsep_jax.models.variables import inference_variables
+from madsep_jax.ops.precision import double_precision
 from madsep_jax.train.batch import TrainState, zero_batch
 from madsep_jax.train.step import init_state, jit_train_step, make_train_step
 
@@ -32,25 +32,21 @@ def forward_of(config: RunConfig) -> Callable[[Any, jax.Array], jax.Array]:
 
 def initial_state(config: RunConfig, dtype: np.dtype) -> TrainState:
     """Return a state before training, a copy of its own; the same weights for every batch size, length and form."""
-    return jax.tree.map(lambda leaf: jnp.array(leaf, _dtype(leaf, dtype), copy=True), _state(_of_least_size(config)))
+    return _copy(_least_state(config), dtype)
 
 
-def _state_shapes(config: RunConfig, dtype: np.dtype) -> TrainState:
-    state = _state(_of_least_size(config))
-    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, _dtype(leaf, dtype)), state)
+def _copy(state: TrainState, dtype: np.dtype) -> TrainState:
+    dtypes = jax.tree.map(lambda leaf: dtype if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf.dtype, state)
+    return jax.tree.map(functools.partial(jnp.array, copy=True), state, dtypes)
 
 
-def _dtype(leaf: jax.Array, dtype: np.dtype) -> Any:
-    return dtype if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf.dtype
-
-
-def _of_least_size(config: RunConfig) -> RunConfig:
-    return override(config, {"training.batch_size": 1, "sequences.frames": 2 * config.sequences.context + 1})
+def _least_state(config: RunConfig) -> TrainState:
+    return _state(override(config, {"training.batch_size": 1, "sequences.frames": 2 * config.sequences.context + 1}))
 
 
 @functools.lru_cache(maxsize=2)
 def _state(config: RunConfig) -> TrainState:
-    with enable_float64(False), jax.default_device(jax.devices()[0]):
+    with double_precision(False), jax.default_device(jax.devices()[0]):
         return init_state(config)
 
 
@@ -66,7 +62,7 @@ class Program:
 def compile_program(case: Case, form: Form) -> Program:
     """Compile a case in one form, a train step so that it gives its state's buffers up. In the case's precision."""
     config = case.with_form(form)
-    state = _state_shapes(config, case.dtype)
+    state = jax.eval_shape(lambda state: _copy(state, case.dtype), _least_state(config))
     batch = jax.eval_shape(lambda: zero_batch(config))
     if case.mode == "train":
         function, arguments = jit_train_step(make_train_step(config)), (state, batch)
@@ -89,7 +85,7 @@ def prepare(case: Case, form: Form, program: Program | Exception | None = None) 
         raise program
     program = program or compile_program(case, form)
     compiled = program.compiled
-    memory = _memory(compiled)
+    memory = planned_memory(compiled)
     if jax.default_backend() == "cpu":
         require_memory(memory.get("peak", 0))
     config = case.with_form(form)
@@ -99,25 +95,14 @@ def prepare(case: Case, form: Form, program: Program | Exception | None = None) 
     arguments = (state, batch) if trains else (inference_variables(config, state.variables), batch.mix_BSF)
     runs = Runs(compiled, arguments, trains)
     first = runs.run()
-    output_BTF = None if trains else np.asarray(first)
     return Prepared(
         run=runs.run,
-        forward_output=None if output_BTF is None else lambda: output_BTF,
+        output_BTF=None if trains else np.asarray(first),
         compile_s=program.compile_s,
         memory=memory,
         program_text=compiled.as_text,
         accessed_bytes=_accessed_bytes(compiled),
     )
-
-
-def _memory(compiled: Any) -> dict[str, int]:
-    """Return what XLA says that a call needs; a donated argument's buffer is the output's as well."""
-    found = compiled.memory_analysis()
-    if found is None:  # not every backend tells
-        return {}
-    temporary, argument = found.temp_size_in_bytes, found.argument_size_in_bytes
-    output = found.output_size_in_bytes - found.alias_size_in_bytes
-    return {"temporary": temporary, "argument": argument, "output": output, "peak": temporary + argument + output}
 
 
 def _accessed_bytes(compiled: Any) -> float | None:
@@ -141,16 +126,7 @@ def computing_in(precision: Precision) -> Iterator[None]:
         raise InputError("--precisions: found 'float64', which a TPU does not have; expected 'float32'")
     with contextlib.ExitStack() as stack:
         if precision == "float64":
-            stack.enter_context(enable_float64(True))
+            stack.enter_context(double_precision())
         elif backend != "cpu":
             stack.enter_context(jax.default_matmul_precision("highest" if precision == "float32" else "tensorfloat32"))
         yield
-
-
-def enable_float64(enabled: bool) -> AbstractContextManager[None]:
-    """Allow double precision inside a `with`, or not, by whichever name this JAX has for it."""
-    if hasattr(jax, "enable_x64"):
-        return jax.enable_x64(enabled)
-    from jax import experimental
-
-    return experimental.enable_x64(enabled)  # type: ignore[attr-defined]

@@ -75,6 +75,7 @@ def _draw(picture: Picture, rows: Sequence[Row]) -> Any:
     sizes = sorted({row[fixed] for row in rows}) if fixed else []
     systems = list(dict.fromkeys(row["system"] for row in rows))
     for axes, mode in zip(panels, modes, strict=True):
+        axes.set(xscale="log", yscale="log")
         for label, points in lines.items():
             of_mode = sorted((point for point in points if point["mode"] == mode), key=lambda point: point[x])
             if not of_mode:
@@ -91,8 +92,6 @@ def _draw(picture: Picture, rows: Sequence[Row]) -> Any:
                 alpha=0.4 if variant == "jax plain" else 1,
                 label=label,
             )
-        axes.set_xscale("log")
-        axes.set_yscale("log")
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axis.set_major_formatter(FuncFormatter(_shown))
@@ -101,8 +100,8 @@ def _draw(picture: Picture, rows: Sequence[Row]) -> Any:
             axes.xaxis.set_major_locator(FixedLocator(sorted({row[x] for row in rows})))
             axes.xaxis.set_minor_locator(NullLocator())
         axes.tick_params(which="both", labelsize=8)
-        axes.set_title(_MODES[mode] + ("" if fixed else f", {rows[0]['batch']} × {rows[0]['frames']} frames"))
-        axes.set_xlabel(_LABELS[x])
+        size = "" if fixed else f", {rows[0]['batch']} × {rows[0]['frames']} frames"
+        axes.set(title=_MODES[mode] + size, xlabel=_LABELS[x])
         axes.grid(alpha=0.3, which="both")
     panels[0].set_ylabel(_LABELS[picture.y])
     panels[-1].legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=8)

@@ -99,8 +99,8 @@ class Timings:
                     f"--out {folder}: holds a measurement with other settings, versions or another device; choose "
                     "another folder"
                 )
-            again = [[getattr(case, name) for name in CASE] for case in cases]
-            found.rows = [row for row in found.rows if [row[name] for name in CASE] not in again]
+            again = [tuple(getattr(case, name) for name in CASE) for case in cases]
+            found.rows = [row for row in found.rows if _case_of(row) not in again]
             return found
 
         return read_earlier(folder / "throughput.json", read) or cls([], {}, settings)
@@ -122,22 +122,21 @@ class Timings:
 
     def _peer_s(self, row: Row) -> dict[str, float | None]:
         """Return the median step of each peer in the row's case."""
-        found = {other["variant"]: other["median_s"] for other in self.rows if _same_case(row, other)}
+        found = {other["variant"]: other["median_s"] for other in self.rows if _case_of(other) == _case_of(row)}
         return {peer: found.get(peer) for peer in self.peers}
 
     def table(self) -> Table:
         """Return all variants of all cases."""
         ratios = [_of_peer(f"/ {peer}", "ratio_to", peer) for peer in self.peers]
-        status = [Column("status", "status", word=True)] if self._failed else []
-        columns = [*_CASE, *self._precision_column(), *_VARIANT, *ratios, *status]
+        status = [Column("status", "status", word=True)] if any(map(_failed, self.rows)) else []
+        columns = [*self._case_columns(), *_VARIANT, *ratios, *status]
         return Table(columns, self.compared(), self.caption())
 
     def summary(self) -> Table:
         """Return our fastest form in each case, PyTorch's times beside it where it was timed."""
         peers = sorted(self.peers)
         columns = [
-            *_CASE,
-            *self._precision_column(),
+            *self._case_columns(),
             Column("parameters", "parameters", ","),
             Column("GFLOP / s audio", lambda row: row["flops"] / 1e9 / row["audio_s"], ".1f"),
             Column("jax (ms)", "median_s", ",.1f", 1e3),
@@ -147,12 +146,12 @@ class Timings:
             Column("memory (MiB)", lambda row: row["memory"].get("peak"), ",.0f", 2**-20),
             Column("peak (GFLOP/s)", "peak_gflop_per_s", ",.0f"),
         ]
-        rows = [{**row, "peer_s": self._peer_s(row)} for row in fastest(self.compared())]
+        rows = [{**row, "peer_s": self._peer_s(row)} for row in _fastest(self.compared())]
         return Table(columns, rows, self.caption())
 
-    def _precision_column(self) -> list[Column]:
+    def _case_columns(self) -> list[Column]:
         several = len({row["precision"] for row in self.rows}) > 1
-        return [Column("precision", "precision", word=True)] if several else []
+        return [*_CASE, *([Column("precision", "precision", word=True)] if several else [])]
 
     def caption(self) -> str:
         """Return what a reader must know to read the numbers."""
@@ -175,13 +174,9 @@ class Timings:
                 lines[case] = f"the machine did {now:,.0f} GFLOP/s of {best.gflop_per_s:,.0f}"
         return [f"{case}: {line}; time it again when it is quiet" for case, line in lines.items()]
 
-    @property
-    def _failed(self) -> list[int]:
-        return [number for number, row in enumerate(self.rows) if row["status"] != MEASURED]
-
     def terminal_table(self) -> rich_table.Table:
         """Return the most important columns of the table, for a terminal."""
-        return self.table().terminal(_NOT_IN_TERMINAL, self._failed)
+        return self.table().terminal(_NOT_IN_TERMINAL, [n for n, row in enumerate(self.rows) if _failed(row)])
 
     def report(self) -> Report:
         """Return throughput.json, table.md, summary.md and the plots."""
@@ -201,21 +196,24 @@ def _of_peer(title: str, name: str, peer: str, form: str = ".2f", factor: float 
     return Column(title, lambda row: row[name].get(peer), form, factor)
 
 
+def _failed(row: Row) -> bool:
+    return row["status"] != MEASURED
+
+
 def _is_ours(row: Row) -> bool:
     return row["variant"].startswith("jax")
 
 
-def _same_case(one: Row, other: Row) -> bool:
-    return all(one[name] == other[name] for name in CASE)
+def _case_of(row: Row) -> tuple[Any, ...]:
+    return tuple(row[name] for name in CASE)
 
 
-def fastest(rows: Sequence[Row]) -> list[Row]:
+def _fastest(rows: Sequence[Row]) -> list[Row]:
     """Return our fastest form in each case, in the order of the cases."""
-    found: list[Row] = []
-    for row in sorted([row for row in rows if _is_ours(row) and row["median_s"]], key=lambda row: row["median_s"]):
-        if not any(_same_case(row, other) for other in found):
-            found.append(row)
-    return sorted(found, key=rows.index)
+    found: dict[tuple[Any, ...], list[Row]] = {}
+    for row in [row for row in rows if _is_ours(row) and row["median_s"]]:
+        found.setdefault(_case_of(row), []).append(row)
+    return [min(of_case, key=lambda row: row["median_s"]) for of_case in found.values()]
 
 
 def _how(settings: Mapping[str, Any], found: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
