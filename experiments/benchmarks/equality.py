@@ -5,9 +5,9 @@ from typing import Any
 
 import jax
 import numpy as np
-from madsep_jax.train.state import TrainState
 
 from experiments.benchmarks.case import Case, Form, Precision, Prepared, make_batch
+from madsep_jax.train.batch import TrainState
 from madsep_jax.train.step import make_train_step
 
 
