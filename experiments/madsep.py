@@ -12,9 +12,7 @@ from madsep_jax.host.memory import keep_freed_memory
 app = App(name="madsep", help="Use a trained singing-voice separator.")
 
 app.command(separate.separate, name="separate", usage=separate.USAGE)
-
 app.command(weights.import_model, name="import", usage=weights.IMPORT_USAGE)
-
 app.command(weights.export_model, name="export", usage=weights.EXPORT_USAGE)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from whole_songs import cut_sequences, join_sequences
 
 from data_pipelines.batches.order import TrainingOrder
 from data_pipelines.batches.pipeline import training_batches
@@ -13,7 +14,7 @@ from data_pipelines.songs.spectrograms import TrackFeatures
 from madsep_jax import InputError, ModelConfig, RunConfig, SequenceConfig, SignalConfig, TrainingConfig, build_model
 from madsep_jax.config.maskers import AutoencoderConfig
 from madsep_jax.separation import separate
-from madsep_jax.signal.framing import cut_sequences, join_sequences, middle_frames
+from madsep_jax.signal.framing import middle_frames
 from madsep_jax.train.step import init_state
 
 REFERENCE = Path(__file__).parent / "reference" / "nca.npz"

@@ -12,7 +12,6 @@ from madsep_jax.signal.framing import sequence_count, window_samples
 from madsep_jax.signal.stft import frame_count
 
 Features = Literal["spectrogram", "waveform"]
-
 _LARGEST_RECORD = 64 * 2**20
 
 #: About what a record takes beside its arrays: names of fields, the track's name, the offset.

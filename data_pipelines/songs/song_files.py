@@ -12,7 +12,6 @@ from madsep_jax.errors import InputError, shown
 
 #: The endings looked for, in this order: where a stem is there as both, the wav is read.
 SUFFIXES = (".wav", ".flac")
-
 STEM_FILE_SUFFIX = ".stem.mp4"
 
 #: The order of the streams in a `.stem.mp4`.

@@ -12,7 +12,6 @@ import jax.monitoring
 import numpy as np
 
 Thing = TypeVar("Thing")
-
 Found = TypeVar("Found")
 
 

@@ -17,7 +17,6 @@ from madsep_jax.errors import InputError
 
 BAD_INPUT = 2
 INTERRUPTED = 130
-
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 #: Nobody reads the output any more, as in `| head`: as Rich, which prints most of it, has it.

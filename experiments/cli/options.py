@@ -13,9 +13,7 @@ from madsep_jax.config.io import override
 from madsep_jax.errors import InputError
 
 Config = TypeVar("Config")
-
 Content = TypeVar("Content")
-
 Options = TypeVar("Options", bound="OptionsOf[Any]")
 
 
@@ -30,7 +28,6 @@ def _whole(_: object, tokens: Sequence[Token]) -> int:
 Whole = Parameter(converter=_whole)
 Many = Parameter(consume_multiple=True, negative=())
 ManyOrNone = Parameter(consume_multiple=True, negative=(), show_default=False)
-
 Switch = Parameter(negative=(), show_default=False)
 Out = Parameter(alias="-o")
 

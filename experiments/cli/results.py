@@ -65,20 +65,25 @@ class Table:
     def markdown(self) -> str:
         """Return it in markdown, the title above and the caption below, without a line break at its end."""
         lead = self.lead or (f"### {self.title}" if self.title else "")
-        table = markdown_table(*self._texts(self.columns), self._words)
+        titles, align = zip(
+            *((column.title, "left" if column.word else "right") for column in self.columns), strict=True
+        )
+        cells = self._cells(self.columns)
+        table = tabulate(cells, titles, tablefmt="github", colalign=align, disable_numparse=True)
         return "\n\n".join(filter(None, [lead, table, self.caption]))
 
     def terminal(self, without: Collection[str] = (), failed: Collection[int] = ()) -> rich_table.Table:
         """Return it for a terminal, without some columns; the lines whose numbers are in `failed` are red."""
         shown = [column for column in self.columns if column.title not in without]
-        return terminal_table(*self._texts(shown), self._words, title=self.title, failed=failed)
+        table = rich_table.Table(header_style="bold", title=self.title, title_justify="left")
+        for column in shown:
+            table.add_column(column.title, justify="left" if column.word else "right")
+        for number, line in enumerate(self._cells(shown)):
+            table.add_row(*line, style="red" if number in failed else None)
+        return table
 
-    @property
-    def _words(self) -> list[str]:
-        return [column.title for column in self.columns if column.word]
-
-    def _texts(self, columns: Sequence[Column]) -> tuple[list[str], list[list[str]]]:
-        return [column.title for column in columns], [[column.cell(row) for column in columns] for row in self.rows]
+    def _cells(self, columns: Sequence[Column]) -> list[list[str]]:
+        return [[column.cell(row) for column in columns] for row in self.rows]
 
 
 @dataclass(frozen=True)
@@ -162,38 +167,6 @@ def read_earlier(path: Path, read: Callable[[Any], Content]) -> Content | None:
         return read(read_json(path))
     except (KeyError, TypeError, AttributeError):
         raise InputError(f"{path}: is damaged, or of another version; choose another folder") from None
-
-
-def markdown_table(
-    titles: Sequence[str], cells: Sequence[Sequence[object]], words: Collection[str] | None = None
-) -> str:
-    """Return a table in markdown, without a line break at its end; its cells line by line, as they are to be shown.
-
-    The columns titled in `words` (None: the first one) stand on the left as words do, the others are numbers.
-    """
-    align = ["left" if left else "right" for left in _on_the_left(titles, words)]
-    return tabulate(cells, list(titles), tablefmt="github", colalign=align, disable_numparse=True)
-
-
-def terminal_table(
-    titles: Sequence[str],
-    cells: Sequence[Sequence[str]],
-    words: Collection[str] | None = None,
-    *,
-    title: str | None = None,
-    failed: Collection[int] = (),
-) -> rich_table.Table:
-    """Return a table for a terminal; see `markdown_table`. The lines whose numbers are in `failed` are red."""
-    table = rich_table.Table(header_style="bold", title=title, title_justify="left")
-    for name, left in zip(titles, _on_the_left(titles, words), strict=True):
-        table.add_column(name, justify="left" if left else "right")
-    for number, line in enumerate(cells):
-        table.add_row(*line, style="red" if number in failed else None)
-    return table
-
-
-def _on_the_left(titles: Sequence[str], words: Collection[str] | None) -> list[bool]:
-    return [number == 0 if words is None else title in words for number, title in enumerate(titles)]
 
 
 def save_figure(figure: Any, path: Path) -> Path:

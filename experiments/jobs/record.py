@@ -24,12 +24,9 @@ _START_S = 300.0
 #: Slurm is asked for all jobs at once, and no more often than this.
 _QUEUE_S = 15.0
 _PROCESSES = Path("/proc")
-
 _FAILED = ("FAILED", "TIMEOUT", "CANCELLED", "OUT_OF_MEMORY", "NODE_FAIL", "BOOT_FAIL", "DEADLINE", "REVOKED")
 _ENDED = ("COMPLETED", *_FAILED)
-
 _KNOWN_TO_SACCT = ("PENDING", "RUNNING", "REQUEUED", "COMPLETING", "CONFIGURING", "SUSPENDED", "RESIZING")
-
 JobState = Literal["queued", "running", "ended"]
 
 

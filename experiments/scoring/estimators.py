@@ -61,7 +61,6 @@ IDEAL_RATIO_MASK = "ideal ratio mask"
 REFERENCES = (MIXTURE, IDEAL_RATIO_MASK)
 
 Estimator = Callable[[TrackAudio], Separated]
-
 _TIMED_SECONDS = 3.0
 _TIMED_RUNS = 3
 

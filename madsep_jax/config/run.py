@@ -10,7 +10,6 @@ from madsep_jax.config.training import TrainingConfig
 from madsep_jax.errors import require
 
 Operations = Literal["auto", "plain", "fast"]
-
 Precision = Literal["float32", "tf32", "bfloat16"]
 
 

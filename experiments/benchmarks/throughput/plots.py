@@ -10,7 +10,6 @@ from madsep_jax.config.systems import mark_of
 
 _FILLS = {"torch": "none", "torch tuned": "bottom"}
 _LINES = {"jax": "-", "torch": ":", "torch tuned": "--"}
-
 _MODES = {"forward": "inference", "train": "train step"}
 
 #: Labels of the axes, by the values along them.
