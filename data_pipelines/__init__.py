@@ -1,1 +1,1 @@
-"""Songs and their stems, precomputed spectrogram sequences, and the tf.data pipelines that feed training."""
+"""Songs and their stems, sets of prepared sequences, and the tf.data pipelines that feed training."""

@@ -26,7 +26,9 @@ from madsep_jax.config.systems import system_name
 from madsep_jax.errors import InputError
 from madsep_jax.host.environment import environment
 
-app = App(name="couplings", help=__doc__.split("\n\n")[0])
+_USAGE = "Usage: python -m experiments.couplings --checkpoint ROW --out DIR [OPTIONS]"
+
+app = App(name="couplings", usage=_USAGE, help=__doc__.split("\n\n")[0])
 
 
 @app.default

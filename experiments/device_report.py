@@ -12,7 +12,7 @@ import jax
 from cyclopts import App
 
 from experiments.benchmarks.device_report.parts import Progress, ReportOptions, check, measure, profile, show
-from experiments.benchmarks.options import settings_of
+from experiments.benchmarks.options import saved_options
 from experiments.benchmarks.peer.settings import start_torch
 from experiments.cli.command import run
 from experiments.cli.console import ANY_DEVICE, DeviceOptions, make_console, say, show_device
@@ -30,7 +30,7 @@ def device_report(options: ReportOptions = _DEFAULTS, device: DeviceOptions = AN
     """
     start = time.monotonic()
     console = make_console()
-    settings = {"options": settings_of(options), "torch": start_torch() if options.peer == "torch" else None}
+    settings = {"options": saved_options(options), "torch": start_torch() if options.peer == "torch" else None}
     show_device(console, device)
     if jax.default_backend() == "cpu":
         say(console, "No accelerator: this is a report on the CPU itself.")

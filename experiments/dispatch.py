@@ -10,7 +10,7 @@ from typing import Any
 from cyclopts import App
 
 from experiments.benchmarks.dispatch.ways import DispatchOptions, TimedTraining, make_report
-from experiments.benchmarks.options import settings_of
+from experiments.benchmarks.options import saved_options
 from experiments.benchmarks.rounds import in_turn
 from experiments.cli.command import run
 from experiments.cli.console import ANY_DEVICE, Bar, DeviceOptions, make_console, show_device
@@ -33,7 +33,7 @@ def dispatch(options: DispatchOptions = _DEFAULTS, device: DeviceOptions = ANY_D
                 trainings, options.rounds, lambda one: one.run(options.steps), moving=True, on_round=bar.advance
             )
             rows += [training.row(step_s) for training, step_s in found.items()]
-            report = make_report(rows, settings_of(options))
+            report = make_report(rows, saved_options(options))
             report.write(options.out)
     report.finish(console, options.out)
 

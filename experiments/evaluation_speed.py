@@ -11,7 +11,7 @@ from cyclopts import App
 
 from experiments.benchmarks.evaluation_speed.cases import ScoredSong, made_up_song, score_in_new_process, songs_of
 from experiments.benchmarks.evaluation_speed.measure import SpeedOptions, make_report, measure
-from experiments.benchmarks.options import settings_of
+from experiments.benchmarks.options import saved_options
 from experiments.cli.command import run
 from experiments.cli.console import ANY_DEVICE, DeviceOptions, make_console, say, show_device, tracked
 from madsep_jax.host.environment import cpu_cores
@@ -44,7 +44,7 @@ def evaluation_speed(options: SpeedOptions = _DEFAULTS, device: DeviceOptions = 
         protocol: score_in_new_process(protocol, options.seconds)
         for protocol in tracked(console, "memory, first call", options.protocols)
     }
-    make_report(rows, new_process, settings_of(options, data=str(options.data))).finish(console, options.out)
+    make_report(rows, new_process, saved_options(options, data=str(options.data))).finish(console, options.out)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

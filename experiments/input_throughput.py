@@ -12,7 +12,7 @@ from typing import Any
 from cyclopts import App
 
 from experiments.benchmarks.input_throughput.options import InputOptions, prepare_embedded
-from experiments.benchmarks.options import settings_of
+from experiments.benchmarks.options import saved_options
 from experiments.cli.command import run
 from experiments.cli.console import ANY_DEVICE, DeviceOptions, make_console, show_device, tracked
 from experiments.data.prepared import PreparedTraining
@@ -44,7 +44,7 @@ def input_throughput(options: InputOptions = _DEFAULTS, device: DeviceOptions = 
         one.order(config)  # raises where the set is of other settings
         sources.append((name, PreparedSongs(one.folder), config))
     names = [f"{one.index.name}/{one.index.settings.config_name}" for one in sets]
-    settings = settings_of(options, prepared=names)
+    settings = saved_options(options, prepared=names)
     cases = list(itertools.product(systems, options.batches, sources))
     trainings: list[dict[str, Any]] = []
     pipelines = measure_pipelines(sources, max(options.batches), options.seconds)

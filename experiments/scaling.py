@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from cyclopts import App
 
-from experiments.benchmarks.options import settings_of
+from experiments.benchmarks.options import saved_options
 from experiments.benchmarks.rounds import in_turn
 from experiments.benchmarks.scaling.measure import ScalingOptions, environment_of, run_case
 from experiments.benchmarks.scaling.report import make_report
@@ -27,7 +27,7 @@ def scaling(options: ScalingOptions = _DEFAULTS, device: DeviceOptions = ANY_DEV
     show_device(console, device, environment_of(options.on))
     with Bar(console, "scaling", options.rounds * len(cases)) as bar:
         found = in_turn(cases, options.rounds, lambda case: run_case(case, options.on), on_turn=bar.advance)
-    make_report(found, settings_of(options)).finish(console, options.out)
+    make_report(found, saved_options(options)).finish(console, options.out)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

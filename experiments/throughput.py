@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from cyclopts import App
 
-from experiments.benchmarks.options import settings_of
+from experiments.benchmarks.options import saved_options
 from experiments.benchmarks.peer.settings import start_torch
 from experiments.benchmarks.throughput.peak import best_peaks
 from experiments.benchmarks.throughput.report import Timings
@@ -33,7 +33,7 @@ def throughput(options: ThroughputOptions = _DEFAULTS, device: DeviceOptions = A
     if options.keep_freed_memory and not keep_freed_memory():
         raise InputError("--keep-freed-memory: found another C library, expected glibc")
     with_torch = options.peer == "torch"
-    settings = {"options": settings_of(options, out=out), "torch": start_torch() if with_torch else None}
+    settings = {"options": saved_options(options, out=out), "torch": start_torch() if with_torch else None}
     show_device(console, device)
     timings = Timings.find(out, settings, cases)
     timings.peaks = best_peaks(options.precisions, timings.peaks)

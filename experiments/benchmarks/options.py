@@ -4,7 +4,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
-from experiments.cli.options import Whole, option_class
+from experiments.cli.options import Whole, flag, option_class, require_at_least
 from madsep_jax.config.systems import expand
 from madsep_jax.errors import InputError
 
@@ -65,25 +65,13 @@ def require_some(options: object, *names: str) -> None:
             raise InputError(f"{flag(name)}: found nothing, expected at least one")
 
 
-def require_at_least(options: object, **least: float) -> None:
-    """Raise InputError where one of these options is less."""
-    for name, value in least.items():
-        if not getattr(options, name) >= value:
-            raise InputError(f"{flag(name)}: found {getattr(options, name)}, expected at least {value}")
-
-
 def require_positive(options: object, name: str) -> None:
     """Raise InputError unless an option is more than 0."""
     if not getattr(options, name) > 0:
         raise InputError(f"{flag(name)}: found {getattr(options, name)}, expected a positive number")
 
 
-def flag(name: str) -> str:
-    """Return an option as it is given."""
-    return f"--{name.replace('_', '-')}"
-
-
-def settings_of(options: Any, **changes: Any) -> dict[str, Any]:
+def saved_options(options: Any, **changes: Any) -> dict[str, Any]:
     """Return all options for saving beside a result, of the result's folder the name alone."""
     out = changes.pop("out", options.out)
     return {**asdict(options), "out": Path(out).name, **changes}

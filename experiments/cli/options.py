@@ -99,15 +99,16 @@ def _annotation(setting: Setting, over_preset: bool) -> Any:
     return Annotated[setting.hint | None, *about, shown]
 
 
-def require_positive(options: Any, *names: str) -> None:
-    """Check options that are whole numbers. Raises InputError where one is given and less than 1."""
-    for name in names:
+def require_at_least(options: object, **least: float) -> None:
+    """Raise InputError where one of these options is given and less."""
+    for name, value in least.items():
         found = getattr(options, name)
-        if found is not None and found < 1:
-            raise InputError(f"{_flag(name)}: found {found}, expected at least 1")
+        if found is not None and not found >= value:
+            raise InputError(f"{flag(name)}: found {found}, expected at least {value}")
 
 
-def _flag(name: str) -> str:
+def flag(name: str) -> str:
+    """Return an option as it is given."""
     return f"--{name.replace('_', '-')}"
 
 
@@ -129,12 +130,12 @@ def arguments_of(options: Any) -> list[str]:
     """
     arguments: list[str] = []
     for field in dataclasses.fields(options):
-        value, flag = getattr(options, field.name), _flag(field.name)
+        value, given = getattr(options, field.name), flag(field.name)
         default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
         if dataclasses.is_dataclass(value):
             arguments += arguments_of(value)
         elif isinstance(value, bool):
-            arguments += [flag] if value and not default else []
+            arguments += [given] if value and not default else []
         elif value != default:
-            arguments += [f"{flag}={part}" for part in (value if isinstance(value, tuple) else [value])]
+            arguments += [f"{given}={part}" for part in (value if isinstance(value, tuple) else [value])]
     return arguments

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from experiments.cli.options import ManyOrNone, Whole
+from experiments.cli.options import ManyOrNone, Whole, require_at_least
 from experiments.scoring.protocols import EngineName, ProtocolName, protocol_of
 from experiments.scoring.score_song import TargetSet
 from madsep_jax.errors import InputError
@@ -54,8 +54,7 @@ class EvaluateOptions:
 
     def __post_init__(self) -> None:
         protocol_of(self.protocol, self.engine)
-        if self.processes < 1:
-            raise InputError(f"--processes: found {self.processes}, expected at least 1")
+        require_at_least(self, processes=1)
         if not (self.estimates or self.checkpoint or self.compare):
             raise InputError("found nothing to score, expected --estimates, --checkpoint or --compare")
 

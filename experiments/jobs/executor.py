@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from experiments.cli.options import ManyOrNone, Switch, Whole, require_positive
+from experiments.cli.options import ManyOrNone, Switch, Whole, require_at_least
 from experiments.jobs.row_command import RowCommand
 from madsep_jax.errors import InputError
 
@@ -24,8 +24,9 @@ _NO_LIMIT_MIN = 365 * 24 * 60
 
 #: How often a job that came to its time limit is queued again; each time it has got further.
 _MOST_TIMEOUTS = 1000
-_LOG = "SUBMITIT_LOG_LEVEL"
 
+#: The variable that says how much submitit tells.
+_LOG = "SUBMITIT_LOG_LEVEL"
 
 #: What the launcher needs to find a job's log.
 _OURS = ("error", "output", "array", "open-mode")
@@ -68,7 +69,7 @@ class LaunchOptions:
     """Other options of sbatch, as NAME=VALUE or NAME: qos=long constraint=a100 exclusive"""
 
     def __post_init__(self) -> None:
-        require_positive(self, "jobs", "job_gpus", "job_cpus", "job_memory", "job_minutes")
+        require_at_least(self, jobs=1, job_gpus=1, job_cpus=1, job_memory=1, job_minutes=1)
         for_slurm = ("no_wait", "job_memory", "partition", "account", "slurm")
         given = [name for name in for_slurm if getattr(self, name)] if self.launcher != "slurm" else []
         if self.launcher is None:

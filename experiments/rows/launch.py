@@ -30,7 +30,7 @@ from madsep_jax.host.locks import lock
 _POLL_S = 2.0
 _LEAVE_S, _END_S = 10.0, 60.0
 
-#: A job that was stopped from outside has saved how far it had come, and its row is given to another one.
+#: How many jobs a row is given to at most: one that was stopped from outside has saved how far it had come.
 _MOST_STARTS = 20
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from experiments.cli.console import DeviceOptions
-from experiments.cli.options import Many, ManyOrNone, OptionsOf, Switch, Whole, options_of, require_positive
+from experiments.cli.options import Many, ManyOrNone, OptionsOf, Switch, Whole, options_of, require_at_least
 from experiments.data.songs import EMBEDDED
 from experiments.jobs.executor import LaunchOptions
 from experiments.scoring.protocols import EngineName
@@ -119,4 +119,4 @@ class AblationOptions:
     """Only print the configuration: every field, and where it is not as in the preset, what it is there."""
 
     def __post_init__(self) -> None:
-        require_positive(self, "seeds", "processes", "profile")
+        require_at_least(self, seeds=1, processes=1, profile=1)

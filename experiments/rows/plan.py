@@ -70,7 +70,7 @@ def make_plan(options: AblationOptions) -> Plan:
     base = base_config(options, prepared)
     songs = load_songs(options.data, base.signal.sample_rate, prepared, options.validation.songs)
     rows = make_rows(options, base)
-    out = options.out or Path("runs") / f"{options.preset}-{Path(options.data).name}"
+    out = options.out or Path("runs") / f"{options.preset}-{Path(options.data).resolve().name}"
     validation = options.validation.validation(songs.validation, base.signal, options.cache)
     how = How(options.sharing.config(), options.saving.config(), validation, options.profile)
     plan = Plan(base, rows, songs, out, how)

@@ -1,4 +1,4 @@
-"""One row from songs to scores; of the seeds of a system, all are trained before any is scored."""
+"""Rows from songs to scores: the seeds of a system are trained together, then each row is scored."""
 
 import dataclasses
 import functools
@@ -28,6 +28,28 @@ from madsep_jax.models.variables import parameter_counts
 from madsep_jax.train.running import NonFiniteLossError
 
 SourceOf = Callable[[RunConfig], Source]
+
+
+def training_source(plan: Plan, options: AblationOptions, console: Console) -> SourceOf:
+    """Return what gives a row its training sequences: a prepared set, or spectrograms computed now or before."""
+    if plan.songs.prepared:
+        from data_pipelines.prepared.reader import PreparedSongs
+
+        plan.songs.prepared.check(console)
+        prepared = PreparedSongs(plan.songs.prepared.folder)
+        return lambda config: prepared
+    with Bar(console, "spectrograms", len(plan.songs.train)) as bar:
+        features = load_features(plan.songs.train, plan.base.signal, options.cache, bar.advance)
+    return lambda config: SongSpectrograms(features, config.sequences)
+
+
+def check_songs(plan: Plan, console: Console) -> None:
+    """Read the songs that will be scored, so that a bad one is found before hours of training and not after."""
+    tracks = plan.songs.test + plan.songs.validation
+    with Bar(console, "checking test songs", len(tracks)) as bar:
+        for track in tracks:
+            track.read()
+            bar.advance()
 
 
 def step_reporter(bar: Bar, sequences: int) -> OnStep:
@@ -66,28 +88,6 @@ def train_rows(
         alone = [train_rows([row], plan, source_of, console) for row in rows]
         return {name: result for of_row in alone for name, result in of_row.items()}
     return {row.folder_name: result for row, result in zip(rows, results, strict=True)}
-
-
-def training_source(plan: Plan, options: AblationOptions, console: Console) -> SourceOf:
-    """Return what gives a row its training sequences: a prepared set, or spectrograms computed now or before."""
-    if plan.songs.prepared:
-        from data_pipelines.prepared.reader import PreparedSongs
-
-        plan.songs.prepared.check(console)
-        prepared = PreparedSongs(plan.songs.prepared.folder)
-        return lambda config: prepared
-    with Bar(console, "spectrograms", len(plan.songs.train)) as bar:
-        features = load_features(plan.songs.train, plan.base.signal, options.cache, bar.advance)
-    return lambda config: SongSpectrograms(features, config.sequences)
-
-
-def check_songs(plan: Plan, console: Console) -> None:
-    """Read the songs that will be scored, so that a bad one is found before hours of training and not after."""
-    tracks = plan.songs.test + plan.songs.validation
-    with Bar(console, "checking test songs", len(tracks)) as bar:
-        for track in tracks:
-            track.read()
-            bar.advance()
 
 
 def run_row(

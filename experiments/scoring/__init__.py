@@ -1,1 +1,1 @@
-"""Separation quality by BSSEval v4: one song, one set of songs, and the reference rows of the table."""
+"""Separation quality by a protocol: one song, a set of songs, and the references of the table."""

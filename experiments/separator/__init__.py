@@ -1,1 +1,1 @@
-"""What `experiments.madsep` does: separate songs, import published weights, write a separator as a program."""
+"""What `experiments.madsep` does: separate songs, import published weights, export weights."""

@@ -1,1 +1,1 @@
-"""The training of one row: `loop.py` reads from top to bottom, the other files are its parts."""
+"""The training of rows: `loop.py` reads from top to bottom, the other files are its parts."""

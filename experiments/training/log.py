@@ -20,10 +20,10 @@ from madsep_jax.parallel.processes import is_first_process
 from madsep_jax.train.running import BySeed
 
 Part = Literal["train", "validation"]
+Call = Callable[[Any, Any], Any]
 
 #: The first calls of a start, which find memory and fill the pipeline, do not count in the median, and are not traced.
 _FIRST_CALLS = 3
-Call = Callable[[Any, Any], Any]
 
 
 class Log:

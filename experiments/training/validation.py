@@ -16,7 +16,7 @@ from data_pipelines.batches.to_device import prefetch_to_device
 from data_pipelines.songs.spectrograms import TrackFeatures, load_features
 from data_pipelines.songs.tracks import Track, TrackAudio
 from experiments.cli.command import Stopped, StopSignals
-from experiments.cli.options import Switch, Whole, require_positive
+from experiments.cli.options import Switch, Whole, require_at_least
 from experiments.scoring.aggregate import aggregate
 from experiments.scoring.score_song import score_song
 from experiments.training.log import Log, read_log
@@ -101,7 +101,7 @@ class ValidationOptions:
     """How many songs those two keep out of training: the last ones by name."""
 
     def __post_init__(self) -> None:
-        require_positive(self, "validate_every", "validation_songs")
+        require_at_least(self, validate_every=1, validation_songs=1)
 
     @property
     def songs(self) -> int:

@@ -3,7 +3,7 @@
 A new masker is one file in this folder and one line in `madsep_jax.models.registry`. The file has
 
 - its settings, a subclass of `madsep_jax.config.maskers.MaskerConfig` with the names of its systems, which answers what
-  takes no arrays to answer;
+  takes no arrays to answer (those of the papers' maskers stand in `madsep_jax.config.maskers` itself);
 - a Flax module, whose `__call__(mag_BSF, train)` maps the mixture's magnitudes (≥ 0; S = T + 2L frames, F bins) to a
   mask_BTF ≥ 0 for its T middle frames. Where the mask comes from a dense layer, a class attribute `last_layer` holds
   the names on the way to its parameters: the diagonal of its kernel is penalised (eq. 11 of the DWS paper);

@@ -47,13 +47,13 @@ def input_and_target(mix_BSF: jax.Array, voice_BTF: jax.Array, config: LossConfi
     """
     if config.target == "magnitude":
         return mix_BSF, voice_BTF
-    mix_BTF = _middle(mix_BSF, voice_BTF)
+    mix_BTF = middle_of(mix_BSF, voice_BTF)
     both_BTF = mix_BTF + voice_BTF
     ratio_BTF = jnp.where(both_BTF > 0, voice_BTF / jnp.where(both_BTF > 0, both_BTF, 1), 0)
     return clip_input(mix_BSF, config), jnp.clip(2 * mix_BTF * ratio_BTF, 0, 1)
 
 
-def _middle(mix_BSF: jax.Array, voice_BTF: jax.Array) -> jax.Array:
+def middle_of(mix_BSF: jax.Array, voice_BTF: jax.Array) -> jax.Array:
     """Drop the context frames of the mixture: those that the voice does not have."""
     return middle_frames(mix_BSF, (mix_BSF.shape[1] - voice_BTF.shape[1]) // 2)
 

@@ -17,7 +17,7 @@ from madsep_jax.config.run import LossConfig, ModelConfig, RunConfig
 from madsep_jax.host.compiler import compiler_options
 from madsep_jax.models import build_model
 from madsep_jax.models.mad import Separation
-from madsep_jax.train.batch import Batch, _middle, input_and_target
+from madsep_jax.train.batch import Batch, input_and_target, middle_of
 
 _KL_EPSILON = 1e-6
 
@@ -84,7 +84,7 @@ def accompaniment_target(mix_BSF: jax.Array, voice_BTF: jax.Array) -> jax.Array:
     Batches hold the magnitudes of mixture and voice alone. Their difference is a lower bound of the accompaniment's
     magnitude (by the triangle inequality), equal to it where voice and accompaniment are in phase or one is silent.
     """
-    return jnp.maximum(_middle(mix_BSF, voice_BTF) - voice_BTF, 0)
+    return jnp.maximum(middle_of(mix_BSF, voice_BTF) - voice_BTF, 0)
 
 
 def validation_loss(

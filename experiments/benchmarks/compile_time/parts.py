@@ -11,8 +11,8 @@ from experiments.benchmarks.case import Case, Mode
 from experiments.benchmarks.compile_time.stages import Rows, measure_stages
 from experiments.benchmarks.compile_time.starts import measure_export, measure_starts
 from experiments.benchmarks.compile_time.steps import measure_op_by_op, measure_options
-from experiments.benchmarks.options import SizeOptions, require_at_least, require_some
-from experiments.cli.options import Many, ManyOrNone, Out, Whole, option_class
+from experiments.benchmarks.options import SizeOptions, require_some
+from experiments.cli.options import Many, ManyOrNone, Out, Whole, option_class, require_at_least
 from madsep_jax.config.io import override, to_dict
 from madsep_jax.config.presets import preset_config
 from madsep_jax.config.run import RunConfig

@@ -12,9 +12,9 @@ from typing import Annotated, Any
 
 from data_pipelines.batches.to_device import prefetch_to_device
 from experiments.benchmarks.case import Case, make_batch
-from experiments.benchmarks.options import SizeOptions, require_at_least, require_some
+from experiments.benchmarks.options import SizeOptions, require_some
 from experiments.benchmarks.rounds import shown_range
-from experiments.cli.options import Many, Out, Whole, option_class
+from experiments.cli.options import Many, Out, Whole, option_class, require_at_least
 from experiments.cli.results import Column, Report, Row, Table, made_with
 from madsep_jax.config.io import override
 from madsep_jax.config.parallel import ParallelConfig

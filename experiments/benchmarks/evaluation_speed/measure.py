@@ -9,9 +9,8 @@ from statistics import median
 from typing import Annotated, Any
 
 from experiments.benchmarks.evaluation_speed.cases import ScoredSong, largest_difference_db, made_up_song, score
-from experiments.benchmarks.options import require_at_least
 from experiments.benchmarks.rounds import in_turn, timed
-from experiments.cli.options import Many, Out, Whole, option_class
+from experiments.cli.options import Many, Out, Whole, option_class, require_at_least
 from experiments.cli.results import Column, Report, Row, Table, made_with
 from experiments.scoring.museval_engine import museval_version
 from experiments.scoring.protocols import PROTOCOLS, EngineName, ProtocolName, WindowScores

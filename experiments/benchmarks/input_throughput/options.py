@@ -6,9 +6,9 @@ from typing import Annotated
 from rich.console import Console
 
 from data_pipelines.prepared.settings import FeatureSettings
-from experiments.benchmarks.options import SizeOptions, require_at_least, require_positive
+from experiments.benchmarks.options import SizeOptions, require_positive
 from experiments.cli.console import Bar
-from experiments.cli.options import Many, ManyOrNone, Out, Whole, option_class
+from experiments.cli.options import Many, ManyOrNone, Out, Whole, option_class, require_at_least
 from madsep_jax.config.run import RunConfig
 from madsep_jax.errors import InputError
 from madsep_jax.host.environment import cpu_cores

@@ -11,9 +11,9 @@ import jax
 from experiments.benchmarks.case import Case as TrainCase
 from experiments.benchmarks.case import Runs, make_batch
 from experiments.benchmarks.new_process import run_together
-from experiments.benchmarks.options import SystemOptions, require_at_least
+from experiments.benchmarks.options import SystemOptions
 from experiments.benchmarks.rounds import in_turn, timed
-from experiments.cli.options import Many, Out, Switch, Whole, option_class
+from experiments.cli.options import Many, Out, Switch, Whole, option_class, require_at_least
 from madsep_jax.config.parallel import ParallelConfig, ProcessesConfig
 from madsep_jax.errors import InputError
 from madsep_jax.host.compiler import without_compilation_cache

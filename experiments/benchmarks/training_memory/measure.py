@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from experiments.benchmarks.case import Case, planned_memory
-from experiments.benchmarks.options import SystemOptions, require_some, settings_of
+from experiments.benchmarks.options import SystemOptions, require_some, saved_options
 from experiments.cli.options import Many, Out, Whole, option_class
 from experiments.cli.results import Column, Report, Row, Table, made_with
 from madsep_jax.config.run import Precision
@@ -49,7 +49,7 @@ class MemoryOptions(SystemOptions):
     def cases(self) -> list[Case]:
         """Return the variants, each with and without remat. Raises InputError where one cannot be.
 
-        The fast form of the DWS blocks has neither, nor bfloat16.
+        The fast form of the DWS blocks is listed without remat and in float32 alone.
         """
         case = Case.of(self.system, "train", self.batch, None, self.preset)
         names = ("compute.operations", "compute.precision", "training.accumulation", "compute.remat")
@@ -88,5 +88,5 @@ def make_report(rows: Sequence[Row], options: MemoryOptions) -> Report:
     """Return training_memory.json and table.md."""
     found = environment()
     about = f"{options.system}, batch {options.batch}, {found['device']}, jax {found['versions']['jax']}."
-    content = {**made_with(settings_of(options)), "bytes": rows}
+    content = {**made_with(saved_options(options)), "bytes": rows}
     return Report("training_memory", content, [Table(_COLUMNS, rows, f"{about} {_CAPTION}")])
