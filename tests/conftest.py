@@ -7,8 +7,8 @@ from importlib.metadata import version
 
 # The tests compile much and run little: this saves half of their time. Set it to 0 to test what a user runs.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
-# So does this: JAX 0.10 still has XLA's older emitters, which are quicker. Without optimisations their programs can be
-# wrong where they use vectors of AVX, or are compiled in parts.
+# So does this: JAX 0.10 still has XLA's older emitters, which are quicker. Where nothing is optimised, rare programs of
+# theirs were found wrong with vectors of AVX, or compiled in parts: so neither is done.
 if os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] == "1" and version("jaxlib").startswith("0.10."):
     quick = "--xla_backend_extra_options=xla_cpu_disable_new_fusion_emitters"
     os.environ.setdefault("XLA_FLAGS", f"{quick} --xla_cpu_max_isa=SSE4_2 --xla_cpu_parallel_codegen_split_count=1")
