@@ -209,6 +209,7 @@ def test_diverged_rows_are_marked_and_the_next_one_runs(run, tmp_path, capsys):
     assert "dws-0-2-seed0: loss is " in capsys.readouterr().out
 
 
+@pytest.mark.thorough
 def test_seeds_are_trained_together(run, first, tmp_path, monkeypatch):
     """Two seeds in one program, two steps in a call: the first is the row of the same seed that was trained alone."""
     out = tmp_path / "out"

@@ -62,7 +62,9 @@ def test_every_system_can_be_exported_for_any_batch_size(system):
     assert mask.startswith("(batch, ")
 
 
-@pytest.mark.parametrize("config", [tiny.GRU, tiny.DWS], ids=["mad", "dws"])
+@pytest.mark.parametrize(
+    "config", [pytest.param(tiny.GRU, id="mad"), pytest.param(tiny.DWS, id="dws", marks=pytest.mark.thorough)]
+)
 def test_an_exported_train_step_equals_the_step(config):
     """Dropout and running statistics included; two steps, so that the state goes in and out."""
     program = export.deserialize(export_train_step(config, jax.eval_shape(lambda: init_state(config))).serialize())

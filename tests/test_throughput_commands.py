@@ -124,6 +124,7 @@ def test_freed_memory_is_kept_where_asked_for(tmp_path, capsys, monkeypatch, is_
     assert ("expected glibc" in capsys.readouterr().err) != is_glibc
 
 
+@pytest.mark.thorough
 def test_double_precision(tmp_path):
     size = ["--systems", "dae", "--batches", "1", "--lengths", "24", "--modes", "forward"]
     found = run_throughput(tmp_path, *size, "--precisions", "float32", "float64")
@@ -211,6 +212,7 @@ def test_torch_that_is_not_there(tmp_path, monkeypatch, capsys):
     )
 
 
+@pytest.mark.thorough
 def test_device_report_without_the_packages_for_songs(tmp_path):
     """On whatever this machine has; where that is no accelerator the CPU reports on itself."""
     arguments = [
