@@ -106,7 +106,7 @@ def test_half_precision_rounds_the_same_batches(sets):
     ],
 )
 def test_all_forms_train_alike(sets, form, rtol):
-    """The loss, its parts and gradient norm of each of four batches are those of spectrograms; each from the first state.
+    """The metrics of each of four batches are those of spectrograms; each batch from the first state.
 
     Not of one step after the other: Adam's first step takes the sign of each gradient, whatever its size.
     """
