@@ -2,13 +2,13 @@
 
 import time
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
 from cyclopts import Parameter
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from experiments.cli.options import option_class
 from madsep_jax.errors import InputError
 from madsep_jax.host.environment import describe_device, environment
 
@@ -74,8 +74,7 @@ def tracked(console: Console, title: str, things: Collection[Thing]) -> Iterator
             bar.advance()
 
 
-@Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
+@option_class
 class DeviceOptions:
     """What the device must be."""
 

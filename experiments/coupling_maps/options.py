@@ -1,12 +1,10 @@
 """The options of `experiments.couplings`."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Literal
 
-from cyclopts import Parameter
-
-from experiments.cli.options import OptionsOf, options_of
+from experiments.cli.options import OptionsOf, Out, option_class, options_of
 from experiments.data.songs import EMBEDDED
 from madsep_jax.couplings.fit import CouplingsConfig
 from madsep_jax.errors import InputError
@@ -18,15 +16,14 @@ class FitOptions(OptionsOf[CouplingsConfig]):
     """How to fit the matrix."""
 
 
-@Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
+@option_class
 class CouplingsOptions:
     """Which separator to look into, on which songs, and how."""
 
     checkpoint: Path
     """Folder of a trained separator: a checkpoint, or a row of the ablation (runs/…/rows/…)."""
 
-    out: Annotated[Path, Parameter(alias="-o")]
+    out: Annotated[Path, Out]
     """Folder of the results: couplings.json, couplings.npz and two pictures. Those of an earlier run are replaced."""
 
     data: str = EMBEDDED

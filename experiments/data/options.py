@@ -1,6 +1,6 @@
 """The options of `experiments.prepare`."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from data_pipelines.prepared.runners import Runner, run_in_processes
 from data_pipelines.prepared.settings import Features, FeatureSettings
-from experiments.cli.options import ManyOrNone, Whole, parse_assignment
+from experiments.cli.options import ManyOrNone, Whole, option_class, parse_assignment
 from madsep_jax.config.io import override
 from madsep_jax.config.presets import preset_config
 from madsep_jax.errors import InputError
@@ -17,8 +17,7 @@ from madsep_jax.host.environment import cpu_cores
 Name = Literal["dsd100", "musdb18hq", "musdb18", "stems_folder", "embedded"]
 
 
-@Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
+@option_class
 class PrepareOptions:
     """Where the songs are, what is computed of them, and where it is kept."""
 

@@ -1,20 +1,19 @@
 """The options of the evaluation."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from experiments.cli.options import ManyOrNone, Whole, require_at_least
+from experiments.cli.options import ManyOrNone, Out, Whole, option_class, require_at_least
 from experiments.scoring.protocols import EngineName, ProtocolName, protocol_of
 from experiments.scoring.score_song import TargetSet
 from madsep_jax.errors import InputError
 from madsep_jax.host.environment import cpu_cores
 
 
-@Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
+@option_class
 class EvaluateOptions:
     """What to score, on what, and how."""
 
@@ -46,7 +45,7 @@ class EvaluateOptions:
     compare: Annotated[tuple[str, str] | None, Parameter(consume_multiple=True, show_default=False)] = None
     """Two systems to compare song by song, by their names; they may be of an earlier command in the same --out."""
 
-    out: Annotated[Path | None, Parameter(alias="-o")] = None
+    out: Annotated[Path | None, Out] = None
     """Folder of the results; the same command in the same folder continues. Default: runs/evaluate-PROTOCOL-DATA."""
 
     processes: Annotated[int, Whole] = field(default_factory=cpu_cores)

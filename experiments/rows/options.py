@@ -1,13 +1,21 @@
 """The options of the ablation."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter
-
 from experiments.cli.console import DeviceOptions
-from experiments.cli.options import Many, ManyOrNone, OptionsOf, Switch, Whole, options_of, require_at_least
+from experiments.cli.options import (
+    Many,
+    ManyOrNone,
+    OptionsOf,
+    Out,
+    Switch,
+    Whole,
+    option_class,
+    options_of,
+    require_at_least,
+)
 from experiments.data.songs import EMBEDDED
 from experiments.jobs.executor import LaunchOptions
 from experiments.scoring.protocols import EngineName
@@ -48,8 +56,7 @@ class RunOptions(OptionsOf[RunConfig]):
     """Fields of the preset's configuration."""
 
 
-@Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
+@option_class
 class AblationOptions:
     """What to compare, on what, and where to keep it."""
 
@@ -87,7 +94,7 @@ class AblationOptions:
     set: Annotated[tuple[str, ...], ManyOrNone] = ()
     """Other fields of the configuration, as NAME=VALUE: training.learning_rate=0.0003 sequences.frames=120"""
 
-    out: Annotated[Path | None, Parameter(alias="-o")] = None
+    out: Annotated[Path | None, Out] = None
     """Folder of the results; the same command in the same folder continues. Default: runs/PRESET-DATA."""
 
     cache: Path = field(default_factory=user_cache)

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from experiments.cli.console import ANY_DEVICE, Bar, DeviceOptions, make_console, say, show_device
+from experiments.cli.options import Out, option_class
 from experiments.separator.separated_files import (
     ACCOMPANIMENT,
     VOICE,
@@ -26,12 +27,11 @@ from madsep_jax.host.compiler import use_compilation_cache
 USAGE = "Usage: madsep separate SONG… --out FOLDER --checkpoint FOLDER [OPTIONS]"
 
 
-@Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
+@option_class
 class SeparateOptions:
     """By what to separate, and what to write where."""
 
-    out: Annotated[Path, Parameter(alias="-o")]
+    out: Annotated[Path, Out]
     """Folder of the results: SONG/vocals.wav and SONG/accompaniment.wav, by the song's file name without its ending.
     Files of an earlier run are replaced."""
 

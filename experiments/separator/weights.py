@@ -1,6 +1,5 @@
 """`madsep import` and `madsep export`: published parameters to a checkpoint, and back."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -9,6 +8,7 @@ import numpy as np
 from cyclopts import Parameter
 
 from experiments.cli.console import ANY_DEVICE, DeviceOptions, make_console, say, show_device
+from experiments.cli.options import Out, option_class
 from madsep_jax.checkpoint.folder import find_checkpoint, load_model, save_model
 from madsep_jax.config.io import from_dict, override, to_dict
 from madsep_jax.config.presets import masker_fields, preset_config
@@ -27,12 +27,11 @@ _DEFAULT_PRESET = "released_code"
 _DEFAULT_CONTEXT = 10
 
 
-@Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
+@option_class
 class ImportOptions:
     """What weights cannot tell, and where to keep the checkpoint."""
 
-    out: Annotated[Path, Parameter(alias="-o")]
+    out: Annotated[Path, Out]
     """Folder of the checkpoint, for `madsep separate --checkpoint`; a new one, or an empty one."""
 
     context_frames: int | None = None
@@ -44,12 +43,11 @@ class ImportOptions:
     Default: what `madsep export` wrote, otherwise released_code."""
 
 
-@Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
+@option_class
 class ExportOptions:
     """Where to write."""
 
-    out: Annotated[Path, Parameter(alias="-o")]
+    out: Annotated[Path, Out]
     """The file, ending in .safetensors; one already there is replaced."""
 
 
