@@ -1,18 +1,20 @@
-"""The two files of a separated song: their sample format, their sum, and that they appear together."""
+"""The files of a separated song: their sample format, their sum, and that they appear together."""
 
+import errno
 import os
 import shutil
 import tempfile
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
-from madsep_jax.audio.files import FLOAT_SUBTYPES, PCM_BITS, AudioInfo, write_audio
+from experiments.separator.options import LOSSY
+from madsep_jax.audio import AudioInfo, open_writer
+from madsep_jax.audio.files import FLOAT_SUBTYPES, PCM_BITS
 from madsep_jax.errors import InputError, shown
 from madsep_jax.host.files import aside_of
-
-#: Names of the files, without their ending.
-VOICE, ACCOMPANIMENT = "vocals", "accompaniment"
 
 #: Sample formats of input files that need more than 16 bits; every other one, the lossy ones included, gets 16.
 _SUBTYPES = {
@@ -20,65 +22,101 @@ _SUBTYPES = {
     **dict.fromkeys(("PCM_32", "ALAC_32"), "PCM_32"),
     **dict.fromkeys(FLOAT_SUBTYPES, "FLOAT"),
 }
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-def default_subtype(subtype: str, format: str) -> str:
-    """Return the sample format of the output for that of the input; flac holds at most 24 bits."""
+def default_subtype(subtype: str, format: str) -> str | None:
+    """Return the sample format of the output for that of the input; flac holds at most 24 bits, lossy ones have none.
+
+    None stands for the format's only one.
+    """
+    if format in LOSSY:
+        return None
     found = _SUBTYPES.get(subtype, "PCM_16")
     return "PCM_24" if format == "flac" and found in ("PCM_32", "FLOAT") else found
 
 
-def check_format(song: Path, info: AudioInfo, format: str, subtype: str) -> None:
+def check_format(song: Path, info: AudioInfo, format: str, subtype: str | None, bitrate: int | None) -> None:
     """Raise InputError where a file of this format cannot hold a song of this rate and so many channels."""
     with tempfile.TemporaryDirectory() as folder:
         trial = Path(folder) / f"trial.{format}"
         try:
-            write_audio(trial, np.zeros((1, info.channels)), info.sample_rate, subtype=subtype)
+            with open_writer(trial, info.sample_rate, info.channels, subtype=subtype, bitrate=bitrate) as writer:
+                writer.write(np.zeros((1, info.channels), np.float32))
         except InputError as error:
             raise InputError(str(error).replace(shown(trial), f"{shown(song)} as {format}")) from error
 
 
-def add_up(mixture_NC: np.ndarray, voice_NC: np.ndarray, subtype: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return voice and accompaniment, float64, which add up to the mixture as files of this subtype too.
+def check_peak(low: float, high: float, subtype: str | None) -> None:
+    """Raise InputError where the samples of a song exceed the sum of two such files: twice full scale for integers."""
+    if subtype not in FLOAT_SUBTYPES and (low < -2 or high > 2 * _full_scale(subtype)[1]):
+        raise InputError(
+            f"found samples of {max(-low, high):.2f} times full scale, expected at most 2 for "
+            f"{subtype or 'a lossy format'} (--format wav --subtype FLOAT holds more)"
+        )
+
+
+def add_up(mixture_NC: np.ndarray, voice_NC: np.ndarray, subtype: str | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return voice and accompaniment, which add up to the mixture (float32) as files of this subtype too.
 
     For an integer subtype the voice takes the values that the file can hold, and only such that what is left of the
-    mixture does not exceed full scale (±1); so the two add up to within half a code. The subtype is libsndfile's name,
-    PCM_16, PCM_24, PCM_32, FLOAT, …. Raises InputError where the mixture exceeds the sum of two integer files, twice
-    full scale.
+    mixture does not exceed full scale (±1); so the two add up to within half a code, whatever mixture `check_peak` lets
+    pass. For lossy formats, None, they are within full scale. The subtype is libsndfile's name: PCM_16, PCM_24, ….
     """
-    mixture_NC, voice_NC = mixture_NC.astype(np.float64), voice_NC.astype(np.float64)
-    if subtype in PCM_BITS:
-        full_scale = 2.0 ** (PCM_BITS[subtype] - 1)
-        low, high = -1.0, 1.0 - 1.0 / full_scale
-        peak = float(np.abs(mixture_NC).max())
-        if mixture_NC.min() < 2 * low or mixture_NC.max() > 2 * high:
-            raise InputError(
-                f"found samples of {peak:.2f} times full scale, expected at most 2 for {subtype} "
-                "(--format wav --subtype FLOAT holds more)"
-            )
-        voice_NC = np.rint(voice_NC * full_scale) / full_scale
-        voice_NC = voice_NC.clip(np.maximum(low, mixture_NC - high), np.minimum(high, mixture_NC - low))
-    return voice_NC, mixture_NC - voice_NC
+    if subtype in FLOAT_SUBTYPES:
+        return voice_NC, mixture_NC - voice_NC
+    codes, high = _full_scale(subtype)
+    # Sixteen bits, and what is left of a sample of so many, fit into float32; a difference of more bits does not.
+    kind = np.dtype(np.float32 if codes <= 2**15 else np.float64)
+    if subtype is not None:
+        voice_NC = np.multiply(voice_NC, codes, dtype=kind)
+        voice_NC = np.rint(voice_NC, out=voice_NC)
+        voice_NC /= codes
+    least_NC = np.maximum(np.subtract(mixture_NC, high, dtype=kind), -1)
+    most_NC = np.minimum(np.add(mixture_NC, 1, dtype=kind), high)
+    voice_NC = np.minimum(np.maximum(voice_NC, least_NC, out=least_NC), most_NC, out=most_NC)
+    return voice_NC, np.subtract(mixture_NC, voice_NC, dtype=np.float64)
 
 
-def write_pair(
-    folder: Path, voice_NC: np.ndarray, accompaniment_NC: np.ndarray, sample_rate: int, format: str, subtype: str
-) -> None:
-    """Write both files aside, then rename them into `folder`, where they replace those of an earlier run.
+def _full_scale(subtype: str | None) -> tuple[float, float]:
+    """Return the codes from 0 to full scale, and the largest sample."""
+    codes = 2.0 ** (PCM_BITS[subtype] - 1) if subtype else 1.0
+    return codes, 1.0 - 1.0 / codes if subtype else 1.0
 
-    Raises InputError where the folder or disk does not take them; what was there before stays.
+
+@contextmanager
+def written_together(out: Path, places: Mapping[str, Path], stale: Collection[Path]) -> Iterator[dict[str, Path]]:
+    """Yield where to write the files that are to stand at these places: aside, in a hidden folder of `out`.
+
+    At the end each is renamed into its place, where it replaces that of an earlier run, and the stale ones are deleted.
+    Raises InputError, naming the place, where folder or disk do not take them; what was there before stays.
     """
-    aside = aside_of(folder)
+    first = next(iter(places.values()))
+    aside = aside_of(out / first.relative_to(out).parts[0])
+    files = {stem: aside / f"{stem}{place.suffix}" for stem, place in places.items()}
     try:
         aside.mkdir(parents=True, exist_ok=True)
-        for name, samples_NC in ((VOICE, voice_NC), (ACCOMPANIMENT, accompaniment_NC)):
-            write_audio(aside / f"{name}.{format}", samples_NC, sample_rate, subtype=subtype)
-        folder.mkdir(exist_ok=True)
-        for name in (VOICE, ACCOMPANIMENT):
-            os.replace(aside / f"{name}.{format}", folder / f"{name}.{format}")
+        yield files
+        for stem, place in places.items():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(files[stem], place)
+        for path in stale:
+            path.unlink(missing_ok=True)
     except InputError as error:
-        raise InputError(str(error).replace(shown(aside), shown(folder))) from error
+        line = str(error)
+        for stem, place in places.items():
+            line = line.replace(shown(files[stem]), shown(place))
+        raise InputError(line) from error
     except OSError as error:
-        raise InputError(f"{shown(folder)}: cannot be written ({error.strerror})") from error
+        raise InputError(f"{shown(first)}: cannot be written ({error.strerror}), expected room for it") from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def is_disk_full(error: BaseException | None) -> bool:
+    """Whether an error comes of a disk, or a share of one, that has no room left."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _FULL:
+            return True
+        error = error.__cause__
+    return False

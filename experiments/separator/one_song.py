@@ -1,0 +1,132 @@
+"""One song from its file to its results, in memory that does not grow with its length."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import numpy as np
+from madsep_jax.signal.level import How, Survey, how_to_separate
+
+from experiments.separator.options import ACCOMPANIMENT, VOICE, SeparateOptions
+from experiments.separator.plan import SongPlan
+from experiments.separator.separated_files import add_up, check_peak, written_together
+from experiments.separator.trained import Separator
+from madsep_jax.audio import Missing, missing_line, open_audio, open_writer
+from madsep_jax.errors import InputError, shown
+from madsep_jax.separation import separate_blocks
+
+#: Samples that are read at a time.
+_BLOCK = 2**17
+#: Samples so far beyond full scale are no sound; their squares are not finite.
+_NO_SOUND = 1e12
+
+#: Told how much of a song is done, in percent, and that in words.
+OnProgress = Callable[[int, str], None]
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What the first pass over a song has found."""
+
+    frames: int
+    missing: tuple[Missing, ...]
+    how: How
+
+
+@dataclass(frozen=True)
+class Done:
+    """A song that has been separated."""
+
+    plan: SongPlan
+    found: Pass
+    seconds: float
+    """All that it took, from opening the file to the results in their places."""
+
+
+def separate_song(plan: SongPlan, separator: Separator, options: SeparateOptions, on_progress: OnProgress) -> Done:
+    """Read a song twice, block by block: once to see what it is, then to separate it.
+
+    Raises InputError where it cannot be read, is refused, or the results cannot be written.
+    """
+    start = time.perf_counter()
+    on_progress(0, "reading")
+    found = first_pass(plan, separator, options)
+    _separate(plan, found, separator, options, on_progress)
+    return Done(plan, found, time.perf_counter() - start)
+
+
+def first_pass(plan: SongPlan, separator: Separator, options: SeparateOptions) -> Pass:
+    """Read a song once. Raises InputError where it has no samples, some that are no sound, or with --strict a hole."""
+    survey, frames, low, high, bad, first_bad = Survey(), 0, 0.0, 0.0, 0, 0
+    with open_audio(plan.song, options.start, options.duration) as reader:
+        for block_NC in reader.blocks(_BLOCK):
+            least, most = float(block_NC.min()), float(block_NC.max())
+            if not -_NO_SOUND < least <= most < _NO_SOUND:  # nor where one is NaN
+                bad_N = ~(np.abs(block_NC) < _NO_SOUND).all(axis=1)
+                first_bad = first_bad if bad else frames + int(bad_N.argmax())
+                bad += np.count_nonzero(bad_N)
+            elif not bad:
+                low, high = min(low, least), max(high, most)
+                survey.add(block_NC)
+            frames += len(block_NC)
+        missing = reader.missing
+    name = shown(plan.song)
+    if bad:
+        seconds = options.start + first_bad / plan.info.sample_rate
+        raise InputError(
+            f"{name}: {bad} samples that are NaN, infinite or beyond {_NO_SOUND:g} times full scale, the first at "
+            f"{seconds:.6f} s, expected sound"
+        )
+    if not frames:
+        raise InputError(f"{name}: 0 samples from {options.start:g} s on, expected at least one")
+    if missing and options.strict:
+        raise InputError(missing_line(plan.song, missing))
+    try:
+        check_peak(low, high, plan.subtype)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from error
+    return Pass(frames, missing, how_to_separate(survey, options.separation, separator.training_level))
+
+
+def _separate(
+    plan: SongPlan, found: Pass, separator: Separator, options: SeparateOptions, on_progress: OnProgress
+) -> None:
+    rate, done = plan.info.sample_rate, 0
+    with (
+        open_audio(plan.song, options.start, options.duration) as reader,
+        written_together(options.out, plan.places, plan.stale) as files,
+        ExitStack() as stack,
+    ):
+        settings = {"subtype": plan.subtype, "bitrate": options.bitrate, "tags": reader.tags, "layout": reader.layout}
+        writers = {
+            stem: stack.enter_context(open_writer(path, rate, plan.info.channels, **settings))
+            for stem, path in files.items()
+        }
+        mixture = _Kept(reader.blocks(_BLOCK))
+        for part in separate_blocks(separator.config, separator.variables, mixture, rate, how=found.how):
+            mixture_NC = mixture.take(len(part.voice_NC))
+            pair = dict(zip((VOICE, ACCOMPANIMENT), add_up(mixture_NC, part.voice_NC, plan.subtype), strict=True))
+            for stem, writer in writers.items():
+                writer.write(pair[stem])
+            done += len(mixture_NC)
+            on_progress(100 * done // found.frames, f"{done / rate:.0f} of {found.frames / rate:.0f} s")
+
+
+class _Kept:
+    """Blocks that are handed on, and kept until they are taken again."""
+
+    def __init__(self, blocks_NC: Iterable[np.ndarray]) -> None:
+        self._blocks_NC = blocks_NC
+        self._kept_NC: list[np.ndarray] = []
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        for block_NC in self._blocks_NC:
+            self._kept_NC.append(block_NC)
+            yield block_NC
+
+    def take(self, count: int) -> np.ndarray:
+        """Return the next samples of what was handed on."""
+        joined_NC = np.concatenate(self._kept_NC) if len(self._kept_NC) != 1 else self._kept_NC[0]
+        self._kept_NC = [joined_NC[count:]]
+        return joined_NC[:count]
