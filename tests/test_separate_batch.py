@@ -14,7 +14,7 @@ pytest.importorskip("cyclopts")
 from tiny_checkpoint import save_model
 
 from experiments.madsep import main
-from experiments.separator import one_song, trained
+from experiments.separator import trained
 from madsep_jax.config.presets import preset_config
 
 
@@ -86,7 +86,7 @@ def test_songs_whose_results_are_there_are_left_out_on_request(tmp_path, row, ca
     assert "1 of 2 songs left out, as their results are there" in capsys.readouterr().out
     assert (out / "a" / "vocals.wav").read_text() == "kept"
     assert sf.info(out / "b" / "vocals.wav").frames == 2400
-    assert run(row, out, *songs, "--skip-existing", "--checkpoint", tmp_path / "none") == 0  # nothing is loaded
+    assert run(tmp_path / "none", out, *songs, "--skip-existing") == 0  # nothing is loaded
     assert run(row, out, *songs, "--skip-existing", tmp_path / "missing.wav") == 1
 
 

@@ -124,7 +124,7 @@ def test_loud_results_saturate_and_still_add_up(tmp_path, loud, options):
     mixture_NC = np.sign(np.sin(np.arange(4000) / 9.0))[:, None] * [1.0, 0.999]
     mixture_NC[:100] = -1.0
     sf.write(song, mixture_NC, 8000, subtype="PCM_16")
-    _, arrays_NC = separated(song, loud, *options)
+    _, arrays_NC = separated(song, loud, *options, "--mask-limit", "none")
     mixture_NC, voice_NC, _ = arrays_NC
     if "FLOAT" in options:
         np.testing.assert_allclose(voice_NC, 3 * mixture_NC, rtol=0, atol=1e-4)  # float files are not limited
@@ -134,6 +134,15 @@ def test_loud_results_saturate_and_still_add_up(tmp_path, loud, options):
         assert np.array_equal(np.sign(voice_NC), np.sign(mixture_NC))
         assert np.abs(voice_NC).min() > 0.99
         np.testing.assert_allclose(arrays_NC[1] + arrays_NC[2], mixture_NC, rtol=0, atol=1e-9)
+
+
+def test_the_voice_is_at_most_the_song_where_nothing_else_is_asked_for(tmp_path, loud):
+    song = tmp_path / "song.wav"
+    sf.write(song, noise_NC(), 8000, subtype="PCM_16")
+    mixture_NC, voice_NC, _ = separated(song, loud)[1]
+    np.testing.assert_allclose(voice_NC, mixture_NC, rtol=0, atol=1 / 2**14)
+    mixture_NC, half_NC, _ = separated(song, loud, "--mask-limit", "0.5")[1]
+    np.testing.assert_allclose(half_NC, mixture_NC / 2, rtol=0, atol=1 / 2**14)
 
 
 def test_samples_beyond_full_scale(tmp_path, row, capsys):
@@ -156,7 +165,8 @@ def test_pair_is_within_the_codes_for_every_mixture_and_voice(subtype):
     full_scale = 2.0 ** (int(subtype[4:]) - 1)
     high = 1 - 1 / full_scale
     mixture_NC = (np.linspace(-2, 2 * high, 401)[:, None] * np.ones((1, 301))).astype(np.float32)
-    mixture_NC = np.where(mixture_NC > 2 * high, np.nextafter(mixture_NC, np.float32(0)), mixture_NC)
+    too_high_NC = mixture_NC.astype(np.float64) > 2 * high  # rounded up, and refused
+    mixture_NC = np.where(too_high_NC, np.nextafter(mixture_NC, np.float32(0)), mixture_NC)
     voice_NC = np.broadcast_to(np.linspace(-5, 5, 301), mixture_NC.shape).astype(np.float32)
     found_voice_NC, found_accompaniment_NC = add_up(mixture_NC, voice_NC, subtype)
     for found_NC in (found_voice_NC, found_accompaniment_NC):

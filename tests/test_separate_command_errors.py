@@ -84,7 +84,7 @@ BAD_SONGS = {
     "a name too long": (
         lambda d: _write(d / f"{'x' * 240}.wav"),
         [f"{{d}}/{'x' * 240}.wav", "--name", "{song}_and_its_{stem}.{ext}"],
-        f"{{d}}/out/{'x' * 240}_and_its_vocals.wav: cannot be written (File name too long); choose another --name",
+        f"{{d}}/out/{'x' * 240}_and_its_vocals.wav: found a name of more than 255 bytes; choose another --name",
     ),
 }
 

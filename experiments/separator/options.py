@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter, Token
 
-from experiments.cli.options import Many, Out, Switch, option_class
+from experiments.cli.options import Out, Switch, option_class
 from madsep_jax.config.signal import SeparationConfig
 from madsep_jax.errors import InputError
 
@@ -60,8 +60,8 @@ class SeparateOptions:
     which: Literal["latest", "best"] = "latest"
     """Which of the folder's checkpoints: of the last step, or the one with the best score."""
 
-    stems: Annotated[tuple[Stem, ...], Many] = STEMS
-    """What to write: vocals, accompaniment, or both."""
+    stems: Annotated[tuple[Stem, ...], Parameter(negative=())] = STEMS
+    """What to write, where not both: vocals or accompaniment."""
 
     name: str = "{song}/{stem}.{ext}"
     """Where in the folder each result goes. {song} is the song's name without its ending, {songext} that ending,

@@ -52,13 +52,14 @@ def plan_songs(found: FoundSongs, options: SeparateOptions) -> Plans:
     names = Names(options.name, options.stems)
     plans = Plans([], list(found.failures), 0)
     places: dict[Song, _Places] = {}
-    for song in _without_results(found.songs, names, options.out):
+    songs = _without_results(found.songs, names, options.out)
+    for song in songs:
         try:
             places[song] = {stem: names.path(options.out, song, stem, options.format) for stem in options.stems}
         except InputError as error:
             plans.failures.append(str(error))
     _check_names_differ(places)
-    inodes = {inode for song in found.songs if (inode := _inode(song.path))}
+    inodes = {inode for song in songs if (inode := _inode(song.path))}
     done = 0
     for song, its_places in places.items():
         if options.skip_existing and all(os.path.isfile(place) for place in its_places.values()):
@@ -111,22 +112,24 @@ def _check_names_differ(places: Mapping[Song, _Places]) -> None:
 
 def _check_folder(folder: Path) -> None:
     """Raise InputError where a folder is not there and cannot be made, or cannot be written to."""
-    path = folder.absolute()
-    existing = next(place for place in (path, *path.parents) if os.path.lexists(place))
+    existing = _existing(folder)
     if not existing.is_dir():
         raise InputError(f"{shown(existing)}: found a file, expected a folder for the results")
     if not os.access(existing, os.W_OK | os.X_OK):
         raise InputError(f"{shown(existing)}: cannot be written to, expected a folder for the results")
 
 
+def _existing(path: Path) -> Path:
+    """Return a path, or the nearest of those that it lies in that is there."""
+    path = path.absolute()
+    return next(place for place in (path, *path.parents) if os.path.lexists(place))
+
+
 def _check_file(path: Path, songs: _Inodes) -> None:
     """Raise InputError where a result cannot have its name, or would replace a folder, or one of the songs."""
-    try:
-        path.lstat()
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise InputError(f"{shown(path)}: cannot be written ({error.strerror}); choose another --name") from error
+    longest = os.pathconf(_existing(path.parent), "PC_NAME_MAX")
+    if any(len(os.fsencode(part)) > longest for part in path.parts):
+        raise InputError(f"{shown(path)}: found a name of more than {longest} bytes; choose another --name")
     if path.is_dir():
         raise InputError(f"{shown(path)}: found a folder, expected a place for a file of the results")
     if _inode(path) in songs:

@@ -12,9 +12,7 @@ USAGE = "Usage: madsep separate SONG… --out FOLDER [OPTIONS]"
 
 
 def separate(
-    songs: Annotated[tuple[Path, ...], Parameter(name="SONG")],
-    /,
-    *,
+    *songs: Annotated[Path, Parameter(name="SONG", required=True)],
     options: SeparateOptions,
     device: DeviceOptions = ANY_DEVICE,
 ) -> int:

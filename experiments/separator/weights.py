@@ -52,9 +52,7 @@ class ExportOptions:
 
 
 def import_model(
-    files: Annotated[tuple[Path, ...], Parameter(name="FILE")],
-    /,
-    *,
+    *files: Annotated[Path, Parameter(name="FILE", required=True)],
     options: ImportOptions,
     device: DeviceOptions = ANY_DEVICE,
 ) -> None:
@@ -66,9 +64,9 @@ def import_model(
     """
     console = make_console()
     show_device(console, device)
-    files = tuple(parameter_files(*files))
-    state_dict = read_state_dict(*files)
-    exported = _exported_config(files)
+    found = tuple(parameter_files(*files))
+    state_dict = read_state_dict(*found)
+    exported = _exported_config(found)
     default_context = exported.sequences.context if exported else _DEFAULT_CONTEXT
     context_frames = default_context if options.context_frames is None else options.context_frames
     model, variables = from_torch(state_dict, context_frames=context_frames)
