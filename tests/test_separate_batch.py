@@ -59,10 +59,13 @@ def test_seven_of_ten_are_done_and_three_named(tmp_path, row, capsys):
     assert output.out.count("real-time factor") == 7
     title, *lines = output.err.splitlines()
     assert title == "madsep: 3 of 10 songs were not separated:"
-    starts = ["3b.mp3: cannot be read as audio", "5b.wav: is empty", "nan.wav: 1 samples that are NaN, infinite or"]
+    starts = [
+        "3b.mp3: cannot be read as audio",
+        "5b.wav: is empty",
+        "nan.wav: 1 NaN or infinite samples, the first at 0.125000 s",
+    ]
     for line, start in zip(lines, starts, strict=True):
         assert line.startswith(f"  {songs}/{start}")
-    assert "the first at 0.125000 s" in lines[2]
 
 
 def test_where_nothing_can_be_done_the_exit_code_is_2(tmp_path, row, capsys):

@@ -169,7 +169,7 @@ def test_nan_is_found_when_the_song_is_read(tmp_path, row, capsys):
     song = tmp_path / "bad.wav"
     _write(song, _with_nan(), subtype="FLOAT")
     assert main(["separate", str(song), "-o", str(tmp_path / "out"), "--checkpoint", str(row)]) == 2
-    assert _error(capsys).startswith(f"madsep: {song}: 1 samples that are NaN, infinite or beyond")
+    assert _error(capsys).startswith(f"madsep: {song}: 1 NaN or infinite samples, the first at 0.125000 s, expected")
     assert not (tmp_path / "out").exists()
 
 

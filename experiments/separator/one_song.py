@@ -18,9 +18,6 @@ from madsep_jax.separation import separate_blocks
 
 #: Samples that are read at a time.
 _BLOCK = 2**17
-#: Samples so far beyond full scale are no sound; their squares are not finite.
-_NO_SOUND = 1e12
-
 #: Told how much of a song is done, in percent, and that in words.
 OnProgress = Callable[[int, str], None]
 
@@ -57,36 +54,25 @@ def separate_song(plan: SongPlan, separator: Separator, options: SeparateOptions
 
 
 def first_pass(plan: SongPlan, separator: Separator, options: SeparateOptions) -> Pass:
-    """Read a song once. Raises InputError where it has no samples, some that are no sound, or with --strict a hole."""
-    survey, frames, low, high, bad, first_bad = Survey(), 0, 0.0, 0.0, 0, 0
+    """Read a song once.
+
+    Raises InputError where it cannot be read, holds what is no sound or too loud for the results, or with `--strict`
+    where some of it is missing.
+    """
+    survey, frames, low, high = Survey(), 0, 0.0, 0.0
     with open_audio(plan.song, options.start, options.duration) as reader:
         for block_NC in reader.blocks(_BLOCK):
-            least, most = float(block_NC.min()), float(block_NC.max())
-            if not -_NO_SOUND < least <= most < _NO_SOUND:  # nor where one is NaN
-                bad_N = ~(np.abs(block_NC) < _NO_SOUND).all(axis=1)
-                first_bad = first_bad if bad else frames + int(bad_N.argmax())
-                bad += np.count_nonzero(bad_N)
-            elif not bad:
-                low, high = min(low, least), max(high, most)
-                survey.add(block_NC)
+            low, high = min(low, float(block_NC.min())), max(high, float(block_NC.max()))
+            survey.add(block_NC)
             frames += len(block_NC)
-        missing = reader.missing
-    name = shown(plan.song)
-    if bad:
-        seconds = options.start + first_bad / plan.info.sample_rate
-        raise InputError(
-            f"{name}: {bad} samples that are NaN, infinite or beyond {_NO_SOUND:g} times full scale, the first at "
-            f"{seconds:.6f} s, expected sound"
-        )
-    if not frames:
-        raise InputError(f"{name}: 0 samples from {options.start:g} s on, expected at least one")
-    if missing and options.strict:
-        raise InputError(missing_line(plan.song, missing))
+    if reader.missing and options.strict:
+        raise InputError(missing_line(plan.song, reader.missing))
     try:
         check_peak(low, high, plan.subtype)
     except InputError as error:
-        raise InputError(f"{name}: {error}") from error
-    return Pass(frames, missing, how_to_separate(survey, options.separation, separator.training_level))
+        raise InputError(f"{shown(plan.song)}: {error}") from error
+    how = how_to_separate(survey, options.separation, separator.training_level)
+    return Pass(frames, reader.missing, how)
 
 
 def _separate(
@@ -98,7 +84,8 @@ def _separate(
         written_together(options.out, plan.places, plan.stale) as files,
         ExitStack() as stack,
     ):
-        settings = {"subtype": plan.subtype, "bitrate": options.bitrate, "tags": reader.tags, "layout": reader.layout}
+        settings = {"subtype": plan.subtype, "bitrate": options.bitrate, "frames": found.frames}
+        settings |= {"tags": reader.tags, "layout": reader.layout}
         writers = {
             stem: stack.enter_context(open_writer(path, rate, plan.info.channels, **settings))
             for stem, path in files.items()

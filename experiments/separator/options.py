@@ -76,7 +76,7 @@ class SeparateOptions:
     at most 24 bits."""
 
     bitrate: Annotated[int | None, Parameter(converter=_kilobits)] = None
-    """Of mp3 and ogg, in kbit/s, as 192 or 192k. Default: a variable one of good quality."""
+    """Of mp3 and ogg, in kbit/s, as 192 or 192k. Default: the best that the format offers, up to 320."""
 
     start: float = 0.0
     """Seconds of each song to leave out at its beginning."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from experiments.separator.options import FORMATS, STEMS, SeparateOptions
 from experiments.separator.separated_files import check_format, default_subtype
 from experiments.separator.songs import FoundSongs, Names, Song
-from madsep_jax.audio import AudioInfo, open_audio
+from madsep_jax.audio import StreamInfo, open_audio
 from madsep_jax.errors import InputError, shown
 
 #: Of two songs that have one name, one of these parts the results.
@@ -23,7 +23,7 @@ class SongPlan:
     """One song, and what becomes of it."""
 
     song: Path
-    info: AudioInfo
+    info: StreamInfo
     places: _Places
     """Of the results, by stem."""
     stale: list[Path]

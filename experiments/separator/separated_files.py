@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments.separator.options import LOSSY
-from madsep_jax.audio import AudioInfo, open_writer
-from madsep_jax.audio.files import FLOAT_SUBTYPES, PCM_BITS
+from madsep_jax.audio import FLOAT_SUBTYPES, PCM_BITS, StreamInfo, open_writer
 from madsep_jax.errors import InputError, shown
 from madsep_jax.host.files import aside_of
 
@@ -22,6 +21,8 @@ _SUBTYPES = {
     **dict.fromkeys(("PCM_32", "ALAC_32"), "PCM_32"),
     **dict.fromkeys(FLOAT_SUBTYPES, "FLOAT"),
 }
+#: Samples so far beyond full scale are no sound; the powers of their spectra would not be finite.
+_MOST = 1e12
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -36,7 +37,7 @@ def default_subtype(subtype: str, format: str) -> str | None:
     return "PCM_24" if format == "flac" and found in ("PCM_32", "FLOAT") else found
 
 
-def check_format(song: Path, info: AudioInfo, format: str, subtype: str | None, bitrate: int | None) -> None:
+def check_format(song: Path, info: StreamInfo, format: str, subtype: str | None, bitrate: int | None) -> None:
     """Raise InputError where a file of this format cannot hold a song of this rate and so many channels."""
     with tempfile.TemporaryDirectory() as folder:
         trial = Path(folder) / f"trial.{format}"
@@ -48,11 +49,15 @@ def check_format(song: Path, info: AudioInfo, format: str, subtype: str | None, 
 
 
 def check_peak(low: float, high: float, subtype: str | None) -> None:
-    """Raise InputError where the samples of a song exceed the sum of two such files: twice full scale for integers."""
-    if subtype not in FLOAT_SUBTYPES and (low < -2 or high > 2 * _full_scale(subtype)[1]):
+    """Raise InputError where samples exceed what two such files can add up to, twice full scale for integers."""
+    peak = max(-low, high)
+    if subtype in FLOAT_SUBTYPES:
+        if peak > _MOST:
+            raise InputError(f"found samples of {peak:g} times full scale, expected sound, at most {_MOST:g}")
+    elif low < -2 or high > 2 * _full_scale(subtype)[1]:
         raise InputError(
-            f"found samples of {max(-low, high):.2f} times full scale, expected at most 2 for "
-            f"{subtype or 'a lossy format'} (--format wav --subtype FLOAT holds more)"
+            f"found samples of {peak:.3g} times full scale, expected at most 2 for {subtype or 'a lossy format'} "
+            "(--format wav --subtype FLOAT holds more)"
         )
 
 
