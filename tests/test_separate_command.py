@@ -81,7 +81,7 @@ def check_sum(arrays_NC, tolerance=1e-4):
 def test_sample_format_is_like_the_songs(tmp_path, row, ending, subtype, expected):
     song = tmp_path / f"song.{ending}"
     try:
-        sf.write(song, noise_NC(channels=2), 8000, subtype=subtype, format=ending.upper())
+        sf.write(song, noise_NC(30001, channels=2), 8000, subtype=subtype, format=ending.upper())
     except (sf.SoundFileError, ValueError):
         pytest.skip(f"libsndfile {sf.__libsndfile_version__} writes no {subtype}")
     infos, arrays_NC = separated(song, row)
