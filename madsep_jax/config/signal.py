@@ -1,5 +1,6 @@
 """From songs to what a model reads: the Fourier transform, the sequences, what is done to the songs on the way."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -112,3 +113,27 @@ class SequenceConfig(Settings):
     def target_frames(self) -> int:
         """T, the frames that come out of the model, and the step from one sequence to the next."""
         return self.frames - 2 * self.context
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeparationConfig(Settings):
+    """How a trained separator is applied to a song; by default as published."""
+
+    mask_limit: float | None = option(
+        None,
+        "Largest value of the mask, the estimated voice over the mixture: 1 lets no more pass than there is; inf, as "
+        "published, has no limit.",
+        positive(),
+        flag="--mask-limit",
+    )
+    level: Literal["song", "training"] = option(
+        "song",
+        "The level at which the model hears a song: the song's own, as published; or that of the training, to which it "
+        "is brought by a gain, which is taken back afterwards.",
+        flag="--level",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.mask_limit == math.inf:
+            object.__setattr__(self, "mask_limit", None)  # one value for no limit, which JSON has too
