@@ -115,8 +115,8 @@ def load_config(folder: Path) -> RunConfig:
 def load_level(folder: Path) -> float | None:
     """Return the level of the mixtures that a checkpoint was trained on: their root mean square, ±1 being full scale.
 
-    None where it is not known: of imported weights, and of trainings before it was written down. Raises InputError where
-    the folder holds no checkpoint.
+    None where it is not known: of imported weights, and of trainings before it was written down. Raises InputError
+    where the folder holds no checkpoint.
     """
     level = _content(folder).get(_LEVEL)
     if level is not None and not (isinstance(level, float) and 0 < level < math.inf):

@@ -23,7 +23,8 @@ class DataConfig(Settings):
     )
     gain_db: float = option(
         0.0,
-        "Voice and accompaniment are each made louder or softer by up to so many dB (uniform in dB).",
+        "Voice and accompaniment are each made louder or softer by up to so many dB (uniform in dB); of magnitudes, "
+        "from which no mixture can be made anew, both by the same.",
         zero_or_more("dB"),
     )
     channel_swap: float = option(
@@ -45,13 +46,13 @@ class DataConfig(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        mixes = [name for name in ("gain_db", "channel_swap", "remix") if getattr(self, name)]
+        mixes = [name for name in ("channel_swap", "remix") if getattr(self, name)]
         if mixes:
             require(self.features == "waveform", self, "features", f"'waveform', which {mixes[0]} needs")
 
     @property
     def mixes_anew(self) -> bool:
-        """Whether mixtures are made from voice and accompaniment, in place of taking the songs' own."""
+        """Whether mixtures are made anew, in place of taking the songs' own."""
         return bool(self.gain_db or self.channel_swap or self.remix)
 
 

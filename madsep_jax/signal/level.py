@@ -81,13 +81,15 @@ def how_to_separate(survey: Survey, config: SeparationConfig, training_level: fl
     return How(mask_limit=config.mask_limit, gain=gain, each_channel=survey.channels_cancel)
 
 
-def level_of_magnitudes(mag_MF: np.ndarray, config: SignalConfig) -> tuple[float, int]:
-    """Return the mean power of the samples under some frames times their number, and that number, silent ones left out.
+def energy_of_magnitudes(mag_MF: np.ndarray, config: SignalConfig) -> tuple[float, int]:
+    """Return the energy of the samples that frames are of, and the number of these, silent frames left out.
 
-    By Parseval's theorem: the root of their ratio, over the frames of a song, is its level.
+    By Parseval's theorem: a frame has the energy of its windowed samples, and stands for those of a hop.
     """
-    sounding_MF = np.asarray(mag_MF, np.float64)[np.any(mag_MF, axis=-1)]
+    sounding_MF = np.asarray(mag_MF, np.float64)[np.any(mag_MF, axis=1)]
     both_sides_F = np.full(config.bins, 2.0)
     both_sides_F[[0, -1]] = 1.0
-    window_energy = config.fft_length * float(np.sum(analysis_window(config) ** 2))
-    return float(np.sum(sounding_MF**2 @ both_sides_F)) / window_energy, len(sounding_MF)
+    windowed = float((sounding_MF**2 @ both_sides_F).sum()) / config.fft_length
+    mean_square = float(np.mean(analysis_window(config) ** 2))
+    per_sample = windowed / (config.window_length * mean_square)
+    return per_sample * config.hop_length, len(sounding_MF) * config.hop_length
