@@ -16,7 +16,7 @@ from experiments.cli.results import read_as
 from experiments.jobs.record import JobRecord, read_record
 from experiments.rows.plan import Plan
 from experiments.rows.row import Row, RowResult, is_of_rows
-from madsep_jax.config.io import to_dict, to_flat
+from madsep_jax.config.io import from_dict, to_flat
 from madsep_jax.config.run import RunConfig
 from madsep_jax.errors import InputError
 from madsep_jax.host.environment import environment
@@ -74,7 +74,7 @@ class ExperimentFolder:
         """Return the result of a row that is finished, a failed one included."""
         path = row.folder(self.path) / _RESULT
         result = _read_result(path)
-        if result and result.config != (to_dict(row.config) if row.config else None):
+        if result and (from_dict(RunConfig, result.config) if result.config else None) != row.config:
             raise InputError(f"{path}: is of another configuration than this row's; choose another --out")
         return result
 
@@ -99,6 +99,8 @@ def _check_same(path: Path, content: Any, expected: dict[str, Any]) -> None:
     found = content.get("identity") if isinstance(content, dict) else None
     if not isinstance(found, dict):
         raise InputError(f"{path / _IDENTITY}: is damaged, expected what this command wrote")
+    # a field that was not there yet had what is now its default
+    found = {name: value for name, value in to_flat(RunConfig()).items() if name in expected} | found
     names = sorted(set(found) | set(expected))
     different = [name for name in names if found.get(name) != expected.get(name)]
     if different:

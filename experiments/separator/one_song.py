@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from madsep_jax.signal.level import How, Survey, how_to_separate
+from madsep_jax.signal.windows import SampleQueue
 
 from experiments.separator.options import ACCOMPANIMENT, VOICE, SeparateOptions
 from experiments.separator.plan import SongPlan
@@ -90,8 +91,9 @@ def _separate(
             stem: stack.enter_context(open_writer(path, rate, plan.info.channels, **settings))
             for stem, path in files.items()
         }
-        mixture = _Kept(reader.blocks(_BLOCK))
-        for part in separate_blocks(separator.config, separator.variables, mixture, rate, how=found.how):
+        mixture = SampleQueue()
+        blocks_NC = _kept(reader.blocks(_BLOCK), mixture)
+        for part in separate_blocks(separator.config, separator.variables, blocks_NC, rate, how=found.how):
             mixture_NC = mixture.take(len(part.voice_NC))
             pair = dict(zip((VOICE, ACCOMPANIMENT), add_up(mixture_NC, part.voice_NC, plan.subtype), strict=True))
             for stem, writer in writers.items():
@@ -100,20 +102,8 @@ def _separate(
             on_progress(100 * done // found.frames, f"{done / rate:.0f} of {found.frames / rate:.0f} s")
 
 
-class _Kept:
-    """Blocks that are handed on, and kept until they are taken again."""
-
-    def __init__(self, blocks_NC: Iterable[np.ndarray]) -> None:
-        self._blocks_NC = blocks_NC
-        self._kept_NC: list[np.ndarray] = []
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        for block_NC in self._blocks_NC:
-            self._kept_NC.append(block_NC)
-            yield block_NC
-
-    def take(self, count: int) -> np.ndarray:
-        """Return the next samples of what was handed on."""
-        joined_NC = np.concatenate(self._kept_NC) if len(self._kept_NC) != 1 else self._kept_NC[0]
-        self._kept_NC = [joined_NC[count:]]
-        return joined_NC[:count]
+def _kept(blocks_NC: Iterable[np.ndarray], queue: SampleQueue) -> Iterator[np.ndarray]:
+    """Hand blocks on, and keep them."""
+    for block_NC in blocks_NC:
+        queue.put(block_NC)
+        yield block_NC

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import jax
 
-from madsep_jax.checkpoint.folder import checkpoint_folder, find_checkpoint, load_model
+from madsep_jax.checkpoint.folder import checkpoint_folder, find_checkpoint, load_level, load_model
 from madsep_jax.config.run import RunConfig
 from madsep_jax.errors import InputError, shown
 from madsep_jax.host.files import read_json
@@ -77,7 +77,7 @@ def load_separator(
 ) -> Separator:
     """Return a trained separator, its variables on this device. Raises InputError where it cannot be read."""
     config, variables = load_model(checkpoint, which)
-    return Separator(checkpoint, which, config, jax.device_put(variables, device), None)
+    return Separator(checkpoint, which, config, jax.device_put(variables, device), load_level(checkpoint))
 
 
 def choose_device(name: str | None) -> jax.Device | None:

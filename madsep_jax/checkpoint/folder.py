@@ -3,6 +3,7 @@ load by themselves, the rest of the training's state, and notes.
 """
 
 import dataclasses
+import math
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from madsep_jax.models.variables import variable_shapes
 from madsep_jax.train.batch import TrainState
 
 _CONFIG = "config.json"
+_LEVEL = "training_level"
 _WEIGHTS = "weights"
 _TRAINING = "training"
 _ITEMS = (_WEIGHTS, _TRAINING)
@@ -33,11 +35,16 @@ _SAVING = SavingConfig()
 class CheckpointWriter(OrbaxSteps):
     """Saves the states of a training into a folder, in the background."""
 
-    def __init__(self, folder: Path, config: RunConfig, saving: SavingConfig = _SAVING) -> None:
-        """Open the folder, and make it where there is none. Raises InputError where it cannot be written."""
+    def __init__(
+        self, folder: Path, config: RunConfig, saving: SavingConfig = _SAVING, level: float | None = None
+    ) -> None:
+        """Open the folder, and make it where there is none. Raises InputError where it cannot be written.
+
+        `level` is that of the training's mixtures, see `load_level`; None where it is not known.
+        """
         self._notes = {"config": to_dict(config), "environment": environment()}
         try:
-            write_json(folder / _CONFIG, self._notes)
+            write_json(folder / _CONFIG, {**self._notes, **({_LEVEL: level} if level else {})})
             super().__init__(folder, _ITEMS, saving)
         except OSError as error:
             raise InputError(f"{folder}: cannot be written: {error.strerror or error}") from error
@@ -102,12 +109,28 @@ def load_model(folder: Path, which: Literal["latest", "best"] = "latest") -> tup
 
 def load_config(folder: Path) -> RunConfig:
     """Return the config of a checkpoint. Raises InputError where the folder holds none."""
+    return from_dict(RunConfig, _content(folder)["config"], str(folder / _CONFIG))
+
+
+def load_level(folder: Path) -> float | None:
+    """Return the level of the mixtures that a checkpoint was trained on: their root mean square, ±1 being full scale.
+
+    None where it is not known: of imported weights, and of trainings before it was written down. Raises InputError
+    where the folder holds no checkpoint.
+    """
+    level = _content(folder).get(_LEVEL)
+    if level is not None and not (isinstance(level, float) and 0 < level < math.inf):
+        raise InputError(f"{folder / _CONFIG}: is damaged, found the level {level!r}, expected a positive number")
+    return level
+
+
+def _content(folder: Path) -> dict[str, Any]:
     if not (folder / _CONFIG).is_file():
         raise InputError(f"{folder}: not a checkpoint, expected a folder with {_CONFIG} and weights")
     content = read_json(folder / _CONFIG)
     if not isinstance(content, dict) or "config" not in content:
         raise InputError(f"{folder / _CONFIG}: is damaged, expected the configuration of a training")
-    return from_dict(RunConfig, content["config"], str(folder / _CONFIG))
+    return content
 
 
 def restore_state(folder: Path, template: TrainState) -> TrainState | None:
