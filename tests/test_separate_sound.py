@@ -1,6 +1,5 @@
 """What `madsep separate` writes besides the samples, and which part. Oracles: the song's own samples, tags, layout."""
 
-
 import numpy as np
 import pytest
 

@@ -6,8 +6,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
-from madsep_jax.signal.level import How, Survey, how_to_separate
-from madsep_jax.signal.windows import SampleQueue
 
 from experiments.separator.options import ACCOMPANIMENT, VOICE, SeparateOptions
 from experiments.separator.plan import SongPlan
@@ -16,6 +14,8 @@ from experiments.separator.trained import Separator
 from madsep_jax.audio import Missing, missing_line, open_audio, open_writer
 from madsep_jax.errors import InputError, shown
 from madsep_jax.separation import separate_blocks
+from madsep_jax.signal.level import How, Survey, how_to_separate
+from madsep_jax.signal.windows import SampleQueue
 
 #: Samples that are read at a time.
 _BLOCK = 2**17
