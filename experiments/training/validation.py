@@ -136,13 +136,13 @@ def stops_after(validations: Sequence[Mapping[str, float]], config: EarlyStoppin
     """Whether a training ends after the last of these lines of its validation log; those without the metric are none.
 
     The best value is the one that was better than the best before it by more than `min_delta`; the training ends once
-    `patience` validations have come after it. What is not a number is no improvement.
+    `patience` validations have come after it. What is not a number, None in the log, is no improvement.
     """
     if config.patience is None:
         return False
     best, since = math.inf, 0
     for value in [line[config.metric] for line in validations if config.metric in line]:
-        falling = value if config.metric == "loss" else -value
+        falling = math.nan if value is None else value if config.metric == "loss" else -value
         if falling < best - config.min_delta:
             best, since = falling, 0
         else:
@@ -158,6 +158,8 @@ class Judge:
         self._order = starts[0].order
         self.ended: Mapping[int, int] = {}
         """The seeds whose training has ended early, by their number, and the step after which it did."""
+        self.interrupted = False
+        """Whether a signal has come before the last validation was done, which then is still to be done."""
         self._find_ended(starts[0].step)
 
     @property
@@ -180,30 +182,33 @@ class Judge:
             return None
         scores: list[Score | None] = []
         if is_first_process():
-            for number, state in enumerate(states):
-                goes_on = number not in self.ended
-                scores.append(self._validate_seed(self._validation, number, step, state) if goes_on else None)
+            try:
+                for number, state in enumerate(states):
+                    goes_on = number not in self.ended
+                    scores.append(self._validate_seed(self._validation, number, step, state) if goes_on else None)
+            except Stopped:
+                scores += [None] * (len(states) - len(scores))
+                self.interrupted = True
+        (self.interrupted,) = as_first_process([self.interrupted])
         self._find_ended(step)
         return scores
 
     def _validate_seed(self, validation: Validation, number: int, step: int, state: TrainState) -> Score | None:
-        """Validate a seed once for a step; None where a signal has come before it was done, or no score is due yet."""
+        """Validate a seed once for a step; None where no score is due. Raises Stopped where a signal comes before."""
         start = self._starts[number]
-        if any(line["step"] == step for line in read_log(start.folder, "validation")):
-            return None
-        try:
+        values = next((line for line in read_log(start.folder, "validation") if line["step"] == step), None)
+        if values is None:
             with self._signals.ending_at_once():
                 values = validation.measure(start.config, state.variables, step, self._order.steps_per_epoch)
-        except Stopped:
-            return None
-        self._log.write_validation(number, step, values)
+            self._log.write_validation(number, step, values)
         rule = start.config.training.early_stopping
         metric = "SDR" if validation.cache is None else "loss"  # which each validation has
         if rule.patience is not None:
             metric = rule.metric
         if metric not in values:
             return None
-        return Score(f"{metric} of the validation songs", values[metric], metric == "SDR", validated=True)
+        value = math.nan if values[metric] is None else values[metric]
+        return Score(f"{metric} of the validation songs", value, metric == "SDR", validated=True)
 
     def _find_ended(self, step: int) -> None:
         """See by the first process's logs which trainings end at a step."""
