@@ -4,9 +4,7 @@ from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Literal
 
-from cyclopts import Parameter
-
-from experiments.cli.options import ManyOrNone, Out, Whole, option_class, require_at_least
+from experiments.cli.options import ManyOrNone, Out, WhichWeights, Whole, option_class, require_at_least
 from experiments.scoring.protocols import EngineName, ProtocolName, protocol_of
 from experiments.scoring.score_song import TargetSet
 from madsep_jax.errors import InputError
@@ -28,6 +26,8 @@ class EvaluateOptions:
     """Trained separators, which separate the songs first: checkpoints, or rows of the ablation (runs/…/rows/…).
     NAME=FOLDER as above."""
 
+    which: WhichWeights = None
+
     targets: TargetSet = "voice"
     """voice: vocals and accompaniment (accompaniment.wav or no_vocals.wav; else the sum of drums, bass and other; else
     mixture - vocals). stems: vocals, drums, bass and other, each against the three others."""
@@ -42,8 +42,9 @@ class EvaluateOptions:
     engine: EngineName = "jax"
     """jax, or museval, whose scores it equals (sisec18 and paper)."""
 
-    compare: Annotated[tuple[str, str] | None, Parameter(consume_multiple=True, show_default=False)] = None
-    """Two systems to compare song by song, by their names; they may be of an earlier command in the same --out."""
+    compare: Annotated[tuple[str, ...], ManyOrNone] = ()
+    """Systems to compare song by song, by their names, each with every other one; they may be of an earlier command in
+    the same --out."""
 
     out: Annotated[Path | None, Out] = None
     """Folder of the results; the same command in the same folder continues. Default: runs/evaluate-PROTOCOL-DATA."""
@@ -56,10 +57,12 @@ class EvaluateOptions:
         require_at_least(self, processes=1)
         if not (self.estimates or self.checkpoint or self.compare):
             raise InputError("found nothing to score, expected --estimates, --checkpoint or --compare")
+        if len(self.compare) == 1 or len(set(self.compare)) < len(self.compare):
+            raise InputError(f"--compare {' '.join(self.compare)}: expected two or more systems, each of them once")
 
     def check_compared(self, known: set[str]) -> None:
         """Raise InputError where a system to compare is none of those that are known."""
-        for name in self.compare or ():
+        for name in self.compare:
             if name not in known:
                 raise InputError(f"--compare {name}: unknown, expected one of {', '.join(sorted(known)) or 'none'}")
 

@@ -11,7 +11,8 @@ from experiments.evaluation.options import EvaluateOptions
 from experiments.scoring.estimators import Estimator, checkpoint_estimator
 from experiments.scoring.song_scores import TARGETS
 from madsep_jax.audio.files import probe_audio, read_audio
-from madsep_jax.checkpoint.folder import find_checkpoint
+from madsep_jax.checkpoint.folder import find_checkpoint, load_config, saved_step, scored_weights
+from madsep_jax.config.training import Which
 from madsep_jax.errors import InputError, shown
 
 
@@ -24,6 +25,9 @@ class Separator(Protocol):
     def fingerprint(self, track: Track) -> str:
         """Return a text that changes when the estimates of a song do."""
 
+    def taken(self, track: Track) -> dict[str, str]:
+        """Return in words what the estimate of each target is."""
+
     def read(self, track: Track, audio: TrackAudio) -> dict[str, np.ndarray]:
         """Return the estimates (N, C) of a song by target."""
 
@@ -31,9 +35,11 @@ class Separator(Protocol):
 class CheckpointSeparator:
     """A trained model, which is loaded when the first song is to be separated."""
 
-    def __init__(self, checkpoint: Path) -> None:
-        """Raise InputError where there is no checkpoint."""
+    def __init__(self, checkpoint: Path, which: Which | None = None) -> None:
+        """Take the weights as `load_model` does. Raises InputError where there is no checkpoint."""
         self._checkpoint = find_checkpoint(checkpoint)
+        self._which = which or scored_weights(load_config(self._checkpoint))
+        self._step = saved_step(self._checkpoint, self._which)
         self._estimate: Estimator | None = None
 
     def check(self, track: Track) -> None:
@@ -42,12 +48,17 @@ class CheckpointSeparator:
     def fingerprint(self, track: Track) -> str:
         """Return a text that changes when the checkpoint does."""
         paths = [path for path in sorted(self._checkpoint.rglob("*")) if path.is_file()]
-        return fingerprint_of("".join(f"{file_stamp(path, path)}\0" for path in paths))
+        stamps = "".join(f"{file_stamp(path, path)}\0" for path in paths)
+        return fingerprint_of(f"{self._which}\0{self._step}\0{stamps}")
+
+    def taken(self, track: Track) -> dict[str, str]:
+        """Return which weights have made the estimates."""
+        return dict.fromkeys(TARGETS, f"{self._which} weights, step {self._step:,}")
 
     def read(self, track: Track, audio: TrackAudio) -> dict[str, np.ndarray]:
         """Separate the song."""
         if self._estimate is None:
-            self._estimate, _ = checkpoint_estimator(self._checkpoint)
+            self._estimate, _ = checkpoint_estimator(self._checkpoint, self._which)
         return dict(zip(TARGETS, self._estimate(audio), strict=True))
 
 
@@ -66,7 +77,7 @@ def find_separators(options: EvaluateOptions, say: Callable[[str], None]) -> dic
         name, equals, folder = argument.partition("=")
         if not equals:
             name, folder = Path(argument).resolve().name, argument
-        separator = CheckpointSeparator(Path(folder)) if is_checkpoint else EstimateFolder(Path(folder), targets, say)
+        separator = CheckpointSeparator(Path(folder), options.which) if is_checkpoint else EstimateFolder(Path(folder), targets, say)
         if not name.strip(". ") or "/" in name:
             raise InputError(f"system {name!r}: expected a name that can name a folder (NAME=FOLDER)")
         if name in found:
@@ -122,6 +133,16 @@ class EstimateFolder:
         """Return a text that changes when a file of the song does."""
         files = [(target, path) for target, paths in self.files(track).items() for path in paths]
         return fingerprint_of("".join(f"{target}\0{file_stamp(path, path)}\0" for target, path in files))
+
+    def taken(self, track: Track) -> dict[str, str]:
+        """Return the files of each target, within the system's folder, with SONG for the song's name."""
+
+        def shown_of(path: Path) -> str:
+            text = path.relative_to(self.folder).as_posix()
+            return shown(text.replace(track.name, "SONG").replace(safe_name(track.name), "SONG"))
+
+        found = {target: " + ".join(map(shown_of, paths)) for target, paths in self.files(track).items()}
+        return {target: text or "mixture - vocals" for target, text in found.items()}
 
     def read(self, track: Track, audio: TrackAudio) -> dict[str, np.ndarray]:
         """Return the estimates (N, C) by target.

@@ -5,7 +5,6 @@ import functools
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from typing import Literal
 
 from rich.console import Console
 
@@ -115,8 +114,7 @@ def run_row(
         )
         if isinstance(trained, NonFiniteLossError):
             return dataclasses.replace(result, status=f"failed: {trained}")
-        which: Literal["latest", "best"] = "latest" if row.config.training.early_stopping.patience is None else "best"
-        estimator, real_time_factor = checkpoint_estimator(checkpoint_folder(folder), which)
+        estimator, real_time_factor = checkpoint_estimator(checkpoint_folder(folder))
         result = dataclasses.replace(
             result,
             steps=trained.steps,

@@ -1,7 +1,8 @@
 """The scores of one song, and the file that holds them: museval's JSON."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,8 @@ class SongScores:
     """None where nobody counted: then those without any score."""
     inputs: str = ""
     """Fingerprint of what was scored."""
+    taken: Mapping[str, str] = field(default_factory=dict)
+    """What was scored as each target, in words."""
 
     def __post_init__(self) -> None:
         names = next((names for names in TARGET_SETS if set(names) == set(self.targets)), None)
@@ -92,6 +95,7 @@ class SongScores:
             "protocol": self.protocol,
             "engine": self.engine,
             "inputs": self.inputs,
+            "taken": dict(self.taken),
             "track": self.track,
             "window_s": self.window_s,
             "hop_s": self.hop_s,
@@ -143,6 +147,7 @@ def from_json(scores: dict[str, Any], track: str) -> SongScores:
         engine=str(scores.get("engine", "museval")),
         silent_windows=scores.get("silent_windows"),
         inputs=str(scores.get("inputs", "")),
+        taken={str(target): str(what) for target, what in scores.get("taken", {}).items()},
     )
 
 
