@@ -12,13 +12,7 @@ from cyclopts import App
 
 from experiments.cli.command import run
 from experiments.cli.console import ANY_DEVICE, Bar, DeviceOptions, make_console, say, show_device
-from experiments.data.songs import songs_to_score
-from experiments.evaluation.folder import EvaluationFolder
 from experiments.evaluation.options import EvaluateOptions
-from experiments.evaluation.report import evaluation_report
-from experiments.evaluation.separators import find_separators
-from experiments.scoring.protocols import PROTOCOLS
-from experiments.scoring.score_songs import scoring_pool
 from madsep_jax.errors import InputError, first_line
 
 app = App(name="evaluate", usage="Usage: python -m experiments.evaluate --data SONGS [OPTIONS]")
@@ -31,6 +25,14 @@ def evaluate(options: EvaluateOptions, device: DeviceOptions = ANY_DEVICE) -> in
     Started again in the same folder, it scores what is missing or has changed, and shows all systems of the folder.
     Exit code 1: a song could not be scored; the others are.
     """
+    from experiments.cli.results import show_results
+    from experiments.data.songs import songs_to_score
+    from experiments.evaluation.folder import EvaluationFolder
+    from experiments.evaluation.report import evaluation_report
+    from experiments.evaluation.separators import find_separators
+    from experiments.scoring.protocols import PROTOCOLS
+    from experiments.scoring.score_songs import scoring_pool
+
     console = make_console()
     show_device(console, device)
     separators = find_separators(options, lambda line: say(console, line))

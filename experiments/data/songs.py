@@ -6,10 +6,9 @@ from pathlib import Path
 from data_pipelines.embedded.songs import EmbeddedConfig, corpus, embedded_tracks
 from data_pipelines.songs.layouts import find_tracks
 from data_pipelines.songs.tracks import Track, fingerprint_of
+from experiments.data.options import EMBEDDED
 from experiments.data.prepared import PreparedTraining
 from madsep_jax.errors import InputError
-
-EMBEDDED = "embedded"
 
 
 @dataclass(frozen=True)

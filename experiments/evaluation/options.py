@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from experiments.cli.options import ManyOrNone, Out, WhichWeights, Whole, option_class, require_at_least
-from experiments.scoring.protocols import EngineName, ProtocolName, protocol_of
-from experiments.scoring.score_song import TargetSet
+from experiments.scoring.protocols import EngineName, ProtocolName, TargetSet, protocol_of
 from madsep_jax.errors import InputError
 from madsep_jax.host.environment import cpu_cores
 

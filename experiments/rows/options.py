@@ -16,10 +16,10 @@ from experiments.cli.options import (
     options_of,
     require_at_least,
 )
-from experiments.data.songs import EMBEDDED
+from experiments.data.options import EMBEDDED
 from experiments.jobs.executor import LaunchOptions
 from experiments.scoring.protocols import EngineName
-from experiments.training.validation import ValidationOptions
+from experiments.training.options import ValidationOptions
 from madsep_jax.config.parallel import ParallelConfig, ProcessesConfig
 from madsep_jax.config.run import RunConfig
 from madsep_jax.config.training import SavingConfig

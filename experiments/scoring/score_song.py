@@ -1,19 +1,16 @@
 """Score the separated sources of one song, by `madsep_jax.bss_eval` or by museval."""
 
 from collections.abc import Mapping
-from typing import Literal
 
 import jax
 import numpy as np
 
 from data_pipelines.songs.tracks import STEMS, TrackAudio
 from experiments.scoring.museval_engine import bss_eval_v4, museval_version
-from experiments.scoring.protocols import EngineName, Protocol, ProtocolName, WindowScores, protocol_of
+from experiments.scoring.protocols import EngineName, Protocol, ProtocolName, TargetSet, WindowScores, protocol_of
 from experiments.scoring.song_scores import SongScores
 from madsep_jax import bss_eval
 from madsep_jax.ops.precision import double_precision
-
-TargetSet = Literal["voice", "stems"]
 
 _FILTER_TAPS = 512
 _WHOLE_SONG = {"usdr": jax.jit(bss_eval.sdr), "si-sdr": jax.jit(bss_eval.si_sdr)}
