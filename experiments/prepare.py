@@ -12,7 +12,6 @@ from cyclopts import App
 from experiments.cli.command import run
 from experiments.cli.console import Bar, make_console, say
 from experiments.data.options import Name, PrepareOptions
-from experiments.data.prepared import summary
 from madsep_jax.errors import InputError
 
 _DEFAULTS = PrepareOptions()
@@ -27,6 +26,8 @@ def prepare(name: Name, /, options: PrepareOptions = _DEFAULTS) -> None:
     Stopped and started again it continues. Started on a set that is there, it checks every record, and writes anew the
     shards that are missing or damaged.
     """
+    from experiments.data.prepared import summary
+
     settings = options.settings()
     console = make_console()
     from data_pipelines.builders import BUILDERS

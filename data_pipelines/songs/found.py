@@ -39,6 +39,11 @@ class FoundSongs:
     remarks: Sequence[str] = ()
     """Lines about songs that are not used as they are: cut to the shortest file, without a mixture, …"""
 
+    @property
+    def names(self) -> list[str]:
+        """The names of all songs, the bad ones too."""
+        return [song.name for song in (*self.tracks, *self.bad)]
+
     def of(self, *splits: Split) -> "FoundSongs":
         """Return those of some splits."""
         tracks = [track for track in self.tracks if track.split in splits]

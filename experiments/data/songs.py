@@ -11,12 +11,10 @@ from data_pipelines.songs.layouts import find_songs
 from data_pipelines.songs.names import MUSDB18_VALIDATION
 from data_pipelines.songs.tracks import Track, fingerprint_of
 from experiments.cli.console import Bar, make_console, say
-from experiments.data.options import PrepareOptions
+from experiments.data.options import EMBEDDED, PrepareOptions
 from experiments.data.prepared import PreparedTraining
 from madsep_jax.errors import InputError
 from madsep_jax.host.environment import cpu_cores
-
-EMBEDDED = "embedded"
 
 #: Songs that are read at a time, each of which may take some 100 MB.
 _MOST_READERS = 8
@@ -58,8 +56,8 @@ def songs_to_prepare(found: FoundSongs, options: PrepareOptions, console: Consol
 def songs_to_score(data: str, split: str, console: Console | None = None, *, apart: bool = False) -> FoundSongs:
     """Return the songs of one split, of what `load_songs` takes, good and bad; each is read once, now or before.
 
-    With `apart` a song to score that is also one to train on is bad. What is not used of the folder is said. Raises
-    InputError where there are no songs of the split.
+    With `apart` a song whose name is in train and in another split is bad. What is not used of the folder is said.
+    Raises InputError where there are no songs of the split.
     """
     console = console or make_console(quiet=True)
     found = FoundSongs(embedded_tracks(EmbeddedConfig())) if data == EMBEDDED else find_songs(Path(data))
@@ -68,11 +66,12 @@ def songs_to_score(data: str, split: str, console: Console | None = None, *, apa
         raise InputError(f"--data {data}: found no {split} songs, expected at least one")
     for line in found.lines():
         say(console, line)
-    wanted = read_through(wanted, console)
     if apart:
-        others = replace(found, tracks=[track for track in found.tracks if track.split != split], bad=())
-        read_through(others, console).apart()
-    return wanted
+        twice = {one.name: one for one in replace(found, bad=()).apart(by_content=False).bad}
+        good = [track for track in wanted.tracks if track.name not in twice]
+        bad = [replace(twice[track.name], split=split) for track in wanted.tracks if track.name in twice]
+        wanted = replace(wanted, tracks=good, bad=[*wanted.bad, *bad])
+    return read_through(wanted, console)
 
 
 def read_through(found: FoundSongs, console: Console) -> FoundSongs:

@@ -16,7 +16,8 @@ from experiments.evaluation.estimates import EstimateFolder
 from experiments.evaluation.options import EvaluateOptions
 from experiments.scoring.estimators import Estimator, checkpoint_estimator
 from experiments.scoring.song_scores import TARGETS
-from madsep_jax.checkpoint.folder import find_checkpoint
+from madsep_jax.checkpoint.folder import find_checkpoint, load_config, saved_step, scored_weights
+from madsep_jax.config.training import Which
 from madsep_jax.errors import InputError, shown
 
 
@@ -26,14 +27,14 @@ class Separator(Protocol):
     def check(self, track: Track) -> None:
         """Raise InputError where it can be seen at once that a song cannot be scored."""
 
-    def taken(self, track: Track) -> dict[str, str]:
-        """Return in words what is taken for each target of a song."""
-
     def unused(self, tracks: Sequence[Track]) -> list[str]:
         """Return lines about what is there and not used."""
 
     def fingerprint(self, track: Track) -> str:
         """Return a text that changes when the estimates of a song do."""
+
+    def taken(self, track: Track) -> dict[str, str]:
+        """Return in words what the estimate of each target is."""
 
     def read(self, track: Track, audio: TrackAudio) -> dict[str, np.ndarray]:
         """Return the estimates (N, C) of a song by target."""
@@ -42,17 +43,15 @@ class Separator(Protocol):
 class CheckpointSeparator:
     """A trained model, which is loaded when the first song is to be separated."""
 
-    def __init__(self, checkpoint: Path) -> None:
-        """Raise InputError where there is no checkpoint."""
+    def __init__(self, checkpoint: Path, which: Which | None = None) -> None:
+        """Take the weights as `load_model` does. Raises InputError where there is no checkpoint."""
         self._checkpoint = find_checkpoint(checkpoint)
+        self._which = which or scored_weights(load_config(self._checkpoint))
+        self._step = saved_step(self._checkpoint, self._which)
         self._estimate: Estimator | None = None
 
     def check(self, track: Track) -> None:
         """Do nothing: it separates any song."""
-
-    def taken(self, track: Track) -> dict[str, str]:
-        """Return that each target is what the separator gives."""
-        return dict.fromkeys(TARGETS, "separated")
 
     def unused(self, tracks: Sequence[Track]) -> list[str]:
         """Return nothing."""
@@ -62,12 +61,16 @@ class CheckpointSeparator:
         """Return a text that changes when the checkpoint does."""
         paths = [path for path in sorted(self._checkpoint.rglob("*")) if path.is_file()]
         names = [path.relative_to(self._checkpoint).as_posix() for path in paths]
-        return fingerprint_of("\0".join([*names, content_of(paths)]))
+        return fingerprint_of("\0".join([str(self._which), str(self._step), *names, content_of(paths)]))
+
+    def taken(self, track: Track) -> dict[str, str]:
+        """Return which weights have made the estimates."""
+        return dict.fromkeys(TARGETS, f"{self._which} weights, step {self._step:,}")
 
     def read(self, track: Track, audio: TrackAudio) -> dict[str, np.ndarray]:
         """Separate the song."""
         if self._estimate is None:
-            self._estimate, _ = checkpoint_estimator(self._checkpoint)
+            self._estimate, _ = checkpoint_estimator(self._checkpoint, self._which)
         return dict(zip(TARGETS, self._estimate(audio), strict=True))
 
 
@@ -86,11 +89,12 @@ def find_separators(options: EvaluateOptions, songs: Sequence[str], say: Callabl
         name, equals, folder = argument.partition("=")
         if not equals:
             name, folder = Path(argument).resolve().name, argument
+        place = Path(folder)
         separator: Separator
         if is_checkpoint:
-            separator = CheckpointSeparator(Path(folder))
+            separator = CheckpointSeparator(place, options.which)
         else:
-            separator = EstimateFolder(Path(folder), targets, songs, say, options.estimate_name)
+            separator = EstimateFolder(place, targets, songs, say, options.estimate_name)
         if not name.strip(". ") or "/" in name:
             raise InputError(f"system {name!r}: expected a name that can name a folder (NAME=FOLDER)")
         if name in found:

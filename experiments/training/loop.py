@@ -87,8 +87,9 @@ def _train(starts: Sequence[Start], source: Source, on_step: OnStep, how: How) -
         with Log(starts, layout.devices) as log, Saver(starts, how.saving, signals) as saver, trace as call:
             judge = Judge(how.validation, starts, log, signals)
             if first > 0:
-                judge.validate(first, [start.state for start in starts])  # which a signal may have interrupted
-            batches = () if judge.all_ended else _batches(starts, source, program, layout, how)
+                saver.add_scores(judge.validate(first, [start.state for start in starts]))  # if it was interrupted
+                saver.stopping = judge.interrupted  # again
+            batches = () if judge.all_ended or saver.stopping else _batches(starts, source, program, layout, how)
 
             run = Running(state, call, first, len(starts))
             for batch in log.timed(batches):
@@ -101,11 +102,12 @@ def _train(starts: Sequence[Start], source: Source, on_step: OnStep, how: How) -
                 if due:
                     ended, states = judge.ended, program.split_states(layout.whole_state(run.state))
                     scores = judge.validate(steps[-1], states)
+                    saver.stopping = saver.stopping or judge.interrupted
                     saver.save(states, scores, left_out=ended)
                     log.saved()
                     if saver.stopping or judge.all_ended:
                         break
-    return saver.results(judge.ended, compile_s, log.step_s, time.perf_counter() - begin)
+    return saver.results(judge.ended, judge.interrupted, compile_s, log.step_s, time.perf_counter() - begin)
 
 
 def _batches(starts: Sequence[Start], source: Source, program: Program, layout: Layout, how: How) -> Iterator[Any]:

@@ -112,18 +112,24 @@ class Saver:
                 raise self._failure
             self.stopping = self.stopping or self._signals.received is not None  # it has come since it was asked for
 
+    def add_scores(self, scores: Sequence[Score | None] | None) -> None:
+        """Say how good the checkpoints are from which the training starts. Raises InputError where it cannot be said."""
+        for writer, score in zip(self._writers, scores or [], strict=False):
+            if score is not None:
+                writer.add_score(self.last_step, score)
+
     def results(
-        self, ended: Mapping[int, int], compile_s: float, step_s: float | None, total_s: float
+        self, ended: Mapping[int, int], interrupted: bool, compile_s: float, step_s: float | None, total_s: float
     ) -> "dict[Path, TrainResult]":
         """Write and return the result of each seed that is done, by its folder; to be called once all is saved.
 
         The times are those of all seeds; `ended` has the step after which a training has ended early, by its number.
-        Raises Stopped where a signal has come.
+        One whose last validation was `interrupted` is not done. Raises Stopped where a signal has come.
         """
         seeds, results = len(self._starts), {}
         for number, start in enumerate(self._starts):
             done = ended.get(number, self.last_step)
-            if number in ended or done == start.order.total_steps:
+            if number in ended or (done == start.order.total_steps and not interrupted):
                 step_share = None if step_s is None else step_s / seeds
                 result = TrainResult(done, compile_s / seeds, step_share, total_s / seeds, number in ended)
                 results[start.folder] = result
