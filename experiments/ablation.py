@@ -8,19 +8,11 @@ import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 
-import jax
 from cyclopts import App
 
 from experiments.cli.command import run
 from experiments.cli.console import ANY_DEVICE, make_console, say, show_device
-from experiments.rows.folder import ExperimentFolder, claimed, claimed_for_all, row_groups
-from experiments.rows.launch import launch
 from experiments.rows.options import AblationOptions
-from experiments.rows.plan import make_plan, plan_table, resolved
-from experiments.rows.report import show, update_report
-from experiments.rows.run_row import check_songs, run_row, train_rows, training_source
-from experiments.scoring.score_songs import scoring_pool
-from madsep_jax.parallel.processes import is_first_process, join_processes, process_shard, wait_for_all
 
 _DEFAULTS = AblationOptions()
 app = App(name="ablation", usage="Usage: python -m experiments.ablation [OPTIONS]")
@@ -32,6 +24,16 @@ def ablation(options: AblationOptions = _DEFAULTS) -> int:
 
     Started again in the same folder, it skips the rows that are finished and continues the one that is not.
     """
+    import jax
+
+    from experiments.rows.folder import ExperimentFolder, claimed, claimed_for_all, row_groups
+    from experiments.rows.launch import launch
+    from experiments.rows.plan import make_plan, plan_table, resolved
+    from experiments.rows.report import show, update_report
+    from experiments.rows.run_row import run_row, train_rows, training_source
+    from experiments.scoring.score_songs import scoring_pool
+    from madsep_jax.parallel.processes import is_first_process, join_processes, process_shard, wait_for_all
+
     if options.print_config:
         say(make_console(), resolved(options))
         return 0
@@ -41,7 +43,7 @@ def ablation(options: AblationOptions = _DEFAULTS) -> int:
         join_processes(options.joining.config())
     console = make_console(quiet=not is_first_process())
     show_device(console, ANY_DEVICE if options.launch.launcher else options.device)
-    plan = make_plan(options)
+    plan = make_plan(options, console)
     if options.dry_run:
         console.print(plan_table(plan, options.processes, options.engine))
         return 0
@@ -49,7 +51,6 @@ def ablation(options: AblationOptions = _DEFAULTS) -> int:
     wait_for_all("folder checked")
     source_of = training_source(plan, options, console)
     if folder.is_new and is_first_process():
-        check_songs(plan, console)
         folder.create()
     wait_for_all("songs checked")
     if process_shard()[1] > 1:

@@ -10,17 +10,11 @@ import dataclasses
 import sys
 from collections.abc import Sequence
 
-import numpy as np
 from cyclopts import App
 
-from data_pipelines.songs.spectrograms import load_features
 from experiments.cli.command import run
 from experiments.cli.console import ANY_DEVICE, Bar, DeviceOptions, make_console, say, show_device
-from experiments.coupling_maps.fit import choose_fit, fit_mapping, frame_pairs, protocol
 from experiments.coupling_maps.options import CouplingsOptions
-from experiments.coupling_maps.report import make_folder, write_results
-from experiments.data.songs import load_songs
-from madsep_jax.checkpoint.folder import find_checkpoint, load_config, load_model
 from madsep_jax.config.io import to_dict
 from madsep_jax.config.systems import system_name
 from madsep_jax.errors import InputError
@@ -34,6 +28,14 @@ app = App(name="couplings", usage=_USAGE, help=__doc__.split("\n\n")[0])
 @app.default
 def couplings(*, options: CouplingsOptions, device: DeviceOptions = ANY_DEVICE) -> None:
     """Show what a trained separator has learnt, as a matrix from the mixture's spectrum to the voice's."""
+    import numpy as np
+
+    from data_pipelines.songs.spectrograms import load_features
+    from experiments.coupling_maps.fit import choose_fit, fit_mapping, frame_pairs, protocol
+    from experiments.coupling_maps.report import make_folder, write_results
+    from experiments.data.songs import load_songs
+    from madsep_jax.checkpoint.folder import find_checkpoint, load_config, load_model
+
     console = make_console()
     show_device(console, device)
     checkpoint = find_checkpoint(options.checkpoint)

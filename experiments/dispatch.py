@@ -9,9 +9,8 @@ from typing import Any
 
 from cyclopts import App
 
-from experiments.benchmarks.dispatch.ways import DispatchOptions, TimedTraining, make_report
+from experiments.benchmarks.dispatch.options import DispatchOptions
 from experiments.benchmarks.options import saved_options
-from experiments.benchmarks.rounds import in_turn
 from experiments.cli.command import run
 from experiments.cli.console import ANY_DEVICE, Bar, DeviceOptions, make_console, show_device
 
@@ -22,6 +21,9 @@ app = App(name="dispatch", usage="Usage: python -m experiments.dispatch [OPTIONS
 @app.default
 def dispatch(options: DispatchOptions = _DEFAULTS, device: DeviceOptions = ANY_DEVICE) -> None:
     """Measure what several steps in a call, and several seeds in a program, gain over one by one."""
+    from experiments.benchmarks.dispatch.ways import TimedTraining, make_report
+    from experiments.benchmarks.rounds import in_turn
+
     console, cases = make_console(), options.cases()
     show_device(console, device)
     counts = [(steps, seeds) for seeds in (1, options.seeds) for steps in (1, options.steps_per_call)]

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 
 from cyclopts import App
 
-from experiments.benchmarks.evaluation_speed.cases import ScoredSong, made_up_song, score_in_new_process, songs_of
-from experiments.benchmarks.evaluation_speed.measure import SpeedOptions, make_report, measure
+from experiments.benchmarks.evaluation_speed.options import SpeedOptions
 from experiments.benchmarks.options import saved_options
 from experiments.cli.command import run
 from experiments.cli.console import ANY_DEVICE, DeviceOptions, make_console, say, show_device, tracked
@@ -27,6 +26,9 @@ def evaluation_speed(options: SpeedOptions = _DEFAULTS, device: DeviceOptions = 
     Both take turns on the same songs and cores, once a song at a time, with all cores for it, and once as many songs at
     a time as there are cores. Peak memory, and the first call with its compilation, are those of a new process.
     """
+    from experiments.benchmarks.evaluation_speed.cases import ScoredSong, made_up_song, score_in_new_process, songs_of
+    from experiments.benchmarks.evaluation_speed.measure import make_report, measure
+
     console = make_console()
     show_device(console, device)
     sets: dict[str, list[ScoredSong]] = {"real songs": songs_of(options.data)} if options.data.is_dir() else {}

@@ -11,11 +11,10 @@ from typing import Any
 
 from cyclopts import App
 
-from experiments.benchmarks.input_throughput.options import InputOptions, prepare_embedded
+from experiments.benchmarks.input_throughput.options import InputOptions
 from experiments.benchmarks.options import saved_options
 from experiments.cli.command import run
 from experiments.cli.console import ANY_DEVICE, DeviceOptions, make_console, show_device, tracked
-from experiments.data.prepared import PreparedTraining
 from madsep_jax.config.io import override
 from madsep_jax.config.presets import preset_config
 
@@ -26,15 +25,24 @@ app = App(name="input_throughput", usage="Usage: python -m experiments.input_thr
 @app.default
 def input_throughput(options: InputOptions = _DEFAULTS, device: DeviceOptions = ANY_DEVICE) -> None:
     """Measure how fast training sequences come from prepared sets, and how long a training waits for them."""
+    from experiments.data.prepared import PreparedTraining
+
     console = make_console()
     base = preset_config(options.preset)
     systems = options.expand(options.systems) if options.training else []
     show_device(console, device)
-    folders = options.prepared or prepare_embedded(base, options.out / "sets", console)
-    sets = [PreparedTraining.find(folder) for folder in folders]
 
     from data_pipelines.prepared.reader import PreparedSongs
-    from experiments.benchmarks.input_throughput.measure import Source, make_report, measure_pipelines, measure_training
+    from experiments.benchmarks.input_throughput.measure import (
+        Source,
+        make_report,
+        measure_pipelines,
+        measure_training,
+        prepare_embedded,
+    )
+
+    folders = options.prepared or prepare_embedded(base, options.out / "sets", console)
+    sets = [PreparedTraining.find(folder) for folder in folders]
 
     sources: list[Source] = []
     for one in sets:

@@ -10,10 +10,7 @@ from collections.abc import Sequence
 from cyclopts import App
 
 from experiments.benchmarks.options import saved_options
-from experiments.benchmarks.peer.settings import start_torch
-from experiments.benchmarks.throughput.peak import best_peaks
-from experiments.benchmarks.throughput.report import Timings
-from experiments.benchmarks.throughput.run_case import ThroughputOptions, compare_training_losses, run_case
+from experiments.benchmarks.throughput.options import ThroughputOptions
 from experiments.cli.command import INTERRUPTED, run
 from experiments.cli.console import ANY_DEVICE, Bar, DeviceOptions, make_console, say, show_device
 from madsep_jax.errors import InputError
@@ -29,6 +26,11 @@ def throughput(options: ThroughputOptions = _DEFAULTS, device: DeviceOptions = A
 
     All variants of one system and size take turns in one process. Results are written after each.
     """
+    from experiments.benchmarks.peer.settings import start_torch
+    from experiments.benchmarks.throughput.peak import best_peaks
+    from experiments.benchmarks.throughput.report import Timings
+    from experiments.benchmarks.throughput.run_case import compare_training_losses, run_case
+
     console, cases, out = make_console(), options.cases(), options.folder
     if options.keep_freed_memory and not keep_freed_memory():
         raise InputError("--keep-freed-memory: found another C library, expected glibc")

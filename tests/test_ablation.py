@@ -99,7 +99,7 @@ def test_each_row_keeps_its_training(first):
 
 def test_again_it_trains_and_scores_nothing(run, first, monkeypatch):
     before = files(first / "rows")
-    monkeypatch.setattr(ablation, "run_row", None)  # is not to be called
+    monkeypatch.setattr(run_row, "run_row", None)  # is not to be called
     assert run(first, "mad", "dws-1-4") == 0
     assert files(first / "rows") == before
     assert list(rows(first)) == [*REFERENCES, "mad", "dws-1-4"]
@@ -110,12 +110,12 @@ def test_added_system_is_run_alone(run, first, tmp_path, monkeypatch):
     before = files(out / "rows")
     ran = []
 
-    def run_row(row, *rest):
+    def noted(row, *rest):
         ran.append(row.folder_name)
         return done_row(row, *rest)
 
-    done_row = ablation.run_row
-    monkeypatch.setattr(ablation, "run_row", run_row)
+    done_row = run_row.run_row
+    monkeypatch.setattr(run_row, "run_row", noted)
     assert run(out, "dws-0-2", "mad") == 0
     assert ran == ["dws-0-2-seed0"]
     assert list(rows(out)) == [*REFERENCES, "dws-0-2", "mad", "dws-1-4"]  # the last from the command before

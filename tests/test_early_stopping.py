@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 pytest.importorskip("cyclopts")
 
-from experiments.training.validation import ValidationOptions, stops_after
+from experiments.training.options import ValidationOptions
+from experiments.training.validation import stops_after
 from madsep_jax.config.training import EarlyStoppingConfig
 from madsep_jax.errors import InputError
 

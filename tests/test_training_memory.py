@@ -8,7 +8,7 @@ pytest.importorskip("cyclopts")
 pytest.importorskip("tabulate")
 
 from experiments import training_memory
-from experiments.benchmarks.training_memory.measure import MemoryOptions
+from experiments.benchmarks.training_memory.options import MemoryOptions
 
 SMALL = ["--system", "dws-6-4", "--preset", "quick", "--batch", "2"]
 

@@ -10,6 +10,7 @@ from cyclopts import Parameter, Token
 
 from madsep_jax.config.fields import Setting, settings_of
 from madsep_jax.config.io import override
+from madsep_jax.config.training import Which
 from madsep_jax.errors import InputError
 
 Config = TypeVar("Config")
@@ -30,6 +31,15 @@ Many = Parameter(consume_multiple=True, negative=())
 ManyOrNone = Parameter(consume_multiple=True, negative=(), show_default=False)
 Switch = Parameter(negative=(), show_default=False)
 Out = Parameter(alias="-o")
+
+WhichWeights = Annotated[
+    Which | None,
+    Parameter(
+        help="Which weights of a checkpoint: latest, of the last step, or best, by the score of its training. Default: "
+        "those of the ablation's table, the best where its validation may end a training, else the latest.",
+        show_default=False,
+    ),
+]
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)

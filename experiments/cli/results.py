@@ -10,7 +10,7 @@ from rich.console import Console
 from tabulate import tabulate
 
 from experiments.cli.console import say
-from madsep_jax.errors import InputError
+from madsep_jax.errors import InputError, shown
 from madsep_jax.host.environment import environment
 from madsep_jax.host.files import read_json, write_json, write_text, written_aside
 
@@ -123,8 +123,12 @@ class Report:
     def show_files(self, console: Console, folder: Path) -> None:
         """Print where everything is."""
         pictures = self.pictures if len(self.pictures) < 2 else ["plots"]
-        files = ", ".join([f"{self.name}.json", "table.md", *self.texts, *pictures])
-        say(console, f"Results: {folder}/ ({files})")
+        show_results(console, folder, f"{self.name}.json", "table.md", *self.texts, *pictures)
+
+
+def show_results(console: Console, folder: Path, *files: str) -> None:
+    """Print where the results are."""
+    say(console, f"Results: {shown(folder)}/ ({', '.join(files)})")
 
 
 def made_with(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from experiments.cli.options import OptionsOf, Out, option_class, options_of
-from experiments.data.songs import EMBEDDED
-from madsep_jax.couplings.fit import CouplingsConfig
+from experiments.data.options import EMBEDDED
+from madsep_jax.config.couplings import CouplingsConfig
 from madsep_jax.errors import InputError
 from madsep_jax.host.files import user_cache
 

@@ -16,10 +16,10 @@ from experiments.cli.options import (
     options_of,
     require_at_least,
 )
-from experiments.data.songs import EMBEDDED
+from experiments.data.options import EMBEDDED
 from experiments.jobs.executor import LaunchOptions
 from experiments.scoring.protocols import EngineName
-from experiments.training.validation import ValidationOptions
+from experiments.training.options import ValidationOptions
 from madsep_jax.config.parallel import ParallelConfig, ProcessesConfig
 from madsep_jax.config.run import RunConfig
 from madsep_jax.config.training import SavingConfig
@@ -79,6 +79,9 @@ class AblationOptions:
 
     data: str = EMBEDDED
     """Songs: 'embedded' (made from a seed, nothing to download), or a folder in the layout of DSD100 or MUSDB18-HQ."""
+
+    skip_bad: Annotated[bool, Switch] = False
+    """Leave out songs of --data that cannot be used, in place of naming them all and ending."""
 
     prepared: Path | None = None
     """Train on this set, prepared by `python -m experiments.prepare` as spectrograms or as waveforms, in place of

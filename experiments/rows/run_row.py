@@ -5,7 +5,6 @@ import functools
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from typing import Literal
 
 from rich.console import Console
 
@@ -41,15 +40,6 @@ def training_source(plan: Plan, options: AblationOptions, console: Console) -> S
     with Bar(console, "spectrograms", len(plan.songs.train)) as bar:
         features = load_features(plan.songs.train, plan.base.signal, options.cache, bar.advance)
     return lambda config: SongSpectrograms(features, config.sequences)
-
-
-def check_songs(plan: Plan, console: Console) -> None:
-    """Read the songs that will be scored, so that a bad one is found before hours of training and not after."""
-    tracks = plan.songs.test + plan.songs.validation
-    with Bar(console, "checking test songs", len(tracks)) as bar:
-        for track in tracks:
-            track.read()
-            bar.advance()
 
 
 def step_reporter(bar: Bar, sequences: int) -> OnStep:
@@ -115,8 +105,7 @@ def run_row(
         )
         if isinstance(trained, NonFiniteLossError):
             return dataclasses.replace(result, status=f"failed: {trained}")
-        which: Literal["latest", "best"] = "latest" if row.config.training.early_stopping.patience is None else "best"
-        estimator, real_time_factor = checkpoint_estimator(checkpoint_folder(folder), which)
+        estimator, real_time_factor = checkpoint_estimator(checkpoint_folder(folder))
         result = dataclasses.replace(
             result,
             steps=trained.steps,

@@ -18,11 +18,8 @@ from experiments.separator.separated_files import (
     default_subtype,
     write_pair,
 )
-from madsep_jax import separation
 from madsep_jax.audio.files import AudioInfo, probe_audio, read_audio
-from madsep_jax.checkpoint.folder import find_checkpoint, load_model
 from madsep_jax.errors import InputError, shown
-from madsep_jax.host.compiler import use_compilation_cache
 
 USAGE = "Usage: madsep separate SONG… --out FOLDER --checkpoint FOLDER [OPTIONS]"
 
@@ -76,6 +73,10 @@ def separate(
     Args:
         songs: Sound files: wav, flac, ogg, mp3, m4a, of any sample rate, mono or stereo.
     """
+    from madsep_jax import separation
+    from madsep_jax.checkpoint.folder import find_checkpoint, load_model
+    from madsep_jax.host.compiler import use_compilation_cache
+
     console = make_console()
     show_device(console, device)
     plans = plan_songs(songs, options)

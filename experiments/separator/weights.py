@@ -3,20 +3,14 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-import jax
-import numpy as np
 from cyclopts import Parameter
 
 from experiments.cli.console import ANY_DEVICE, DeviceOptions, make_console, say, show_device
 from experiments.cli.options import Out, option_class
-from madsep_jax.checkpoint.folder import find_checkpoint, load_model, save_model
 from madsep_jax.config.io import from_dict, override, to_dict
 from madsep_jax.config.presets import masker_fields, preset_config
 from madsep_jax.config.run import ModelConfig, RunConfig
 from madsep_jax.errors import InputError, shown
-from madsep_jax.interop import from_torch, read_state_dict, to_torch, write_safetensors
-from madsep_jax.interop.files import parameter_files, read_metadata
-from madsep_jax.models.variables import parameter_counts
 
 IMPORT_USAGE = "Usage: madsep import FILE… --out FOLDER [OPTIONS]"
 EXPORT_USAGE = "Usage: madsep export FOLDER --out FILE.safetensors"
@@ -64,6 +58,14 @@ def import_model(
         files: One file (.pt, .pth, .safetensors), MaD's four parts (rnn_enc, rnn_dec, fnn, denoiser), or a folder that
             holds either. Code in a pickle is refused.
     """
+    import jax
+    import numpy as np
+
+    from madsep_jax.checkpoint.folder import save_model
+    from madsep_jax.interop.files import parameter_files, read_state_dict
+    from madsep_jax.interop.state_dict import from_torch
+    from madsep_jax.models.variables import parameter_counts
+
     console = make_console()
     show_device(console, device)
     files = tuple(parameter_files(*files))
@@ -95,6 +97,10 @@ def export_model(
     Args:
         checkpoint: Folder of a trained separator: a checkpoint, or a row of the ablation (runs/…/rows/…).
     """
+    from madsep_jax.checkpoint.folder import find_checkpoint, load_model
+    from madsep_jax.interop.files import write_safetensors
+    from madsep_jax.interop.state_dict import to_torch
+
     console = make_console()
     show_device(console, device)
     if options.out.suffix != ".safetensors":
@@ -128,6 +134,8 @@ def _with_context(config: RunConfig, context_frames: int) -> RunConfig:
 
 def _exported_config(files: tuple[Path, ...]) -> RunConfig | None:
     """Return the configuration that `madsep export` has written into a file; None for any other file."""
+    from madsep_jax.interop.files import read_metadata
+
     written = read_metadata(files[0]).get(_CONFIG) if len(files) == 1 else None
     return from_dict(RunConfig, written, f"{files[0]}: configuration") if written is not None else None
 

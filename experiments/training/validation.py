@@ -1,4 +1,4 @@
-"""Loss and scores during training on songs that are kept out of it, the options for them, and when they end it."""
+"""Loss and scores during training on songs that are kept out of it, and when they end it."""
 
 import functools
 import math
@@ -6,17 +6,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import jax
-from cyclopts import Parameter
 
 from data_pipelines.batches.sources import SongSpectrograms, held_out_batches
 from data_pipelines.batches.to_device import prefetch_to_device
 from data_pipelines.songs.spectrograms import TrackFeatures, load_features
 from data_pipelines.songs.tracks import Track, TrackAudio
 from experiments.cli.command import Stopped, StopSignals
-from experiments.cli.options import Switch, Whole, require_at_least
 from experiments.scoring.aggregate import aggregate
 from experiments.scoring.score_song import score_song
 from experiments.training.log import Log, read_log
@@ -25,7 +23,6 @@ from madsep_jax.checkpoint.steps import Score
 from madsep_jax.config.run import RunConfig
 from madsep_jax.config.signal import SignalConfig
 from madsep_jax.config.training import EarlyStoppingConfig
-from madsep_jax.errors import InputError
 from madsep_jax.parallel.processes import as_first_process, is_first_process
 from madsep_jax.separation import separate
 from madsep_jax.train.batch import TrainState
@@ -84,52 +81,6 @@ class Validation:
     @functools.cached_property
     def _spectrograms(self) -> list[TrackFeatures]:
         return load_features(self.tracks, self.signal, self.cache) if self.cache else []
-
-
-@Parameter(name="*", group="Validation")
-@dataclass(frozen=True, kw_only=True)
-class ValidationOptions:
-    """Songs that are kept out of training, and what is found of them."""
-
-    validate_every: Annotated[int | None, Whole] = None
-    """Score the voice after every so many epochs of training, on songs that are kept out of it. Default: never."""
-
-    validation_loss: Annotated[bool, Switch] = False
-    """Compute the loss after every epoch, on songs that are kept out of training; takes a few seconds a song."""
-
-    validation_songs: Annotated[int, Whole] = 2
-    """How many songs those two keep out of training: the last ones by name."""
-
-    def __post_init__(self) -> None:
-        require_at_least(self, validate_every=1, validation_songs=1)
-
-    @property
-    def songs(self) -> int:
-        """How many songs are kept out of training."""
-        return self.validation_songs if self.validate_every or self.validation_loss else 0
-
-    def with_metric(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Return given fields of the configuration with the metric to stop by; without patience nothing stops.
-
-        Raises:
-            InputError: where the training would stop by something that is not measured.
-        """
-        rule = "training.early_stopping"
-        if f"{rule}.patience" not in given:
-            return {name: value for name, value in given.items() if not name.startswith(rule)}
-        by_default = "loss" if self.validation_loss or not self.validate_every else "SDR"
-        metric = given.get(f"{rule}.metric", by_default)
-        needed = {"loss": ("--validation-loss", self.validation_loss), "SDR": ("--validate-every", self.validate_every)}
-        option, measured = needed[metric]
-        if not measured:
-            raise InputError(f"--early-stopping-patience: found no {option}, which finds the {metric} to stop by")
-        return {**given, f"{rule}.metric": metric}
-
-    def validation(self, tracks: Sequence[Track], signal: SignalConfig, cache: Path) -> Validation | None:
-        """Return what is to be done with the songs that are kept out; None for nothing."""
-        if not self.songs:
-            return None
-        return Validation(list(tracks), self.validate_every, cache if self.validation_loss else None, signal)
 
 
 def stops_after(validations: Sequence[Mapping[str, float]], config: EarlyStoppingConfig) -> bool:

@@ -17,7 +17,7 @@ references' filters together, and several windows, those depend on which of many
 
 from madsep_jax.bss_eval.energies import Ratios
 from madsep_jax.bss_eval.museval_like import bss_eval, bss_eval_images_framewise, evaluate
-from madsep_jax.bss_eval.song import Song, Windows
+from madsep_jax.bss_eval.song import Song, Windows, as_samples
 from madsep_jax.bss_eval.v4 import score_segments, score_windows
 from madsep_jax.bss_eval.whole_song import sdr, si_sdr
 
@@ -25,6 +25,7 @@ __all__ = [
     "Ratios",
     "Song",
     "Windows",
+    "as_samples",
     "bss_eval",
     "bss_eval_images_framewise",
     "evaluate",

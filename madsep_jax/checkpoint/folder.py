@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import jax
 
@@ -16,7 +16,7 @@ from madsep_jax.checkpoint.checks import MisfitError
 from madsep_jax.checkpoint.steps import OrbaxSteps, Score
 from madsep_jax.config.io import from_dict, to_dict
 from madsep_jax.config.run import RunConfig
-from madsep_jax.config.training import SavingConfig
+from madsep_jax.config.training import SavingConfig, Which
 from madsep_jax.errors import InputError, shown
 from madsep_jax.host.environment import environment
 from madsep_jax.host.files import is_there, read_json, write_json
@@ -29,9 +29,6 @@ _TRAINING = "training"
 _ITEMS = (_WEIGHTS, _TRAINING)
 
 _SAVING = SavingConfig()
-
-#: Which of a training's checkpoints: the last one, or the one with the best score.
-Which = Literal["latest", "best"]
 
 
 class CheckpointWriter(OrbaxSteps):

@@ -130,6 +130,10 @@ class TrainingConfig(Settings):
         require(last <= self.learning_rate, self, "learning_rate", f"at least the schedule's last ({last:g})")
 
 
+#: Which of a training's checkpoints: the last one, or the one with the best score.
+Which = Literal["latest", "best"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class SavingConfig(Settings):
     """When to save, and what to keep. A training is saved at its end in any case, and where songs are validated on.
