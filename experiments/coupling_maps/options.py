@@ -4,7 +4,7 @@ from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Literal
 
-from experiments.cli.options import OptionsOf, Out, option_class, options_of
+from experiments.cli.options import OptionsOf, Out, Whole, option_class, options_of
 from experiments.data.options import EMBEDDED
 from madsep_jax.config.couplings import CouplingsConfig
 from madsep_jax.errors import InputError
@@ -34,10 +34,10 @@ class CouplingsOptions:
     """The matrix's form: compositional (from the model's layers, for dae, dae-deep and skip-filtering), or student (for
     every system). Default: compositional where it can be."""
 
-    songs: int | None = None
+    songs: Annotated[int | None, Whole] = None
     """Use so many test songs, the first ones. Default: all."""
 
-    frames: int = 1024
+    frames: Annotated[int, Whole] = 1024
     """Fit to so many frames, taken at even distances over the songs."""
 
     fit: FitOptions = field(default_factory=FitOptions)

@@ -23,7 +23,7 @@ from experiments.jobs.row_command import RowCommand, read_end
 from experiments.rows.folder import ExperimentFolder, RowState, how_far, row_groups, row_state
 from experiments.rows.options import AblationOptions
 from experiments.rows.plan import Plan
-from experiments.rows.report import show, update_report
+from experiments.rows.report import ALL_FAILED, show, update_report
 from experiments.rows.row import Row
 from madsep_jax.host.locks import lock
 
@@ -127,7 +127,9 @@ class _Launcher:
         if taken:
             say(console, f"{taken} rows are with jobs or other processes; the same command shows how far they are")
         say(console, f"Results: {self._plan.out}/ (table.md, results.csv, results.json, plots)")
-        return 1 if ended else 0
+        if failed := self._folder.all_failed(self._plan.rows):
+            say(console, ALL_FAILED)
+        return 1 if ended or failed else 0
 
     def _room(self, states: dict[str, RowState]) -> int:
         """How many more jobs may run."""

@@ -101,6 +101,7 @@ def run_row(
             masker_parameters=counts.get("masker"),
             total_parameters=sum(counts.values()),
             gflop_per_audio_second=forward_gflop_per_second(row.config),
+            start_from=plan.how.start_from.about() if plan.how.start_from else None,
             config=to_dict(row.config),
         )
         if isinstance(trained, NonFiniteLossError):

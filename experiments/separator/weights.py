@@ -15,8 +15,6 @@ from madsep_jax.errors import InputError, shown
 IMPORT_USAGE = "Usage: madsep import FILE… --out FOLDER [OPTIONS]"
 EXPORT_USAGE = "Usage: madsep export FOLDER --out FILE.safetensors"
 
-#: Name, in a file's header, of the configuration that `madsep export` keeps there.
-_CONFIG = "madsep_jax.config"
 _DEFAULT_PRESET = "released_code"
 _DEFAULT_CONTEXT = 10
 
@@ -98,7 +96,7 @@ def export_model(
         checkpoint: Folder of a trained separator: a checkpoint, or a row of the ablation (runs/…/rows/…).
     """
     from madsep_jax.checkpoint.folder import find_checkpoint, load_model
-    from madsep_jax.interop.files import write_safetensors
+    from madsep_jax.interop.files import CONFIG, write_safetensors
     from madsep_jax.interop.state_dict import to_torch
 
     console = make_console()
@@ -107,7 +105,7 @@ def export_model(
         raise InputError(f"{shown(options.out)}: found the ending {options.out.suffix!r}, expected .safetensors")
     config, variables = load_model(find_checkpoint(checkpoint))
     state_dict = to_torch(config.model, variables)
-    write_safetensors(options.out, state_dict, metadata={_CONFIG: to_dict(config)})
+    write_safetensors(options.out, state_dict, metadata={CONFIG: to_dict(config)})
     say(console, f"{shown(options.out)}: {len(state_dict)} arrays")
 
 
@@ -134,9 +132,9 @@ def _with_context(config: RunConfig, context_frames: int) -> RunConfig:
 
 def _exported_config(files: tuple[Path, ...]) -> RunConfig | None:
     """Return the configuration that `madsep export` has written into a file; None for any other file."""
-    from madsep_jax.interop.files import read_metadata
+    from madsep_jax.interop.files import CONFIG, read_metadata
 
-    written = read_metadata(files[0]).get(_CONFIG) if len(files) == 1 else None
+    written = read_metadata(files[0]).get(CONFIG) if len(files) == 1 else None
     return from_dict(RunConfig, written, f"{files[0]}: configuration") if written is not None else None
 
 

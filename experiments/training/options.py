@@ -1,14 +1,17 @@
 """Options of the songs that are kept out of training."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from experiments.cli.options import Switch, Whole, require_at_least
+from madsep_jax.config.io import override
+from madsep_jax.config.run import RunConfig
 from madsep_jax.config.signal import SignalConfig
+from madsep_jax.config.training import EarlyStoppingConfig
 from madsep_jax.errors import InputError
 
 if TYPE_CHECKING:
@@ -44,22 +47,33 @@ class ValidationOptions:
         """How many songs are kept out of training."""
         return self.validation_songs if self.validate_every or self.validation_loss else 0
 
-    def with_metric(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Return given fields of the configuration with the metric to stop by; without patience nothing stops.
+    def with_metric(self, config: RunConfig, flags: Collection[str], others: Collection[str] = ()) -> RunConfig:
+        """Return the configuration with the metric to stop by, where its training may stop early.
+
+        Args:
+            config: as the options leave it.
+            flags: the fields, by their dotted names, that were given by options of their own.
+            others: those that were given otherwise.
 
         Raises:
-            InputError: where the training would stop by something that is not measured.
+            InputError: where the training would stop by something that is not measured, or never stops, and it is said
+                how.
         """
-        rule = "training.early_stopping"
-        if f"{rule}.patience" not in given:
-            return {name: value for name, value in given.items() if not name.startswith(rule)}
-        by_default = "loss" if self.validation_loss or not self.validate_every else "SDR"
-        metric = given.get(f"{rule}.metric", by_default)
+        rule, place = config.training.early_stopping, "training.early_stopping"
+        if rule.patience is None:
+            for name in ("min_delta", "metric"):
+                if f"{place}.{name}" in flags or getattr(rule, name) != getattr(EarlyStoppingConfig(), name):
+                    option = f"--early-stopping-{name.replace('_', '-')}"
+                    raise InputError(f"{option}: found no --early-stopping-patience, expected both or none")
+            return config
+        metric = rule.metric
+        if f"{place}.metric" not in {*flags, *others}:
+            metric = "loss" if self.validation_loss or not self.validate_every else "SDR"
         needed = {"loss": ("--validation-loss", self.validation_loss), "SDR": ("--validate-every", self.validate_every)}
         option, measured = needed[metric]
         if not measured:
             raise InputError(f"--early-stopping-patience: found no {option}, which finds the {metric} to stop by")
-        return {**given, f"{rule}.metric": metric}
+        return override(config, {f"{place}.metric": metric})
 
     def validation(self, tracks: "Sequence[Track]", signal: SignalConfig, cache: Path) -> "Validation | None":
         """Return what is to be done with the songs that are kept out; None for nothing."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 from data_pipelines.batches.sources import SongSpectrograms, held_out_batches
 from data_pipelines.batches.to_device import prefetch_to_device
@@ -23,10 +24,14 @@ from madsep_jax.checkpoint.steps import Score
 from madsep_jax.config.run import RunConfig
 from madsep_jax.config.signal import SignalConfig
 from madsep_jax.config.training import EarlyStoppingConfig
+from madsep_jax.errors import InputError
 from madsep_jax.parallel.processes import as_first_process, is_first_process
 from madsep_jax.separation import separate
 from madsep_jax.train.batch import TrainState
 from madsep_jax.train.losses import validation_loss
+
+#: Peak of what counts as silence: -60 dB of full scale.
+_SILENT = 1e-3
 
 Measure = Callable[[RunConfig, Mapping[str, Any]], dict[str, float]]
 
@@ -73,6 +78,15 @@ class Validation:
             found = separate(config, variables, audio.mixture_NC, audio.sample_rate)
             scores.append(score_song(name, audio.mixture_NC, audio.voice_NC, found.voice_NC, audio.sample_rate))
         return dict(aggregate(scores).targets["vocals"].score_db)
+
+    def require_voice(self) -> None:
+        """Raise InputError where no training could be stopped by the songs, as none of them has a voice."""
+        if all(np.abs(track.read().voice_NC).max(initial=0) < _SILENT for track in self.tracks):
+            names = ", ".join(track.name for track in self.tracks)
+            raise InputError(
+                f"--early-stopping-patience: found no voice in the validation songs ({names}), so that silence would "
+                "be best, and has no SDR; expected at least one with a voice"
+            )
 
     @functools.cached_property
     def _songs(self) -> list[tuple[str, TrackAudio]]:

@@ -30,13 +30,13 @@ class CompileOptions(SizeOptions):
     cache, and from an exported program. export: writing and reading programs. compiler: with and without the options
     that XLA is given. op-by-op: the plain operations compiled and not."""
 
-    depths: Annotated[tuple[int, ...], Many] = (5, 7, 9, 11, 13, 15)
+    depths: Annotated[tuple[int, ...], Many, Whole] = (5, 7, 9, 11, 13, 15)
     """L_enc in the part depth."""
 
     channels: Annotated[int, Whole] = 64
     """C in the part depth."""
 
-    lengths: Annotated[tuple[int, ...], Many] = (60, 120, 240, 480)
+    lengths: Annotated[tuple[int, ...], Many, Whole] = (60, 120, 240, 480)
     """Frames of a sequence in the part length."""
 
     small_systems: Annotated[tuple[str, ...], ManyOrNone] = ()

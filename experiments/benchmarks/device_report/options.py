@@ -40,10 +40,10 @@ class ReportOptions(VariantOptions):
     timed: Annotated[tuple[str, ...], Many] = ("mad", "dws-5-64", "dws-7-256", "mad-twinnet")
     """Systems whose throughput is measured, the most important first."""
 
-    batches: Annotated[tuple[int, ...], Many] = (4, 16, 64, 256)
+    batches: Annotated[tuple[int, ...], Many, Whole] = (4, 16, 64, 256)
     """Sequences in a batch; those after the first are timed with the first of --lengths alone."""
 
-    lengths: Annotated[tuple[int, ...], Many] = (60, 240, 960)
+    lengths: Annotated[tuple[int, ...], Many, Whole] = (60, 240, 960)
     """Frames of a sequence; those after the first are timed with the first of --batches alone."""
 
     forms: Annotated[tuple[Form, ...], Many] = ("plain", "fast")

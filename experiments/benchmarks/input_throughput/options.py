@@ -21,7 +21,7 @@ class InputOptions(SizeOptions):
     training: bool = True
     """Measure trainings, and not the pipeline alone."""
 
-    batches: Annotated[tuple[int, ...], Many] = (4, 16)
+    batches: Annotated[tuple[int, ...], Many, Whole] = (4, 16)
     """Sequences in a batch. The pipeline alone is measured at the largest."""
 
     steps: Annotated[int, Whole] = 10

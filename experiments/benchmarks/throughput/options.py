@@ -23,10 +23,10 @@ class ThroughputOptions(VariantOptions):
     """Systems to time, by the names of `experiments.ablation`. Default: mad, mad-twinnet, dws-5-64 and dws-7-256; with
     --preset quick its small ones."""
 
-    batches: Annotated[tuple[int, ...], Many] = (4,)
+    batches: Annotated[tuple[int, ...], Many, Whole] = (4,)
     """Sequences in a batch."""
 
-    lengths: Annotated[tuple[int, ...], Many] = (60,)
+    lengths: Annotated[tuple[int, ...], Many, Whole] = (60,)
     """Frames of a sequence, 10 on each side of them context."""
 
     modes: Annotated[tuple[Mode, ...], Many] = ("forward", "train")

@@ -17,7 +17,7 @@ _CAPTION = (
 
 
 def _gib(name: str) -> Column:
-    return Column(name, lambda row: f"{row[name] / 2**30:.2f} GiB")
+    return Column(name, lambda row: None if row[name] is None else f"{row[name] / 2**30:.2f} GiB")
 
 
 _COLUMNS = (
@@ -27,16 +27,16 @@ _COLUMNS = (
 
 
 def measure(case: Case) -> dict[str, Any]:
-    """Return what a train step takes, in bytes."""
+    """Return what a train step takes, in bytes; None where the backend does not tell."""
     config, plan = case.config, planned_memory(case.jitted().lower(*case.shapes()).compile())
     return {
         "operations": config.compute.operations,
         "precision": config.compute.precision,
         "remat": "yes" if config.compute.remat else "no",
         "parts": config.training.accumulation,
-        "held": plan["argument"] + plan["output"],
-        "temporary": plan["temporary"],
-        "total": plan["peak"],
+        "held": plan["argument"] + plan["output"] if plan else None,
+        "temporary": plan.get("temporary"),
+        "total": plan.get("peak"),
     }
 
 

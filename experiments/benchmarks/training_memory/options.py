@@ -24,7 +24,7 @@ class MemoryOptions(SystemOptions):
     precisions: Annotated[tuple[Precision, ...], Many] = ("float32", "bfloat16")
     """Arithmetic."""
 
-    accumulate: Annotated[tuple[int, ...], Many] = (1,)
+    accumulate: Annotated[tuple[int, ...], Many, Whole] = (1,)
     """Parts of a batch that are taken one after the other."""
 
     operations: Annotated[tuple[Literal["plain", "fast"], ...], Many] = ("plain", "fast")
