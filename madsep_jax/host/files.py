@@ -3,8 +3,11 @@
 import contextlib
 import json
 import os
+import re
+import shutil
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,12 @@ from madsep_jax.errors import InputError
 #: Of a name, bytes; with host and process a file name may have 255.
 _LONGEST = 160
 
+_LEFTOVER = re.compile(r"\..+\.(?P<thread>\d+)\.partial", re.DOTALL)
+_DAY_S = 24 * 60 * 60.0
+
+#: What this process may be writing.
+_asides: set[Path] = set()
+
 
 def aside_of(path: Path) -> Path:
     """Return where this thread, and no other that shares the folder, writes what is then renamed to `path`.
@@ -21,7 +30,9 @@ def aside_of(path: Path) -> Path:
     The name has the host's name and the thread's number, which is the process's where that has one thread.
     """
     name = os.fsdecode(os.fsencode(path.name)[:_LONGEST])
-    return path.with_name(f".{name}.{socket.gethostname()}.{threading.get_native_id()}.partial")
+    aside = path.with_name(f".{name}.{socket.gethostname()}.{threading.get_native_id()}.partial")
+    _asides.add(aside)
+    return aside
 
 
 @contextlib.contextmanager
@@ -32,8 +43,53 @@ def written_aside(path: Path) -> Iterator[Path]:
         yield aside
         aside.replace(path)
     finally:
+        _delete(aside)
+        _asides.discard(aside)
+
+
+def drop_asides() -> None:
+    """Delete all that this process has written aside and not renamed. For its last moment."""
+    for aside in list(_asides):
+        _delete(aside)
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Delete what processes that were killed have left in a folder (not in those within): files and folders aside.
+
+    That is what a thread of this machine wrote that is gone, and what nobody has written to for a day.
+    """
+    here = f".{socket.gethostname()}."
+    with contextlib.suppress(OSError):  # no such folder, or one that cannot be read
+        for path in sorted(folder.iterdir()):
+            if match := _LEFTOVER.fullmatch(path.name):
+                of_here = path.name[: match.start("thread")].endswith(here)
+                if (of_here and not _is_alive(int(match["thread"]))) or _is_old(path):
+                    _delete(path)
+
+
+def _is_alive(thread: int) -> bool:
+    try:
+        os.kill(thread, 0)  # which finds threads by their numbers, too
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # of another user, or no number of a thread
+        return True
+    return True
+
+
+def _is_old(path: Path) -> bool:
+    try:
+        return time.time() - path.lstat().st_mtime > _DAY_S
+    except OSError:
+        return False
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
         with contextlib.suppress(OSError):
-            aside.unlink()
+            path.unlink()
 
 
 def write_text(path: Path, text: str) -> None:
@@ -60,7 +116,8 @@ def write_new_json(path: Path, value: Any) -> None:
     except PermissionError:  # a file system without links
         aside.replace(path)
     finally:
-        aside.unlink(missing_ok=True)
+        _delete(aside)
+        _asides.discard(aside)
 
 
 def read_json(path: Path) -> Any:
