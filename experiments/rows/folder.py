@@ -152,7 +152,8 @@ def claimed(
             elif not in_job and (job := read_record(place)) and job.state(place) != "ended":
                 say(console, f"{row.folder_name}: is given to job {job.job_id} and left to it")
             elif not folder.finished(row):  # as it may be by now
-                clear_leftovers(place, place / "scores", checkpoint_folder(place))
+                for written_in in (place, place / "scores", checkpoint_folder(place)):
+                    clear_leftovers(written_in)
                 left.append(row)
         yield left
 

@@ -17,10 +17,12 @@ from madsep_jax.errors import InputError, shown
 
 #: Of a name, bytes; with host and process a file name may have 255.
 _LONGEST = 160
-_ENDING = ".partial"
 
-#: What is aside for longer is taken to be left over, whoever has written it.
-_OLD_S = 24 * 3600.0
+_LEFTOVER = re.compile(r"\..+\.(?P<thread>\d+)\.partial", re.DOTALL)
+_DAY_S = 24 * 60 * 60.0
+
+#: What this process may be writing.
+_asides: set[Path] = set()
 
 
 def aside_of(path: Path) -> Path:
@@ -29,48 +31,21 @@ def aside_of(path: Path) -> Path:
     The name has the host's name and the thread's number, which is the process's where that has one thread.
     """
     name = os.fsdecode(os.fsencode(path.name)[:_LONGEST])
-    return path.with_name(f".{name}.{socket.gethostname()}.{threading.get_native_id()}{_ENDING}")
-
-
-def clear_leftovers(*folders: Path) -> None:
-    """Remove what killed processes have left aside in these folders, not in those within them.
-
-    That is what a thread of this host has written that is no more, and what is older than a day: the rest may be being
-    written, also from other hosts. What cannot be removed stays.
-    """
-    for path in [path for folder in folders for path in folder.glob(f".*{_ENDING}")]:
-        with contextlib.suppress(OSError):
-            if _is_left_over(path):
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-
-def _is_left_over(path: Path) -> bool:
-    if time.time() - path.stat().st_mtime > _OLD_S:
-        return True
-    match = re.fullmatch(rf"\..+\.{re.escape(socket.gethostname())}\.(\d+){re.escape(_ENDING)}", path.name, re.DOTALL)
-    return match is not None and not _is_alive(int(match[1]))
-
-
-def _is_alive(thread: int) -> bool:
-    """Whether a thread of this host is there: its own, where the number is that of a process."""
-    if Path("/proc/self").exists():  # which has threads, too, though it does not list them
-        return Path("/proc", str(thread)).exists()
-    try:
-        os.kill(thread, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        pass
-    return True
+    aside = path.with_name(f".{name}.{socket.gethostname()}.{threading.get_native_id()}.partial")
+    _asides.add(aside)
+    return aside
 
 
 @contextlib.contextmanager
-def errors_named(path: Path) -> Iterator[None]:
-    """Give the system's errors within, where they name no file, as those of a full disk do, the name of this one."""
+def errors_named(path: Path, aside: Path | None = None) -> Iterator[None]:
+    """Give the system's errors within, where they name no file, as those of a full disk do, the name of this one.
+
+    And where they name the one `aside`.
+    """
     try:
         yield
     except OSError as error:
-        if error.errno is not None and error.filename in (None, os.fspath(aside_of(path))):
+        if error.errno is not None and error.filename in (None, aside and os.fspath(aside)):
             error.filename = os.fspath(path)
         raise
 
@@ -80,12 +55,57 @@ def written_aside(path: Path) -> Iterator[Path]:
     """Yield where to write a file, and rename it to `path` at the end; after an error nothing of it is left."""
     aside = aside_of(path)
     try:
-        with errors_named(path):
+        with errors_named(path, aside):
             yield aside
             aside.replace(path)
     finally:
+        _delete(aside)
+        _asides.discard(aside)
+
+
+def drop_asides() -> None:
+    """Delete all that this process has written aside and not renamed. For its last moment."""
+    for aside in list(_asides):
+        _delete(aside)
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Delete what processes that were killed have left in a folder (not in those within): files and folders aside.
+
+    That is what a thread of this machine wrote that is gone, and what nobody has written to for a day.
+    """
+    here = f".{socket.gethostname()}."
+    with contextlib.suppress(OSError):  # no such folder, or one that cannot be read
+        for path in sorted(folder.iterdir()):
+            if match := _LEFTOVER.fullmatch(path.name):
+                of_here = path.name[: match.start("thread")].endswith(here)
+                if (of_here and not _is_alive(int(match["thread"]))) or _is_old(path):
+                    _delete(path)
+
+
+def _is_alive(thread: int) -> bool:
+    try:
+        os.kill(thread, 0)  # which finds threads by their numbers, too
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # of another user, or no number of a thread
+        return True
+    return True
+
+
+def _is_old(path: Path) -> bool:
+    try:
+        return time.time() - path.lstat().st_mtime > _DAY_S
+    except OSError:
+        return False
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
         with contextlib.suppress(OSError):
-            aside.unlink()
+            path.unlink()
 
 
 def write_text(path: Path, text: str) -> None:
@@ -105,7 +125,7 @@ def write_new_json(path: Path, value: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = aside_of(path)
     try:
-        with errors_named(path):
+        with errors_named(path, aside):
             aside.write_text(_json(value), encoding="utf-8")
         os.link(aside, path)  # unlike a rename it replaces nothing
     except FileExistsError:
@@ -115,8 +135,8 @@ def write_new_json(path: Path, value: Any) -> None:
             raise
         aside.replace(path)
     finally:
-        with contextlib.suppress(OSError):
-            aside.unlink()
+        _delete(aside)
+        _asides.discard(aside)
 
 
 def is_there(path: Path) -> bool:
