@@ -26,6 +26,7 @@ def ablation(options: AblationOptions = _DEFAULTS) -> int:
     """
     import jax
 
+    from experiments.cli.results import show_results
     from experiments.rows.folder import ExperimentFolder, claimed, claimed_for_all, row_groups
     from experiments.rows.launch import launch
     from experiments.rows.plan import make_plan, plan_table, resolved
@@ -78,7 +79,7 @@ def ablation(options: AblationOptions = _DEFAULTS) -> int:
     if options.only_rows:
         return 0
     show(console, plan, update_report(plan, folder), with_caption=True)
-    say(console, f"Results: {plan.out}/ (table.md, results.csv, results.json, plots, a checkpoint for each row)")
+    show_results(console, plan.out, "table.md", "results.csv", "results.json", "plots", "a checkpoint for each row")
     return 0
 
 

@@ -52,7 +52,7 @@ def evaluate(options: EvaluateOptions, device: DeviceOptions = ANY_DEVICE) -> in
     names = [*separators, *(name for name in folder.systems() if name not in separators)]
     scores = {name: found for name in names if (found := folder.scores(name))}
     reasons = {
-        name: {song: first_line(error) for song, error in of_songs.items()} for name, of_songs in failed.items() if of_songs
+        name: {song: first_line(error) for song, error in songs.items()} for name, songs in failed.items() if songs
     }
     if scores:
         songs = f"{len(tracks)} songs, {sum(track.duration_s for track in tracks) / 60:.1f} min"

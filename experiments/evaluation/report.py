@@ -93,8 +93,7 @@ def _comparisons(
         found = [compare(scores[a], scores[b], target, metric) for a, b in pairs]
         corrected = holm([one.p_value for one in found])
         rows += [
-            {"a": a, "b": b, **vars(one), "p_holm": p}
-            for (a, b), one, p in zip(pairs, found, corrected, strict=True)
+            {"a": a, "b": b, **vars(one), "p_holm": p} for (a, b), one, p in zip(pairs, found, corrected, strict=True)
         ]
     return rows
 

@@ -77,7 +77,9 @@ def find_separators(options: EvaluateOptions, say: Callable[[str], None]) -> dic
         name, equals, folder = argument.partition("=")
         if not equals:
             name, folder = Path(argument).resolve().name, argument
-        separator = CheckpointSeparator(Path(folder), options.which) if is_checkpoint else EstimateFolder(Path(folder), targets, say)
+        place = Path(folder)
+        separator: Separator
+        separator = CheckpointSeparator(place, options.which) if is_checkpoint else EstimateFolder(place, targets, say)
         if not name.strip(". ") or "/" in name:
             raise InputError(f"system {name!r}: expected a name that can name a folder (NAME=FOLDER)")
         if name in found:

@@ -40,10 +40,11 @@ def solve_filters(correlation_BKAT: jax.Array, sources: int, taps: int) -> Filte
     References that depend on each other linearly, or nearly, as two equal channels do, make the normal equations
     singular. Their diagonal is loaded so that they can be inverted, and conjugate gradients, preconditioned with that
     inverse, solve the equations without the load: their error is measured in energy of the projection, the very thing
-    that is scored. It is enough where it is small, or where nothing but rounding is left, as elimination leaves it, too:
-    music with hardly any treble has errors that double precision cannot lessen. On CPUs the inverse comes from the block-Levinson recursion; elsewhere, where hundreds of small
-    steps are slow, or where the recursion is not exact enough, from a Cholesky factorisation. Where none of these gets
-    there, as in songs that are shorter than the filters, Gaussian elimination solves the equations as they are.
+    that is scored. It is enough where that is small, or where nothing but rounding is left: of music that has hardly
+    any treble no solution in double precision has a smaller one, that by elimination included. On CPUs the inverse
+    comes from the block-Levinson recursion; elsewhere, where hundreds of small steps are slow, or where the recursion
+    is not exact enough, from a Cholesky factorisation. Where none of these gets there, Gaussian elimination solves the
+    equations as they are.
 
     The correlations are as `correlate` returns them; references, and each estimate, have K = S · C channels, source by
     source: A = K + estimates · K.
