@@ -110,7 +110,7 @@ def make_report(
         f"second {process['again_s']:.1f} s"
         for protocol, process in new_process.items()
     )
-    sources = "four stems" if settings["targets"] == "stems" else "voice and accompaniment"
+    sources = "four stems" if settings.get("targets") == "stems" else "voice and accompaniment"
     caption = (
         f"{describe_machine()}, museval {museval_version()}. Seconds: median over rounds in which both engines "
         "take turns, with the fastest and the slowest in brackets, compilation apart; all stereo, 512 taps, of songs "
