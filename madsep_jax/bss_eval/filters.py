@@ -94,7 +94,7 @@ def _solution(gram_BKKT: jax.Array, target_BKLESC: jax.Array) -> jax.Array:
             best, smallest = x_BKLESC, error
         if error < _ENOUGH:
             break
-        if form == "cholesky" and math.isfinite(error):  # more on the diagonal would not bring it nearer
+        if form == "cholesky" and math.isfinite(error):  # more on the diagonal would take as long, for as little
             ways = [_ELIMINATION]
     assert best is not None, "an iterative solution's error is never NaN"
     return best
