@@ -31,7 +31,7 @@ def ablation(options: AblationOptions = _DEFAULTS) -> int:
     from experiments.rows.launch import launch
     from experiments.rows.plan import make_plan, plan_table, resolved
     from experiments.rows.report import show, update_report
-    from experiments.rows.run_row import check_songs, run_row, train_rows, training_source
+    from experiments.rows.run_row import run_row, train_rows, training_source
     from experiments.scoring.score_songs import scoring_pool
     from madsep_jax.parallel.processes import is_first_process, join_processes, process_shard, wait_for_all
 
@@ -44,7 +44,7 @@ def ablation(options: AblationOptions = _DEFAULTS) -> int:
         join_processes(options.joining.config())
     console = make_console(quiet=not is_first_process())
     show_device(console, ANY_DEVICE if options.launch.launcher else options.device)
-    plan = make_plan(options)
+    plan = make_plan(options, console)
     if options.dry_run:
         console.print(plan_table(plan, options.processes, options.engine))
         return 0
@@ -52,7 +52,6 @@ def ablation(options: AblationOptions = _DEFAULTS) -> int:
     wait_for_all("folder checked")
     source_of = training_source(plan, options, console)
     if folder.is_new and is_first_process():
-        check_songs(plan, console)
         folder.create()
     wait_for_all("songs checked")
     if process_shard()[1] > 1:

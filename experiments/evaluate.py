@@ -25,23 +25,23 @@ def evaluate(options: EvaluateOptions, device: DeviceOptions = ANY_DEVICE) -> in
     Started again in the same folder, it scores what is missing or has changed, and shows all systems of the folder.
     Exit code 1: a song could not be scored; the others are.
     """
+    from data_pipelines.songs.found import left_out
     from experiments.cli.results import show_results
     from experiments.data.songs import songs_to_score
     from experiments.evaluation.folder import EvaluationFolder
     from experiments.evaluation.report import evaluation_report
-    from experiments.evaluation.separators import find_separators
+    from experiments.evaluation.separators import check_estimates, find_separators
     from experiments.scoring.protocols import PROTOCOLS
     from experiments.scoring.score_songs import scoring_pool
 
     console = make_console()
     show_device(console, device)
-    separators = find_separators(options, lambda line: say(console, line))
-    tracks = songs_to_score(options.data, options.split)
+    found = songs_to_score(options.data, options.split, console, apart=bool(options.checkpoint))
+    separators = find_separators(options, found.names, lambda line: say(console, line))
+    found = check_estimates(found, separators, options, console).without_bad(options.skip_bad)
+    tracks = found.tracks
     folder = EvaluationFolder(options, tracks)
     options.check_compared({*separators, *folder.systems()})
-    for separator in separators.values():
-        for track in tracks:
-            separator.check(track)
     folder.create()
     start, failed = time.perf_counter(), dict[str, dict[str, Exception]]()
     with scoring_pool(options.processes, options.engine) as pool:
@@ -52,10 +52,13 @@ def evaluate(options: EvaluateOptions, device: DeviceOptions = ANY_DEVICE) -> in
     names = [*separators, *(name for name in folder.systems() if name not in separators)]
     scores = {name: found for name in names if (found := folder.scores(name))}
     reasons = {
-        name: {song: first_line(error) for song, error in songs.items()} for name, songs in failed.items() if songs
+        name: {song: first_line(error) for song, error in of_songs.items()}
+        for name, of_songs in failed.items()
+        if of_songs
     }
     if scores:
         songs = f"{len(tracks)} songs, {sum(track.duration_s for track in tracks) / 60:.1f} min"
+        songs += f"; {left_out(found.bad)}" if found.bad else ""
         compared = [name for name in options.compare if name in scores]
         report = evaluation_report(PROTOCOLS[options.protocol], songs, scores, compared, seconds, reasons)
         report.write(folder.path)

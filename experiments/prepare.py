@@ -32,6 +32,7 @@ def prepare(name: Name, /, options: PrepareOptions = _DEFAULTS) -> None:
     console = make_console()
     from data_pipelines.builders import BUILDERS
     from data_pipelines.builders.preparation import sketch
+    from experiments.data.songs import songs_to_prepare
 
     builder = BUILDERS[name].of(settings, options.data_dir or Path())
     if options.instructions:
@@ -42,7 +43,9 @@ def prepare(name: Name, /, options: PrepareOptions = _DEFAULTS) -> None:
         raise InputError("--data-dir: found none, expected the folder that the prepared set shall be in")
     if builder.MANUAL_DOWNLOAD_INSTRUCTIONS and options.manual_dir is None:
         raise InputError("--manual-dir: found none, expected the folder of the songs (--instructions says which)")
-    work = sketch(builder, options.manual_dir)
+    work = sketch(builder, options.manual_dir, lambda found: songs_to_prepare(found, options, console))
+    for bad in work.bad:
+        say(console, f"{bad.line}: left out")
     for line in work.left_out:
         say(console, f"{line}: left out")
     for line in work.filled_up:

@@ -13,7 +13,7 @@ from typing import Any, TextIO
 
 from cyclopts import App, CycloptsError, UnknownOptionError, UnusedCliTokensError
 
-from madsep_jax.errors import InputError
+from madsep_jax.errors import InputError, InputErrors
 
 BAD_INPUT = 2
 INTERRUPTED = 130
@@ -65,6 +65,8 @@ def _version() -> str:
 
 def _one_line(error: CycloptsError | InputError) -> str:
     """Return the message in one line; unlike Cyclopts' own it always says what could be given instead."""
+    if isinstance(error, InputErrors):
+        return str(error)  # a line for each
     line = " ".join(str(error).split())
     if isinstance(error, UnusedCliTokensError):
         return f"found {' '.join(error.unused_tokens or [])!r}, expected options only (--help lists them)"

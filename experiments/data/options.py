@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from experiments.cli.options import ManyOrNone, Whole, option_class, parse_assignment
+from experiments.cli.options import ManyOrNone, Switch, Whole, option_class, parse_assignment
 from madsep_jax.config.io import override
 from madsep_jax.config.presets import preset_config
 from madsep_jax.errors import InputError
@@ -41,6 +41,13 @@ class PrepareOptions:
 
     set: Annotated[tuple[str, ...], ManyOrNone] = ()
     """Other settings of these, as NAME=VALUE: sequences.frames=120"""
+
+    validation_split: Annotated[bool, Switch] = False
+    """Put the songs of MUSDB18's validation list into the split valid, in place of train; songs in a folder valid are
+    there anyway."""
+
+    skip_bad: Annotated[bool, Switch] = False
+    """Leave out songs that cannot be used, in place of naming them all and ending."""
 
     processes: Annotated[int, Whole] = field(default_factory=cpu_cores)
     """Songs that are worked on at a time."""

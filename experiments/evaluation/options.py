@@ -4,7 +4,7 @@ from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Literal
 
-from experiments.cli.options import ManyOrNone, Out, WhichWeights, Whole, option_class, require_at_least
+from experiments.cli.options import ManyOrNone, Out, Switch, WhichWeights, Whole, option_class, require_at_least
 from experiments.scoring.protocols import EngineName, ProtocolName, TargetSet, protocol_of
 from madsep_jax.errors import InputError
 from madsep_jax.host.environment import cpu_cores
@@ -18,8 +18,16 @@ class EvaluateOptions:
     """The true sources: a folder in any layout of the ablation's --data, or 'embedded'."""
 
     estimates: Annotated[tuple[str, ...], ManyOrNone] = ()
-    """Folders of separated songs, made by any tool: FOLDER/SONG/vocals.wav, or FOLDER/test/SONG/vocals.wav (flac, mp3,
-    ogg, m4a too), by the songs' names in --data. NAME=FOLDER names the system; else it has the folder's name."""
+    """Folders of separated songs, made by any tool, by the songs' names in --data: SONG/vocals.wav, SONG_vocals.wav,
+    1_SONG_(Vocals).flac, SONG/mixture/vocals.mp3 and the like. NAME=FOLDER names the system; else it has the folder's
+    name."""
+
+    estimate_name: str = ""
+    """How the files of --estimates are named where that is not found: a path with {song}, {stem} and * in it, as
+    '*/{song}-{stem}-v2.wav'."""
+
+    skip_bad: Annotated[bool, Switch] = False
+    """Leave out songs that cannot be used, or whose estimates cannot, in place of naming them all and ending."""
 
     checkpoint: Annotated[tuple[str, ...], ManyOrNone] = ()
     """Trained separators, which separate the songs first: checkpoints, or rows of the ablation (runs/…/rows/…).
@@ -28,10 +36,11 @@ class EvaluateOptions:
     which: WhichWeights = None
 
     targets: TargetSet = "voice"
-    """voice: vocals and accompaniment (accompaniment.wav or no_vocals.wav; else the sum of drums, bass and other; else
-    mixture - vocals). stems: vocals, drums, bass and other, each against the three others."""
+    """voice: vocals and accompaniment (accompaniment.wav, instrumental.wav or no_vocals.wav; else the sum of drums,
+    bass, other and further parts; else mixture - vocals). stems: vocals, drums, bass and other, each against the
+    others."""
 
-    split: Literal["test", "train"] = "test"
+    split: Literal["test", "train", "valid"] = "test"
     """Which songs."""
 
     protocol: ProtocolName = "sisec18"

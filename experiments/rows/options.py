@@ -80,6 +80,9 @@ class AblationOptions:
     data: str = EMBEDDED
     """Songs: 'embedded' (made from a seed, nothing to download), or a folder in the layout of DSD100 or MUSDB18-HQ."""
 
+    skip_bad: Annotated[bool, Switch] = False
+    """Leave out songs of --data that cannot be used, in place of naming them all and ending."""
+
     prepared: Path | None = None
     """Train on this set, prepared by `python -m experiments.prepare` as spectrograms or as waveforms, in place of
     the training songs of --data."""

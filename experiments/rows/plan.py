@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -62,14 +63,23 @@ class Plan:
         return TrainingOrder.of_songs(frames, config.sequences, config.training, config.data).total_steps
 
 
-def make_plan(options: AblationOptions) -> Plan:
-    """Check the options and resolve them. Raises InputError where one cannot be used."""
+def make_plan(options: AblationOptions, console: Console | None = None) -> Plan:
+    """Check the options and the songs, and resolve them. Raises InputError where one cannot be used."""
     if options.launch.launcher:
         _require_whole_jobs(options)
     prepared = _prepared(options)
     base = base_config(options, prepared)
-    songs = load_songs(options.data, base.signal.sample_rate, prepared, options.validation.songs)
     rows = make_rows(options, base)
+    songs = load_songs(
+        options.data,
+        base.signal.sample_rate,
+        prepared,
+        options.validation.songs,
+        validation_split=options.validation.validation_split,
+        skip_bad=options.skip_bad,
+        read=not options.dry_run,
+        console=console,
+    )
     out = options.out or Path("runs") / f"{options.preset}-{Path(options.data).resolve().name}"
     validation = options.validation.validation(songs.validation, base.signal, options.cache)
     how = How(options.sharing.config(), options.saving.config(), validation, options.profile)

@@ -42,15 +42,6 @@ def training_source(plan: Plan, options: AblationOptions, console: Console) -> S
     return lambda config: SongSpectrograms(features, config.sequences)
 
 
-def check_songs(plan: Plan, console: Console) -> None:
-    """Read the songs that will be scored, so that a bad one is found before hours of training and not after."""
-    tracks = plan.songs.test + plan.songs.validation
-    with Bar(console, "checking test songs", len(tracks)) as bar:
-        for track in tracks:
-            track.read()
-            bar.advance()
-
-
 def step_reporter(bar: Bar, sequences: int) -> OnStep:
     """Return what shows the steps of a training; `sequences` are those of a step."""
 

@@ -113,7 +113,7 @@ class Saver:
             self.stopping = self.stopping or self._signals.received is not None  # it has come since it was asked for
 
     def add_scores(self, scores: Sequence[Score | None] | None) -> None:
-        """Say how good the checkpoints are from which the training starts. Raises InputError where it cannot be said."""
+        """Say how good the checkpoints that it starts from are. Raises InputError where that cannot be written."""
         for writer, score in zip(self._writers, scores or [], strict=False):
             if score is not None:
                 writer.add_score(self.last_step, score)

@@ -70,7 +70,7 @@ class Restored:
 
 
 def save_checkpoint(folder: str | os.PathLike[str], config: RunConfig, state: TrainState) -> None:
-    """Save one state, and wait for it. Another step's is replaced once this is whole; the same step's is deleted first."""
+    """Save one state, and wait for it. One of another step is replaced once this is whole, one of this step before."""
     with CheckpointWriter(Path(folder), config, SavingConfig(keep_last=1)) as writer:
         writer.save(state)
 

@@ -96,7 +96,7 @@ class OrbaxSteps:
             raise self._not_written(_reason(error)) from error
 
     def add_score(self, step: int, score: Score) -> None:
-        """Say how good a checkpoint is that was written without a score. Raises InputError where it cannot be written."""
+        """Say how good a checkpoint without a score is. Raises InputError where that cannot be written."""
         self.wait()
         place = self._folder / str(step) / _SCORE
         metrics, aside = _metrics(score), aside_of(place)
