@@ -27,6 +27,7 @@ def ablation(options: AblationOptions = _DEFAULTS) -> int:
     """
     import jax
 
+    from experiments.cli.results import show_results
     from experiments.rows.folder import ExperimentFolder, claimed, claimed_for_all, row_groups
     from experiments.rows.launch import launch
     from experiments.rows.plan import make_plan, plan_table, resolved
@@ -86,7 +87,7 @@ def ablation(options: AblationOptions = _DEFAULTS) -> int:
     if options.only_rows:
         return int(failed)
     show(console, plan, update_report(plan, folder), with_caption=True)
-    say(console, f"Results: {plan.out}/ (table.md, results.csv, results.json, plots, a checkpoint for each row)")
+    show_results(console, plan.out, "table.md", "results.csv", "results.json", "plots", "a checkpoint for each row")
     if failed:
         say(console, ALL_FAILED)
     return int(failed)

@@ -31,10 +31,11 @@ def couplings(*, options: CouplingsOptions, device: DeviceOptions = ANY_DEVICE) 
     import numpy as np
 
     from data_pipelines.songs.spectrograms import load_features
+    from experiments.cli.results import show_results
     from experiments.coupling_maps.fit import choose_fit, fit_mapping, frame_pairs, protocol
     from experiments.coupling_maps.report import make_folder, write_results
     from experiments.data.songs import load_songs
-    from madsep_jax.checkpoint.folder import find_checkpoint, load_config, load_model
+    from madsep_jax.checkpoint.folder import find_checkpoint, load_config, load_model, saved_step, scored_weights
 
     console = make_console()
     show_device(console, device)
@@ -44,7 +45,8 @@ def couplings(*, options: CouplingsOptions, device: DeviceOptions = ANY_DEVICE) 
     fit_config = choose_fit(options, config, system)
     songs = load_songs(options.data, config.signal.sample_rate)
     make_folder(options.out)
-    config, variables = load_model(checkpoint)
+    which = options.which or scored_weights(config)
+    config, variables = load_model(checkpoint, which)
     songs = dataclasses.replace(songs, test=songs.test[: options.songs])
     with Bar(console, "spectrograms", len(songs.test)) as bar:
         features = load_features(songs.test, config.signal, options.cache, bar.advance)
@@ -64,12 +66,14 @@ def couplings(*, options: CouplingsOptions, device: DeviceOptions = ANY_DEVICE) 
         "protocol": protocol(config, songs, pairs, sum(track.frames for track in features)),
         "couplings": to_dict(fit_config),
         "checkpoint": str(options.checkpoint),
+        "weights": {"which": which, "step": saved_step(checkpoint, which)},
         "config": to_dict(config),
         "environment": environment(),
     }
     table = write_results(options.out, fit, pairs, config.signal, about)
     console.print(table.terminal())
-    say(console, f"{table.caption} Results: {options.out}/")
+    say(console, table.caption)
+    show_results(console, options.out, "couplings.json", "couplings.npz", "two pictures")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -35,16 +35,21 @@ def test_both_engines_take_turns(tmp_path, monkeypatch):
         assert result["largest_difference_db"] < 1e-3
     assert content["environment"]["versions"]["museval"]
     table = (tmp_path / "out" / "table.md").read_text()
-    assert "2 real songs" in table
+    assert "2 songs, leaking" in table
     assert "sisec18: 1.00 GB, first call 3.0 s, second 2.0 s" in table
 
 
 def test_a_long_case_gets_one_round(tmp_path, monkeypatch):
     monkeypatch.setattr(evaluation_speed, "cpu_cores", lambda: 1)
     monkeypatch.setattr(cases, "score_in_new_process", lambda *rest: NEW_PROCESS)
-    assert run(tmp_path, "--protocols", "sisec18", "--data", str(tmp_path / "absent"), "--enough", "0") == 0
-    [made_up] = json.loads((tmp_path / "out" / "evaluation_speed.json").read_text())["results"]
-    assert len(made_up["jax_s"]) == len(made_up["museval_s"]) == 1
+    songs = make_songs(tmp_path / "songs", train=0, test=1)
+    arguments = ["--protocols", "sisec18", "--data", str(songs), "--enough", "0", "--targets", "stems"]
+    assert run(tmp_path, *arguments, "--cases", "swapped", "silent", "short") == 0
+    *found, made_up = json.loads((tmp_path / "out" / "evaluation_speed.json").read_text())["results"]
+    assert [row["songs"] for row in found] == ["songs, swapped", "songs, silent", "songs, short"]
+    for row in (*found, made_up):
+        assert len(row["jax_s"]) == len(row["museval_s"]) == 1
+        assert row["largest_difference_db"] < 1e-3
 
 
 def test_bad_options_are_named(tmp_path, capsys):

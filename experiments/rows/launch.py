@@ -17,6 +17,7 @@ from rich.table import Table
 
 from experiments.cli.console import say
 from experiments.cli.options import arguments_of
+from experiments.cli.results import show_results
 from experiments.jobs.executor import LaunchOptions, Shares, submit
 from experiments.jobs.record import JobRecord
 from experiments.jobs.row_command import RowCommand, read_end
@@ -126,7 +127,7 @@ class _Launcher:
         taken = sum(state.taken for state in states.values())
         if taken:
             say(console, f"{taken} rows are with jobs or other processes; the same command shows how far they are")
-        say(console, f"Results: {self._plan.out}/ (table.md, results.csv, results.json, plots)")
+        show_results(console, self._plan.out, "table.md", "results.csv", "results.json", "plots")
         if failed := self._folder.all_failed(self._plan.rows):
             say(console, ALL_FAILED)
         return 1 if ended or failed else 0

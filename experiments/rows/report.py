@@ -47,6 +47,8 @@ def caption(plan: Plan, results: Sequence[RowResult]) -> str:
             f"A training ends after {rule.patience} validations without an improvement of the {rule.metric}; the "
             f"checkpoint with the best one is scored."
         )
+    else:
+        lines.append("The last checkpoint of a training is scored.")
     stopped = [f"{result.system}, seed {result.seed}: {result.steps:,}" for result in results if result.stopped_early]
     if stopped:
         lines.append(f"Stopped early, after steps: {'; '.join(stopped)}.")

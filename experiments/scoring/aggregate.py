@@ -191,7 +191,7 @@ class Comparison:
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
     """Return p-values of several tests, corrected so that one below α among them is there by chance in α of all cases.
 
-    Source: S. Holm, A Simple Sequentially Rejective Multiple Test Procedure, Scandinavian Journal of Statistics 6, 1979.
+    Source: S. Holm, A Simple Sequentially Rejective Multiple Test Procedure, Scand. J. of Statistics 6(2), 1979.
     """
     found = sorted(value for value in p_values if value is not None)
     corrected = np.maximum.accumulate([value * (len(found) - rank) for rank, value in enumerate(found)])

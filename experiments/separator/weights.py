@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from experiments.cli.console import ANY_DEVICE, DeviceOptions, make_console, say, show_device
-from experiments.cli.options import Out, option_class
+from experiments.cli.options import Out, WhichWeights, option_class
 from madsep_jax.config.io import from_dict, override, to_dict
 from madsep_jax.config.presets import masker_fields, preset_config
 from madsep_jax.config.run import ModelConfig, RunConfig
@@ -41,6 +41,8 @@ class ExportOptions:
 
     out: Annotated[Path, Out]
     """The file, ending in .safetensors; one already there is replaced."""
+
+    which: WhichWeights = None
 
 
 def import_model(
@@ -95,7 +97,7 @@ def export_model(
     Args:
         checkpoint: Folder of a trained separator: a checkpoint, or a row of the ablation (runs/…/rows/…).
     """
-    from madsep_jax.checkpoint.folder import find_checkpoint, load_model
+    from madsep_jax.checkpoint.folder import load_model, saved_step, scored_weights
     from madsep_jax.interop.files import CONFIG, write_safetensors
     from madsep_jax.interop.state_dict import to_torch
 
@@ -103,10 +105,12 @@ def export_model(
     show_device(console, device)
     if options.out.suffix != ".safetensors":
         raise InputError(f"{shown(options.out)}: found the ending {options.out.suffix!r}, expected .safetensors")
-    config, variables = load_model(find_checkpoint(checkpoint))
+    config, variables = load_model(checkpoint, options.which)
     state_dict = to_torch(config.model, variables)
     write_safetensors(options.out, state_dict, metadata={CONFIG: to_dict(config)})
-    say(console, f"{shown(options.out)}: {len(state_dict)} arrays")
+    which = options.which or scored_weights(config)
+    about = f"{which} weights, step {saved_step(checkpoint, which):,}"
+    say(console, f"{shown(options.out)}: {len(state_dict)} arrays ({about})")
 
 
 def run_config(model: ModelConfig, preset: str) -> RunConfig:

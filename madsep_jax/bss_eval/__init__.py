@@ -10,9 +10,10 @@ are opposite in sign. A window in which a reference or a source of an estimate i
 source.
 
 Some scores are what rounding leaves of nothing, and differ between any two programs: those above 140 dB; the ISR, SIR
-and SAR of references that have no sound at all in a part of the spectrum, not even that of rounding to 16 bits; and
-those above 80 dB of songs with fewer samples than the filters have taps. Where a song has fewer samples than all of its
-references' filters together, and several windows, those depend on which of many solutions a program finds.
+and SAR of references that have no sound at all in a part of the spectrum, not even that of rounding to 16 bits; those
+above 100 dB of songs with fewer samples than all of the references' filters together; and those above 80 dB of songs
+with fewer samples than one filter has taps. Where a song has fewer samples than all filters together, and several
+windows, those depend on which of many solutions a program finds.
 """
 
 from madsep_jax.bss_eval.energies import Ratios

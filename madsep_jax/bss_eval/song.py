@@ -33,6 +33,10 @@ def as_samples(name: str, signals: ArrayLike) -> Any:
     return array if kind == wide else array.astype(wide)
 
 
+#: Which are no sign of another order of the axes, however short the song is.
+_FEW_SOURCES = 4
+
+
 def check_shapes(references: tuple[int, ...], estimates: tuple[int, ...]) -> None:
     """Raise ValueError where these are not one shape (S, N, C), or can only be one whose axes are in another order."""
     if len(references) != 3 or 0 in references or estimates != references:
@@ -40,7 +44,8 @@ def check_shapes(references: tuple[int, ...], estimates: tuple[int, ...]) -> Non
             f"references of shape {references} and estimates of shape {estimates}: expected one shape "
             "(sources, samples, channels) without a zero"
         )
-    if references[1] < max(references):
+    sources, samples, channels = references
+    if samples < channels or max(samples, _FEW_SOURCES) < sources:
         raise ValueError(
             f"references of shape {references}: found fewer samples than sources or channels, expected "
             "(sources, samples, channels)"

@@ -67,7 +67,7 @@ def _signals(reference: ArrayLike, estimate: ArrayLike) -> tuple[jax.Array, jax.
         np.broadcast_shapes(shapes[0][:-2], shapes[1][:-2])
     except ValueError:
         raise ValueError(
-            f"reference of shape {shapes[0]} and estimate of shape {shapes[1]}: expected as many signals of each, or one"
+            f"reference of shape {shapes[0]} and estimate of shape {shapes[1]}: expected as many of each, or one"
         ) from None
     reference_XNC, estimate_XNC = (jnp.asarray(signal) for signal in both)
     return reference_XNC, estimate_XNC

@@ -1,12 +1,14 @@
 """The options of `experiments.evaluation_speed`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from experiments.cli.options import Many, Out, Whole, option_class, require_at_least
-from experiments.scoring.protocols import PROTOCOLS, EngineName, ProtocolName
+from experiments.data.options import EMBEDDED
+from experiments.scoring.protocols import PROTOCOLS, EngineName, ProtocolName, TargetSet
 from madsep_jax.errors import InputError
 
+Case = Literal["leaking", "swapped", "offset", "silent", "perfect", "short"]
 ENGINES: tuple[EngineName, ...] = ("jax", "museval")
 
 
@@ -14,8 +16,17 @@ ENGINES: tuple[EngineName, ...] = ("jax", "museval")
 class SpeedOptions:
     """What to score, and how often."""
 
-    data: Path = Path("../shared/corpus")
-    """Songs, in a layout of the ablation's --data; left out where the folder is not there."""
+    data: str = EMBEDDED
+    """Songs: 'embedded' (made from a seed, nothing to download), or a folder in a layout of the ablation's --data. All
+    of its songs are scored."""
+
+    targets: TargetSet = "voice"
+    """voice: vocals and accompaniment. stems: vocals, drums, bass and other."""
+
+    cases: Annotated[tuple[Case, ...], Many] = ("leaking",)
+    """Estimates of the songs: leaking (into each other, with noise), swapped (each the next source), offset (leaking,
+    with a direct current on it, as the sources have then), silent (one of them), perfect, or short (leaking, of half a
+    second)."""
 
     seconds: float = 240.0
     """Length of the made-up stereo song."""
