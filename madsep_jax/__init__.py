@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from madsep_jax.config.maskers import AutoencoderConfig, DilatedConfig, DwsMaskerConfig, GruMaskerConfig
 from madsep_jax.config.run import ComputeConfig, LossConfig, ModelConfig, RunConfig
-from madsep_jax.config.signal import DataConfig, SequenceConfig, SignalConfig
+from madsep_jax.config.signal import DataConfig, SeparationConfig, SequenceConfig, SignalConfig
 from madsep_jax.config.training import EarlyStoppingConfig, ScheduleConfig, TrainingConfig
 from madsep_jax.errors import InputError
 
 if TYPE_CHECKING:
     from madsep_jax.models import Separation, build_model
-    from madsep_jax.separation import separate
+    from madsep_jax.separation import separate, separate_blocks
     from madsep_jax.signal.stft import istft, stft
 
 __all__ = [
@@ -31,12 +31,14 @@ __all__ = [
     "RunConfig",
     "ScheduleConfig",
     "Separation",
+    "SeparationConfig",
     "SequenceConfig",
     "SignalConfig",
     "TrainingConfig",
     "build_model",
     "istft",
     "separate",
+    "separate_blocks",
     "stft",
 ]
 
@@ -45,6 +47,7 @@ _LATER = {
     "build_model": "madsep_jax.models",
     "istft": "madsep_jax.signal.stft",
     "separate": "madsep_jax.separation",
+    "separate_blocks": "madsep_jax.separation",
     "stft": "madsep_jax.signal.stft",
 }
 

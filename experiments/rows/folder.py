@@ -14,12 +14,12 @@ from rich.console import Console
 from experiments.cli.console import say
 from experiments.cli.results import read_as
 from experiments.jobs.record import JobRecord, read_record
-from experiments.rows.identity import check_identity, without_length
+from experiments.rows.identity import LENGTH, check_identity
 from experiments.rows.plan import Plan
 from experiments.rows.row import Row, RowResult, is_of_rows
 from experiments.scoring.estimators import REFERENCES
 from madsep_jax.checkpoint.folder import checkpoint_folder
-from madsep_jax.config.io import to_dict, to_flat
+from madsep_jax.config.io import from_dict, override, to_flat
 from madsep_jax.config.run import RunConfig
 from madsep_jax.config.systems import place_of
 from madsep_jax.errors import InputError
@@ -90,10 +90,12 @@ class ExperimentFolder:
         But one that has failed, or stopped early, which a longer one would do at the same step.
         """
         path = row.folder(self.path) / _RESULT
-        result, config = _read_result(path), to_dict(row.config) if row.config else None
-        if result is None or result.config == config:
+        result = _read_result(path)
+        before = from_dict(RunConfig, result.config) if result and result.config else None
+        if result is None or before == row.config:
             return result
-        if not (result.config and config and without_length(result.config) == without_length(config)):
+        length = {f"training.{name}": getattr(row.config.training, name) for name in LENGTH} if row.config else {}
+        if before is None or override(before, length) != row.config:
             raise InputError(f"{path}: is of another configuration than this row's; choose another --out")
         return result if result.failed or result.stopped_early else None
 

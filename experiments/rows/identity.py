@@ -3,11 +3,13 @@
 from pathlib import Path
 from typing import Any
 
+from madsep_jax.config.io import to_flat
+from madsep_jax.config.run import RunConfig
 from madsep_jax.config.training import ENDING_SCHEDULES
 from madsep_jax.errors import InputError
 
 #: How long the rows are trained: the first of these fields that is given.
-_LENGTH = ("steps", "epochs")
+LENGTH = ("steps", "epochs")
 
 _WORDS = {"data": "other songs", "weights": "other weights to start from"}
 
@@ -21,9 +23,11 @@ def check_identity(path: Path, content: Any, expected: dict[str, Any]) -> None:
     found = content.get("identity") if isinstance(content, dict) else None
     if not isinstance(found, dict):
         raise InputError(f"{path}: is damaged, expected what this command wrote")
+    # a field that was not there yet had what is now its default
+    found = {name: value for name, value in to_flat(RunConfig()).items() if name in expected} | found
     names = sorted(set(found) | set(expected))
     different = [name for name in names if found.get(name) != expected.get(name)]
-    is_longer = set(different) <= {f"training.{name}" for name in _LENGTH} and _is_longer(expected, found)
+    is_longer = set(different) <= {f"training.{name}" for name in LENGTH} and _is_longer(expected, found)
     kind = expected.get("training.schedule.kind")
     has_ended = is_longer and kind in ENDING_SCHEDULES and expected.get("training.schedule.steps") is None
     if different and (has_ended or not is_longer):
@@ -38,13 +42,8 @@ def check_identity(path: Path, content: Any, expected: dict[str, Any]) -> None:
 
 def _is_longer(one: dict[str, Any], other: dict[str, Any]) -> bool:
     """Whether one experiment is longer than another, as far as their fields tell: steps by steps, epochs by epochs."""
-    for name in _LENGTH:
+    for name in LENGTH:
         first, second = (identity.get(f"training.{name}") for identity in (one, other))
         if (first, second) != (None, None):
             return isinstance(first, int) and isinstance(second, int) and first > second
     return False
-
-
-def without_length(config: dict[str, Any]) -> dict[str, Any]:
-    """Return the configuration of a row, as a dictionary, without how long it is trained."""
-    return {**config, "training": {name: value for name, value in config["training"].items() if name not in _LENGTH}}

@@ -15,7 +15,7 @@ from experiments.rows.plan import Plan
 from experiments.rows.row import RowResult
 from experiments.scoring.protocols import PROTOCOLS
 from madsep_jax.config.io import to_dict
-from madsep_jax.config.signal import SignalConfig
+from madsep_jax.config.signal import SeparationConfig, SignalConfig
 from madsep_jax.config.systems import mark_of
 from madsep_jax.host.environment import describe_machine, environment
 from madsep_jax.host.locks import lock
@@ -52,7 +52,7 @@ def caption(plan: Plan, results: Sequence[RowResult]) -> str:
     stopped = [f"{result.system}, seed {result.seed}: {result.steps:,}" for result in results if result.stopped_early]
     if stopped:
         lines.append(f"Stopped early, after steps: {'; '.join(stopped)}.")
-    lines.append(_protocol(results))
+    lines += [_separation(base.separation), _protocol(results)]
     scoring = sum(result.score_s or 0 for result in results)
     # of rows of before it was written down, the machine is taken to be this one
     machines = dict.fromkeys(describe_machine(result.environment) for result in results) or [describe_machine()]
@@ -105,6 +105,14 @@ def show(console: Console, plan: Plan, results: Sequence[RowResult], *, with_cap
         console.print(seeds.terminal())
     if with_caption:
         console.print(caption(plan, results), markup=False)
+
+
+def _separation(config: SeparationConfig) -> str:
+    if config == SeparationConfig():
+        return "Songs are separated as published: by masks without a limit, at the level that they have."
+    limit = "without a limit" if config.mask_limit is None else f"of at most {config.mask_limit:g}"
+    level = "they have" if config.level == "song" else "the training had"
+    return f"Songs are separated by masks {limit}, at the level that {level}."
 
 
 def _protocol(results: Sequence[RowResult]) -> str:

@@ -94,7 +94,7 @@ def _train(starts: Sequence[Start], source: Source, on_step: OnStep, how: How) -
         call, compile_s = compile_layout(layout, state, layout.place_batch(next(program.join_batches(silence))))
 
         trace = profiled(call, how.profile_steps, program.steps, order.total_steps - first, starts[0].folder, how.say)
-        with Log(starts, layout.devices) as log, Saver(starts, how.saving, signals) as saver, trace as call:
+        with Log(starts, layout.devices) as log, Saver(starts, source, how.saving, signals) as saver, trace as call:
             judge = Judge(how.validation, starts, log, signals)
             if first > 0:
                 saver.add_scores(judge.validate(first, [start.state for start in starts]))  # if it was interrupted

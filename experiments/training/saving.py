@@ -15,7 +15,7 @@ import jax
 from jax.experimental import multihost_utils
 
 from data_pipelines.batches.order import TrainingOrder, check_position, data_position
-from data_pipelines.batches.sources import Source
+from data_pipelines.batches.sources import Source, mixture_level
 from experiments.cli.command import Stopped, StopSignals
 from experiments.cli.results import read_as
 from experiments.training.given_weights import GivenWeights
@@ -56,8 +56,8 @@ class Saver:
     been sent a signal; all of them then do it after the same step.
     """
 
-    def __init__(self, starts: Sequence[Start], options: SavingConfig, signals: StopSignals) -> None:
-        self._starts, self._options, self._signals = starts, options, signals
+    def __init__(self, starts: Sequence[Start], source: Source, options: SavingConfig, signals: StopSignals) -> None:
+        self._starts, self._source, self._options, self._signals = starts, source, options, signals
         self._agreement = Agreement(starts[0].step)
         self._writers: list[CheckpointWriter] = []
         self._losses: list[list[float]] = [[] for _ in starts]
@@ -146,8 +146,9 @@ class Saver:
     def __enter__(self) -> "Saver":
         with ExitStack() as stack:
             if is_first_process():
+                level = mixture_level(self._source, self._starts[0].order, self._starts[0].config.signal)
                 for start in self._starts:
-                    writer = CheckpointWriter(checkpoint_folder(start.folder), start.config, self._options)
+                    writer = CheckpointWriter(checkpoint_folder(start.folder), start.config, self._options, level)
                     self._writers.append(stack.enter_context(writer))
             self._open = stack.pop_all()
         return self

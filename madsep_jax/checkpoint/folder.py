@@ -3,6 +3,7 @@ load by themselves, the rest of the training's state, and notes.
 """
 
 import dataclasses
+import math
 import os
 import shutil
 from collections.abc import Callable, Mapping
@@ -24,6 +25,7 @@ from madsep_jax.models.variables import variable_shapes
 from madsep_jax.train.batch import TrainState
 
 _CONFIG = "config.json"
+_LEVEL = "training_level"
 _WEIGHTS = "weights"
 _TRAINING = "training"
 _ITEMS = (_WEIGHTS, _TRAINING)
@@ -34,11 +36,16 @@ _SAVING = SavingConfig()
 class CheckpointWriter(OrbaxSteps):
     """Saves the states of a training into a folder, in the background."""
 
-    def __init__(self, folder: Path, config: RunConfig, saving: SavingConfig = _SAVING) -> None:
-        """Open the folder, and make it where there is none. Raises InputError where it cannot be written."""
+    def __init__(
+        self, folder: Path, config: RunConfig, saving: SavingConfig = _SAVING, level: float | None = None
+    ) -> None:
+        """Open the folder, and make it where there is none. Raises InputError where it cannot be written.
+
+        `level` is that of the training's mixtures, see `load_level`; None where it is not known.
+        """
         self._notes = {"config": to_dict(config), "environment": environment()}
         try:
-            write_json(folder / _CONFIG, self._notes)
+            write_json(folder / _CONFIG, {**self._notes, **({_LEVEL: level} if level else {})})
         except OSError as error:
             raise InputError(f"{shown(folder)}: cannot be written: {error.strerror or error}") from error
         super().__init__(folder, _ITEMS, saving)
@@ -130,13 +137,31 @@ def _step_of(steps: OrbaxSteps, folder: Path, which: Which) -> int:
 
 def load_config(folder: str | os.PathLike[str]) -> RunConfig:
     """Return the config of a checkpoint. Raises InputError where the folder holds none, or it cannot be read."""
-    path = Path(folder) / _CONFIG
+    return from_dict(RunConfig, _content(Path(folder))["config"], shown(Path(folder) / _CONFIG))
+
+
+def load_level(folder: str | os.PathLike[str]) -> float | None:
+    """Return the level of the mixtures that a checkpoint was trained on: their root mean square, ±1 being full scale.
+
+    None where it is not known: of imported weights, and of trainings before it was written down. Raises InputError
+    where the folder, that of a row or its checkpoint's, holds none.
+    """
+    folder = find_checkpoint(folder)
+    level = _content(folder).get(_LEVEL)
+    if level is not None and not (isinstance(level, float) and 0 < level < math.inf):
+        found = f"found the level {level!r}, expected a positive number"
+        raise InputError(f"{shown(folder / _CONFIG)}: is damaged, {found}")
+    return level
+
+
+def _content(folder: Path) -> dict[str, Any]:
+    path = folder / _CONFIG
     if not is_there(path):
         raise InputError(f"{shown(folder)}: not a checkpoint, expected a folder with {_CONFIG} and weights")
     content = read_json(path)
     if not isinstance(content, dict) or "config" not in content:
         raise InputError(f"{shown(path)}: is damaged, expected the configuration of a training")
-    return from_dict(RunConfig, content["config"], shown(path))
+    return content
 
 
 def restore_state(folder: str | os.PathLike[str], template: TrainState) -> TrainState | None:
