@@ -43,7 +43,7 @@ def evaluate(options: EvaluateOptions, device: DeviceOptions = ANY_DEVICE) -> No
     start = time.perf_counter()
     with scoring_pool(options.processes, options.engine) as pool:
         for name, separator in separators.items():
-            with Bar(console, f"{name}: scoring", len(tracks)) as bar:
+            with Bar(console, f"{name}: scoring", len(tracks), kept=True) as bar:
                 folder.score(name, separator, pool, bar.advance)
     seconds = time.perf_counter() - start
     scores = {name: folder.scores(name) for name in [*separators, *(set(folder.systems()) - set(separators))]}

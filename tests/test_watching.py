@@ -16,7 +16,7 @@ from tiny import GRU, SEQUENCES, SIGNAL, magnitudes
 
 from data_pipelines.batches.sources import SongSpectrograms
 from data_pipelines.songs.spectrograms import TrackFeatures
-from experiments.cli.command import Stopped
+from experiments.cli.signals import Stopped
 from experiments.training import loop
 from experiments.training.log import read_log
 from experiments.training.loop import How
