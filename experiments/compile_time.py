@@ -13,6 +13,7 @@ from cyclopts import App
 from experiments.benchmarks.compile_time.options import CompileOptions
 from experiments.cli.command import run
 from experiments.cli.console import ANY_DEVICE, Bar, DeviceOptions, make_console, say, show_device
+from experiments.cli.signals import keeps
 
 _DEFAULTS = CompileOptions()
 app = App(
@@ -35,6 +36,7 @@ def compile_time(options: CompileOptions = _DEFAULTS, device: DeviceOptions = AN
             rows = part.run(options.repeats, bar.advance)
         times.add(name, part, rows, options.repeats)
         times.report().write(options.out)
+        keeps(f"what was measured until then: {options.out}/")
         console.print(times.table(name).terminal())
     say(console, times.caption)
     times.report().show_files(console, options.out)

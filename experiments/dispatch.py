@@ -13,6 +13,7 @@ from experiments.benchmarks.dispatch.options import DispatchOptions
 from experiments.benchmarks.options import saved_options
 from experiments.cli.command import run
 from experiments.cli.console import ANY_DEVICE, Bar, DeviceOptions, make_console, show_device
+from experiments.cli.signals import keeps
 
 _DEFAULTS = DispatchOptions()
 app = App(name="dispatch", usage="Usage: python -m experiments.dispatch [OPTIONS]")
@@ -37,6 +38,7 @@ def dispatch(options: DispatchOptions = _DEFAULTS, device: DeviceOptions = ANY_D
             rows += [training.row(step_s) for training, step_s in found.items()]
             report = make_report(rows, saved_options(options))
             report.write(options.out)
+            keeps(f"what was measured until then: {options.out}/")
     report.finish(console, options.out)
 
 

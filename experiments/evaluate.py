@@ -46,7 +46,7 @@ def evaluate(options: EvaluateOptions, device: DeviceOptions = ANY_DEVICE) -> in
     start, failed = time.perf_counter(), dict[str, dict[str, Exception]]()
     with scoring_pool(options.processes, options.engine) as pool:
         for name, separator in separators.items():
-            with Bar(console, f"{name}: scoring", len(tracks)) as bar:
+            with Bar(console, f"{name}: scoring", len(tracks), kept=True) as bar:
                 failed[name] = folder.score(name, separator, pool, bar.advance)
     seconds = time.perf_counter() - start
     names = [*separators, *(name for name in folder.systems() if name not in separators)]

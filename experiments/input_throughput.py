@@ -15,6 +15,7 @@ from experiments.benchmarks.input_throughput.options import InputOptions
 from experiments.benchmarks.options import saved_options
 from experiments.cli.command import run
 from experiments.cli.console import ANY_DEVICE, DeviceOptions, make_console, show_device, tracked
+from experiments.cli.signals import keeps
 from madsep_jax.config.io import override
 from madsep_jax.config.presets import preset_config
 
@@ -59,6 +60,7 @@ def input_throughput(options: InputOptions = _DEFAULTS, device: DeviceOptions = 
     for system, batch, source in tracked(console, "input", cases):
         trainings.append(measure_training(source, system, batch, options.steps))
         make_report(pipelines, trainings, settings).write(options.out)
+        keeps(f"what was measured until then: {options.out}/")
     make_report(pipelines, trainings, settings).finish(console, options.out)
 
 

@@ -53,7 +53,7 @@ def prepare(name: Name, /, options: PrepareOptions = _DEFAULTS) -> None:
     hours = sum(track.duration_s for track in work.tracks) / 3600
     size = f"{work.records:,} sequences of {settings.record_bytes:,} bytes, {work.bytes / 1e9:.2f} GB"
     say(console, f"{len(work.tracks)} tracks, {hours:.2f} h: {size} in {work.folder}")
-    with Bar(console, "checking" if work.done else "preparing", len(work.tracks)) as bar:
+    with Bar(console, "checking" if work.done else "preparing", len(work.tracks), kept=not work.done) as bar:
         index = work.run(options.runner(), bar.advance)
     console.print(summary(index, work.folder))
 

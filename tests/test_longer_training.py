@@ -36,7 +36,9 @@ def assert_same(folder, other, run):
     assert without_measured(read_log(folder, "train")) == without_measured(read_log(other, "train"))
     found, expected = (restore_state(row / "checkpoint", init_state(run)) for row in (folder, other))
     assert int(found.step) == int(expected.step)
-    jax.tree.map(np.testing.assert_array_equal, (found.variables, found.opt_state), (expected.variables, expected.opt_state))
+    jax.tree.map(
+        np.testing.assert_array_equal, (found.variables, found.opt_state), (expected.variables, expected.opt_state)
+    )
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
@@ -81,7 +83,10 @@ COSINE = {"training.schedule.kind": "cosine"}
     [
         ({"training.steps": 20}, {"training.steps": 40}),
         ({"training.steps": None, "training.epochs": 1}, {"training.steps": None, "training.epochs": 2}),
-        ({"training.steps": 20, **COSINE, "training.schedule.steps": 40}, {"training.steps": 40, **COSINE, "training.schedule.steps": 40}),
+        (
+            {"training.steps": 20, **COSINE, "training.schedule.steps": 40},
+            {"training.steps": 40, **COSINE, "training.schedule.steps": 40},
+        ),
         ({}, {}),
     ],
 )

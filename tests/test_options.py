@@ -148,7 +148,11 @@ def test_print_config_shows_every_field_and_marks_the_changed(capsys, tmp_path, 
         "training.seed = 0",
     ]
     assert len([line for line in lines if "#" in line]) == 2
-    for title, field in (("validation", "validation_songs = 2"), ("processes", "timeout_s = 300"), ("saving", "keep_last = 3")):
+    for title, field in (
+        ("validation", "validation_songs = 2"),
+        ("processes", "timeout_s = 300"),
+        ("saving", "keep_last = 3"),
+    ):
         start = lines.index(f"[{title}]")
         assert field in lines[start : lines.index("", start)]
     shown = {line.split(" = ")[0] for line in lines}

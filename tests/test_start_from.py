@@ -41,7 +41,11 @@ def test_it_starts_from_the_weights_of_a_checkpoint(tmp_path, kind):
     fresh = init_state(run)
     assert start.step == 0
     assert_trees_equal(start.state.opt_state, fresh.opt_state)
-    assert given.about() == {"path": str(given.path), "weights": "latest weights, step 4", "fingerprint": given.fingerprint()}
+    assert given.about() == {
+        "path": str(given.path),
+        "weights": "latest weights, step 4",
+        "fingerprint": given.fingerprint(),
+    }
 
 
 def test_the_first_loss_is_theirs_and_a_resumed_training_does_not_start_again(tmp_path):
@@ -71,7 +75,9 @@ def test_it_starts_from_a_file(tmp_path, with_config):
     given.check(run, "mad-seed0")
     assert_trees_equal(given.into(init_state(override(run, {"training.seed": 5}))).variables, state.variables)
     if not with_config:
-        with pytest.raises(InputError, match=r"masker.residual_flip 'time_and_frequency', expected 'time'.* row mad-seed0"):
+        with pytest.raises(
+            InputError, match=r"masker.residual_flip 'time_and_frequency', expected 'time'.* row mad-seed0"
+        ):
             given.check(GRU, "mad-seed0")
 
 
@@ -80,7 +86,11 @@ def test_it_starts_from_a_file(tmp_path, with_config):
     [
         (GRU, DWS, "found masker 'gru', expected 'dws' as of the row x"),
         (GRU, override(GRU, {"masker.reduced_bins": 8}), "found masker.reduced_bins 9, expected 8 as of the row x"),
-        (DWS, override(DWS, {"masker.kernel": 5, "masker.layers": 2}), "masker.layers 1, expected 2; masker.kernel 3, expected 5"),
+        (
+            DWS,
+            override(DWS, {"masker.kernel": 5, "masker.layers": 2}),
+            "masker.layers 1, expected 2; masker.kernel 3, expected 5",
+        ),
         (DAE, override(DAE, {"signal.fft_length": 128}), "found bins 81, expected 65 as of the row x"),
         (DWS, override(DWS, {"masker.dropout": 0.1}), None),
     ],

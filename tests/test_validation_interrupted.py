@@ -14,7 +14,7 @@ for package in ("cyclopts", "tensorboardX", "tensorflow", "soundfile"):
 from logged import without_measured
 from watched import EPOCH, Scripted, config, steps_of, train, weights
 
-from experiments.cli.command import Stopped
+from experiments.cli.signals import Stopped
 from experiments.training.log import read_log
 from madsep_jax.checkpoint.folder import load_model
 from madsep_jax.config.io import override

@@ -14,7 +14,7 @@ from logged import without_measured
 from tiny import GRU
 from watched import EPOCH, EPOCHS, Scripted, config, folders, steps_of, train, weights
 
-from experiments.cli.command import Stopped
+from experiments.cli.signals import Stopped
 from experiments.training.log import read_log
 from madsep_jax.checkpoint.folder import load_model
 from madsep_jax.config.io import override

@@ -18,6 +18,7 @@ from rich.table import Table
 from experiments.cli.console import say
 from experiments.cli.options import arguments_of
 from experiments.cli.results import show_results
+from experiments.cli.signals import keeps, unhurried
 from experiments.jobs.executor import LaunchOptions, Shares, submit
 from experiments.jobs.record import JobRecord
 from experiments.jobs.row_command import RowCommand, read_end
@@ -54,11 +55,13 @@ def launch(plan: Plan, folder: ExperimentFolder, options: AblationOptions, conso
                     break
                 time.sleep(_POLL_S)
     except KeyboardInterrupt:
+        keeps()
         if options.launch.launcher == "slurm":
             say(console, "The jobs go on. The same command waits for them again.")
         else:
             say(console, "Ending the jobs, which save how far they are.")
-            launcher.end_jobs()
+            with unhurried():
+                launcher.end_jobs()
         raise
     launcher.wait_for_processes(_LEAVE_S)  # of finished rows, which are about to end
     show(console, plan, update_report(plan, folder), with_caption=True)

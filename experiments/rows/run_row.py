@@ -118,6 +118,6 @@ def run_row(
             real_time_factor=real_time_factor(songs[0].read()),
         )
     start = time.perf_counter()
-    with Bar(console, f"{row.folder_name}: scoring", len(songs)) as bar:
+    with Bar(console, f"{row.folder_name}: scoring", len(songs), kept=True) as bar:
         scores = score_tracks(songs, estimator, folder, pool, options.processes, options.engine, bar.advance)
     return dataclasses.replace(result, scores=dataclasses.asdict(scores), score_s=time.perf_counter() - start)

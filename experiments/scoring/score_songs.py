@@ -1,17 +1,15 @@
 """Score songs, several at a time: those of a row of the ablation, or of any system."""
 
 import dataclasses
-import multiprocessing
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from data_pipelines.child_process import follow_parent
+from data_pipelines.child_process import process_pool
 from data_pipelines.songs.tracks import Track, safe_name
 from experiments.scoring import song_scores
 from experiments.scoring.aggregate import Aggregate, aggregate
@@ -113,21 +111,6 @@ def scoring_pool(workers: int, engine: EngineName) -> Iterator[Executor]:
         with ThreadPoolExecutor(workers) as threads:
             yield threads
     else:
-        with _processes(workers) as processes:
+        # one thread each, since museval's own gain little
+        with process_pool(workers, OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1") as processes:
             yield processes
-
-
-@contextmanager
-def _processes(workers: int) -> Iterator[Executor]:
-    """Processes with one thread each, since museval's own threads gain little."""
-    variables = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)  # read by the processes when they start, not by this one, which runs already
-    try:
-        with ProcessPoolExecutor(
-            workers, mp_context=multiprocessing.get_context("spawn"), initializer=follow_parent
-        ) as pool:
-            yield pool
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})

@@ -11,7 +11,7 @@ from typing import Any
 from data_pipelines.batches.pipeline import example_batch, training_batches
 from data_pipelines.batches.sources import Source
 from data_pipelines.batches.to_device import prefetch_to_device
-from experiments.cli.command import StopSignals
+from experiments.cli.signals import StopSignals
 from experiments.training.given_weights import GivenWeights
 from experiments.training.log import Log, profiled
 from experiments.training.saving import Saver, Start, TrainResult, find_start
@@ -87,12 +87,11 @@ def _train(starts: Sequence[Start], source: Source, on_step: OnStep, how: How) -
         names = ", ".join(start.folder.name for start in starts)
         how.say(f"{names}: goes on from step {first} of {order.total_steps}")
     program = Program(how.parallel.steps_per_call, len(starts))
-    with StopSignals() as signals:
-        layout = make_layout(starts[0].config, how.parallel, program)
-        state = layout.place_state(program.join_states([start.state for start in starts]))
-        silence = [repeat(example_batch(source, start.order, process_shard())) for start in starts]
-        call, compile_s = compile_layout(layout, state, layout.place_batch(next(program.join_batches(silence))))
-
+    layout = make_layout(starts[0].config, how.parallel, program)
+    state = layout.place_state(program.join_states([start.state for start in starts]))
+    silence = [repeat(example_batch(source, start.order, process_shard())) for start in starts]
+    call, compile_s = compile_layout(layout, state, layout.place_batch(next(program.join_batches(silence))))
+    with StopSignals() as signals:  # from here on there is something to save
         trace = profiled(call, how.profile_steps, program.steps, order.total_steps - first, starts[0].folder, how.say)
         with Log(starts, layout.devices) as log, Saver(starts, source, how.saving, signals) as saver, trace as call:
             judge = Judge(how.validation, starts, log, signals)

@@ -16,8 +16,8 @@ from jax.experimental import multihost_utils
 
 from data_pipelines.batches.order import TrainingOrder, check_position, data_position
 from data_pipelines.batches.sources import Source, mixture_level
-from experiments.cli.command import Stopped, StopSignals
 from experiments.cli.results import read_as
+from experiments.cli.signals import Stopped, StopSignals
 from experiments.training.given_weights import GivenWeights
 from madsep_jax.checkpoint.folder import CheckpointWriter, checkpoint_folder, restore_training
 from madsep_jax.checkpoint.steps import Score

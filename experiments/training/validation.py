@@ -15,7 +15,7 @@ from data_pipelines.batches.sources import SongSpectrograms, held_out_batches
 from data_pipelines.batches.to_device import prefetch_to_device
 from data_pipelines.songs.spectrograms import TrackFeatures, load_features
 from data_pipelines.songs.tracks import Track, TrackAudio
-from experiments.cli.command import Stopped, StopSignals
+from experiments.cli.signals import Stopped, StopSignals
 from experiments.scoring.aggregate import aggregate
 from experiments.scoring.score_song import score_song
 from experiments.training.log import Log, read_log

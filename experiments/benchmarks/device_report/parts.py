@@ -23,6 +23,7 @@ from experiments.benchmarks.throughput.report import Timings
 from experiments.benchmarks.throughput.run_case import compare_training_losses, free_memory, run_case
 from experiments.cli.console import say
 from experiments.cli.results import Report, made_with
+from experiments.cli.signals import keeps
 from madsep_jax.host.environment import cpu_cores
 
 Thing = TypeVar("Thing")
@@ -81,6 +82,7 @@ class Progress:
             "left_out": self.left_out,
         }
         Report("device_report", content, throughput.tables if self.results else ()).write(self.options.out)
+        keeps(f"what was found until then: {self.options.out}/")
 
 
 def check(progress: Progress, until: float) -> None:
