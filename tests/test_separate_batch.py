@@ -179,9 +179,9 @@ def test_the_newest_finished_row_is_taken_where_none_is_named(tmp_path, row, cap
 
 def test_a_quick_model_says_what_it_does_not_hear():
     def line(preset):
-        return trained.Separator(Path("x"), "best", preset_config(preset), {}, None).describe()
+        return trained.Separator(Path("x"), "best", 40, preset_config(preset), {}, None).describe()
 
-    assert "preset quick, best weights); hears nothing above 5.5 kHz" in line("quick")
+    assert "preset quick, best weights, step 40); hears nothing above 5.5 kHz" in line("quick")
     assert "hears" not in line("paper")
 
 

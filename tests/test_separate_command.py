@@ -238,7 +238,8 @@ def test_it_loads_nothing_that_only_training_needs(tmp_path, row):
 import sys
 from experiments.madsep import main
 assert main({arguments}) == 0
-trains = ("tensorflow", "tensorboardX", "data_pipelines", "experiments.training", "experiments.rows")
+trains = ("tensorflow", "tensorboardX", "data_pipelines.batches", "data_pipelines.prepared")
+trains += ("data_pipelines.songs.tracks", "experiments.training", "experiments.rows")
 print([name for name in trains if name in sys.modules])
 """
     found = subprocess.run(

@@ -17,6 +17,7 @@ from experiments.separator.trained import choose_checkpoint, choose_device, load
 from madsep_jax.audio import missing_line
 from madsep_jax.errors import InputError, shown
 from madsep_jax.host.compiler import use_compilation_cache
+from madsep_jax.host.files import clear_leftovers
 
 _SOME_FAILED, _NOTHING_DONE = 1, 2
 
@@ -36,6 +37,7 @@ def separate_all(arguments: Sequence[Path], options: SeparateOptions, required: 
         return _end(plans.failures, plans.done)
     for line in plans.failures:
         say(console, f"left out: {line}")
+    clear_leftovers(options.out)
     if options.compilation_cache:
         use_compilation_cache()
     separator = load_separator(choose_checkpoint(options.checkpoint), options.which, device)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter, Token
 
-from experiments.cli.options import Out, Switch, option_class
+from experiments.cli.options import Out, Switch, WhichWeights, option_class
 from madsep_jax.config.signal import SeparationConfig
 from madsep_jax.errors import InputError
 
@@ -57,8 +57,7 @@ class SeparateOptions:
     """Folder of a trained separator: a checkpoint, or a row of the ablation (runs/…/rows/…). Default: the newest
     finished row, or imported weights, under runs/."""
 
-    which: Literal["latest", "best"] = "latest"
-    """Which of the folder's checkpoints: of the last step, or the one with the best score."""
+    which: WhichWeights = None
 
     stems: Annotated[tuple[Stem, ...], Parameter(negative=())] = STEMS
     """What to write, where not both: vocals or accompaniment."""

@@ -8,15 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from data_pipelines.songs.names import is_passed_over, is_sound
 from madsep_jax.errors import InputError, shown
 
-#: Endings of the files in a folder that are taken for songs; a file that is given by its name may have any.
-ENDINGS = (
-    *(".wav", ".wave", ".flac", ".w64", ".rf64", ".bwf", ".aiff", ".aif", ".aifc", ".caf", ".au", ".snd"),
-    *(".wv", ".tta", ".ape", ".m4a", ".mp4", ".m4b", ".alac", ".aac", ".mp3", ".mp2", ".ogg", ".oga", ".opus"),
-    *(".wma", ".ac3", ".eac3", ".mka", ".mkv", ".webm", ".mov", ".3gp", ".amr"),
-)
-_SYSTEM_FOLDERS = ("@", "#", "$", "__MACOSX", "lost+found", "System Volume Information")
 _SHOWN_OTHERS = 3
 
 
@@ -86,11 +80,11 @@ def _songs_in(folder: Path, root: Path, out: Path, notes: list[str]) -> Iterator
     """Yield the sound files of a folder; a note tells what is in it besides."""
     songs, others = [], []
     for inside, folders, files in os.walk(folder, onerror=_refuse):
-        folders[:] = sorted(name for name in folders if not name.startswith((".", *_SYSTEM_FOLDERS)))
+        folders[:] = sorted(name for name in folders if not is_passed_over(Path(name)))
         if not _is_in(folder, out):
             folders[:] = [name for name in folders if not _is_in(Path(inside, name), out)]
-        for name in sorted(name for name in files if not name.startswith(".")):
-            (songs if Path(name).suffix.lower() in ENDINGS else others).append(Path(inside, name))
+        for name in sorted(name for name in files if not is_passed_over(Path(name))):
+            (songs if is_sound(Path(name)) else others).append(Path(inside, name))
     if not songs:
         raise InputError(f"{shown(folder)}: found no sound files, expected some, or a sound file")
     if others:

@@ -3,12 +3,20 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import jax
 
-from madsep_jax.checkpoint.folder import checkpoint_folder, find_checkpoint, load_level, load_model
+from madsep_jax.checkpoint.folder import (
+    checkpoint_folder,
+    find_checkpoint,
+    load_level,
+    load_model,
+    saved_step,
+    scored_weights,
+)
 from madsep_jax.config.run import RunConfig
+from madsep_jax.config.training import Which
 from madsep_jax.errors import InputError, shown
 from madsep_jax.host.files import read_json
 
@@ -58,7 +66,8 @@ class Separator:
     """A trained separator."""
 
     checkpoint: Path
-    which: Literal["latest", "best"]
+    which: Which
+    step: int
     config: RunConfig
     variables: Mapping[str, Any]
     training_level: float | None
@@ -67,17 +76,17 @@ class Separator:
     def describe(self) -> str:
         """Return in one line what it is, and what it does not hear."""
         heard_hz = self.config.signal.sample_rate / 2
-        kind = f"{self.config.masker.kind}, preset {self.config.preset}, {self.which} weights"
+        kind = f"{self.config.masker.kind}, preset {self.config.preset}, {self.which} weights, step {self.step:,}"
         deaf = f"; hears nothing above {heard_hz / 1000:.1f} kHz, which stays in the accompaniment"
         return f"separator: {shown(self.checkpoint)} ({kind}){deaf if heard_hz < _HEARD_HZ else ''}"
 
 
-def load_separator(
-    checkpoint: Path, which: Literal["latest", "best"] = "latest", device: jax.Device | None = None
-) -> Separator:
+def load_separator(checkpoint: Path, which: Which | None = None, device: jax.Device | None = None) -> Separator:
     """Return a trained separator, its variables on this device. Raises InputError where it cannot be read."""
     config, variables = load_model(checkpoint, which)
-    return Separator(checkpoint, which, config, jax.device_put(variables, device), load_level(checkpoint))
+    which = which or scored_weights(config)
+    step, level = saved_step(checkpoint, which), load_level(checkpoint)
+    return Separator(checkpoint, which, step, config, jax.device_put(variables, device), level)
 
 
 def choose_device(name: str | None) -> jax.Device | None:

@@ -10,7 +10,7 @@ from madsep_jax.audio.resampling import check_rate, check_samples
 
 
 def resample_blocks(blocks_NC: Iterable[np.ndarray], from_rate: int, to_rate: int) -> Iterator[np.ndarray]:
-    """Yield what `madsep_jax.audio.files.resample` returns of all samples (N, C) at once, as they come.
+    """Yield what `madsep_jax.audio.resample` returns of all samples (N, C) at once, as they come.
 
     The memory is that of a block, and of the third of a second by which the filter lags behind.
 
