@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from madsep_jax.audio import ogg
 from madsep_jax.audio.info import Missing, StreamInfo, UndecodableError, import_package
 
 #: Seconds by which timestamps may jump, and a length in a header exceed what is decoded, without anything missing:
@@ -44,6 +45,7 @@ class FfmpegSource:
             self.info = StreamInfo(frame.sample_rate, frame.layout.nb_channels, None, format, subtype)
             self.layout = str(frame.layout.name)
             self._stated_s = self._read_stated_s(kind, container, sound)
+            self._has_end = kind != "ogg" or ogg.has_end(self._file)
             self.about_s = self._stated_s or (container.duration / 1e6 if container.duration else None)
             metadata = {name.lower(): text for name, text in {**container.metadata, **sound.metadata}.items()}
             names = {name: name.replace("track", "tracknumber") for name in _TAGS if metadata.get(name)}
@@ -69,6 +71,8 @@ class FfmpegSource:
             found.append(Missing(at_s, rest_s))
         elif rest_s > 0 and found:  # a hole takes a little more than the packets that it damages
             found[-1] = Missing(found[-1].at_s, found[-1].seconds + rest_s)
+        if not self._has_end:
+            found.append(Missing(at_s, 0))
         return tuple(found)
 
     @contextmanager
@@ -135,7 +139,7 @@ def _frames(container: Any, sound: Any) -> Iterator[tuple[Any, float]]:
         try:
             frames = packet.decode()
         except av.FFmpegError:
-            if not _MP3_HEADER.search(bytes(packet)[:64]):  # as in the middle of mp3s that were joined
+            if not _MP3_HEADER.search(bytes(packet)):  # as in the middle of mp3s that were joined
                 failed_s += float((packet.duration or 0) * packet.time_base)
             continue
         for frame in frames:

@@ -35,7 +35,10 @@ class AudioInfo(StreamInfo):
 
 @dataclass(frozen=True)
 class Missing:
-    """So many seconds of a file could not be decoded; `at_s` is where they are missing in what was."""
+    """So many seconds of a file could not be decoded; `at_s` is where they are missing in what was.
+
+    The seconds are 0 where nothing tells how many.
+    """
 
     at_s: float
     seconds: float
@@ -58,11 +61,10 @@ class UndecodableError(Exception):
 
 def missing_line(path: str | os.PathLike[str], missing: Sequence[Missing]) -> str:
     """Return the one line that says how many seconds of a file are missing, and where."""
-    total = sum(part.seconds for part in missing)
-    places = ", ".join(f"{part.seconds:.2f} s at {part.at_s:.2f} s" for part in missing[:3])
-    more = f" and at {len(missing) - 3} more places" if len(missing) > 3 else ""
-    where = f"at {missing[0].at_s:.2f} s" if len(missing) == 1 else f"{places}{more}"
-    return f"{shown(path)}: {total:.2f} s are missing, {where}: the file is damaged, or ends early"
+    places = [f"{f'{part.seconds:.2f} s' if part.seconds else 'a part'} at {part.at_s:.2f} s" for part in missing]
+    shown_places = ", ".join(places[:3]) + (f" and {len(places) - 3} more" if len(places) > 3 else "")
+    total = f"{sum(part.seconds for part in missing):.2f} s in all, " if len(missing) > 1 else ""
+    return f"{shown(path)}: damaged, or ends early; missing: {total}{shown_places}"
 
 
 def import_package(name: str) -> ModuleType:

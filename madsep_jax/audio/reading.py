@@ -83,19 +83,21 @@ class AudioReader:
         return self._source.about_s if isinstance(self._source, FfmpegSource) else None
 
     def _open_source(self) -> SndfileSource | FfmpegSource:
-        refused = ""
+        refused, name = "", shown(self._path)
         if self._stream == 0 and is_for_sndfile(self._file):
             try:
                 source = SndfileSource(self._file)
                 if source.info.frames:
                     return source
-                refused = "it has no samples"
+                refused = "no samples"
             except UndecodableError as e:
                 refused = str(e)
         try:
             return FfmpegSource(self._file, self._stream)
         except UndecodableError as e:
-            raise InputError(f"{shown(self._path)}: cannot be read as audio ({refused or e}), {_EXPECTED}") from e
+            if refused == "no samples":
+                raise InputError(f"{name}: 0 samples, expected at least one") from e
+            raise InputError(f"{name}: cannot be read as audio ({refused or e}), {_EXPECTED}") from e
 
     def _range(self) -> Iterator[np.ndarray]:
         """Yield the range in blocks of any length, then note what is missing of it."""
@@ -179,7 +181,7 @@ def read_audio(
         reader.start, reader.frames = start, None if frames == -1 else frames
         samples_NC = np.concatenate(list(reader.blocks(_BLOCK)))
     if strict and reader.missing:
-        raise InputError(missing_line(path, reader.missing))
+        raise InputError(f"{missing_line(path, reader.missing)}; expected all of it")
     info = reader.info
     return Audio(samples_NC, info.sample_rate, info.format, info.subtype, reader.missing)
 
