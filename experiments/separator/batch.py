@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from experiments.cli.console import Bar, DeviceOptions, make_console, say, show_device
+from experiments.cli.signals import CONTINUE, keeps
 from experiments.separator.one_song import Done, separate_song
 from experiments.separator.options import SeparateOptions
 from experiments.separator.plan import plan_songs
@@ -58,6 +59,7 @@ def separate_all(arguments: Sequence[Path], options: SeparateOptions, required: 
                     say(console, f"left out: {error}")
                 continue
         _report(console, done)
+        keeps(CONTINUE if options.skip_existing else "with --skip-existing the same command goes on with what is left")
     return _end(failures, plans.done + len(done))
 
 

@@ -14,8 +14,7 @@ from madsep_jax.errors import InputError
 
 #: The two results of a song: names of their files, by default.
 VOICE, ACCOMPANIMENT = "vocals", "accompaniment"
-Stem = Literal["vocals", "accompaniment"]
-STEMS: tuple[Stem, ...] = (VOICE, ACCOMPANIMENT)
+STEMS = (VOICE, ACCOMPANIMENT)
 Format = Literal["wav", "flac", "mp3", "ogg"]
 FORMATS: tuple[Format, ...] = typing.get_args(Format)
 #: They leave out what is hardly heard, and have no sample format.
@@ -59,8 +58,8 @@ class SeparateOptions:
 
     which: WhichWeights = None
 
-    stems: Annotated[tuple[Stem, ...], Parameter(negative=())] = STEMS
-    """What to write, where not both: vocals or accompaniment."""
+    stems: Annotated[Literal["both", "vocals", "accompaniment"], AnyCase] = "both"
+    """What to write."""
 
     name: str = "{song}/{stem}.{ext}"
     """Where in the folder each result goes. {song} is the song's name without its ending, {songext} that ending,
@@ -104,6 +103,11 @@ class SeparateOptions:
     """Keep compiled programs in the user's cache folder, so that the next command starts sooner."""
 
     @property
+    def results(self) -> tuple[str, ...]:
+        """The stems that are written."""
+        return STEMS if self.stems == "both" else (self.stems,)
+
+    @property
     def separation(self) -> SeparationConfig:
         """How the separator is applied."""
         limit = math.inf if self.mask_limit == "none" else self.mask_limit
@@ -114,7 +118,6 @@ class SeparateOptions:
         _require(limit == "none" or limit > 0, "mask-limit", limit, "a number above 0, or none")  # not NaN either
         _require(0 <= self.start < math.inf, "start", self.start, "seconds, 0 or more")
         _require(self.duration is None or self.duration > 0, "duration", self.duration, "seconds, more than 0")
-        _require(bool(self.stems), "stems", "none", "vocals, accompaniment, or both")
         if self.format in LOSSY:
             _require(self.subtype is None, "subtype", self.subtype, f"no such option, as {self.format} has one alone")
         else:

@@ -49,13 +49,13 @@ def plan_songs(found: FoundSongs, options: SeparateOptions) -> Plans:
     Raises InputError where nothing can be written at all, or two songs have one name.
     """
     _check_folder(options.out)
-    names = Names(options.name, options.stems)
+    names = Names(options.name, options.results)
     plans = Plans([], list(found.failures), 0)
     places: dict[Song, _Places] = {}
     songs = _without_results(found.songs, names, options.out)
     for song in songs:
         try:
-            places[song] = {stem: names.path(options.out, song, stem, options.format) for stem in options.stems}
+            places[song] = {stem: names.path(options.out, song, stem, options.format) for stem in options.results}
         except InputError as error:
             plans.failures.append(str(error))
     _check_names_differ(places)
