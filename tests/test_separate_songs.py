@@ -1,5 +1,7 @@
 """What the arguments of `madsep separate` stand for, and where results go. Oracle: lists written by hand."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -64,6 +66,32 @@ def test_what_stands_for_nothing_is_named_and_each_song_is_taken_once(tmp_path, 
         "empty: found no sound files, expected some, or a sound file",
         "*.mp3: matches nothing, expected a sound file, a folder, or a pattern",
     ]
+
+
+def test_links_are_followed_and_none_in_a_circle(tmp_path, monkeypatch):
+    touch(tmp_path, "Music/1.wav", "elsewhere/2.wav")
+    (tmp_path / "Music/linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "Music/self").symlink_to(tmp_path / "Music")
+    expected = [("Music/1.wav", "Music"), ("Music/linked/2.wav", "Music/linked")]
+    assert found(tmp_path, "Music")[0] == expected
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert [song.path for song in find_songs([Path("~/Music/*.wav")], Path("out")).songs] == [tmp_path / "Music/1.wav"]
+
+
+def test_a_folder_that_cannot_be_read_is_named_and_the_others_are_taken(tmp_path, monkeypatch):
+    touch(tmp_path, "Music/1.wav", "Music/locked/2.wav")
+    scandir = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("locked"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    songs, failures, _ = found(tmp_path, "Music")
+    assert [path for path, _ in songs] == ["Music/1.wav"]
+    expected = f"{tmp_path}/Music/locked: cannot be read (Permission denied), expected a readable folder"
+    assert failures == [expected]
 
 
 @pytest.mark.parametrize(

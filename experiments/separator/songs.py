@@ -39,30 +39,31 @@ class FoundSongs:
 def find_songs(arguments: Sequence[Path], out: Path) -> FoundSongs:
     """Return the songs in the order of the arguments, each once.
 
-    A folder stands for the sound files in it and below it, by name, without those in `out`, what a glob matches for
+    A folder stands for the sound files in it and below it, by name, without those in `out`, what a pattern matches for
     what that is. Hidden files and the folders of systems are passed over.
     """
-    found = FoundSongs([], [], [])
-    taken: set[str] = set()
+    found, taken = FoundSongs([], [], []), set[str]()
     for argument in arguments:
         try:
-            songs = list(_songs_of(argument, out, found.notes))
+            songs = list(_songs_of(argument, out, found))
         except InputError as error:
             found.failures.append(str(error))
             continue
-        new = [song for song in songs if os.path.abspath(song.path) not in taken]
-        taken.update(os.path.abspath(song.path) for song in songs)
-        found.songs.extend(new)
+        for song in songs:
+            if (place := os.path.abspath(song.path)) not in taken:
+                found.songs.append(song)
+            taken.add(place)
     return found
 
 
-def _songs_of(argument: Path, out: Path, notes: list[str]) -> Iterator[Song]:
+def _songs_of(argument: Path, out: Path, found: FoundSongs) -> Iterator[Song]:
+    if not os.path.lexists(argument):
+        argument = Path(os.path.expanduser(argument))  # of patterns in quotation marks the shell leaves it
     if os.path.isdir(argument):
-        yield from _songs_in(argument, argument, out, notes)
+        yield from _songs_in(argument, argument, out, found)
     elif os.path.lexists(argument) or not glob.has_magic(str(argument)):
-        yield Song(
-            argument, _folder_from(argument.absolute().parent, argument), True
-        )  # where it is not there: refused later
+        folder = _folder_from(argument.absolute().parent, argument)
+        yield Song(argument, folder, True)  # one that is not there is refused when it is opened
     else:
         matches = [Path(match) for match in sorted(glob.glob(str(argument), recursive=True))]
         matches = [match for match in matches if not _is_in(match, out)]
@@ -73,24 +74,29 @@ def _songs_of(argument: Path, out: Path, notes: list[str]) -> Iterator[Song]:
             if not os.path.isdir(match):
                 yield Song(match, _folder_from(root, match), False)
             elif "**" not in argument.parts:  # which has matched what is in it as well
-                yield from _songs_in(match, root, out, notes)
+                yield from _songs_in(match, root, out, found)
 
 
-def _songs_in(folder: Path, root: Path, out: Path, notes: list[str]) -> Iterator[Song]:
+def _songs_in(folder: Path, root: Path, out: Path, found: FoundSongs) -> Iterator[Song]:
     """Yield the sound files of a folder; a note tells what is in it besides."""
-    songs, others = [], []
-    for inside, folders, files in os.walk(folder, onerror=_refuse):
-        folders[:] = sorted(name for name in folders if not is_passed_over(Path(name)))
-        if not _is_in(folder, out):
-            folders[:] = [name for name in folders if not _is_in(Path(inside, name), out)]
-        for name in sorted(name for name in files if not is_passed_over(Path(name))):
-            (songs if is_sound(Path(name)) else others).append(Path(inside, name))
+    songs, others, seen = list[Path](), list[Path](), {os.path.realpath(folder)}
+
+    def refuse(error: OSError) -> None:
+        found.failures.append(f"{shown(error.filename)}: cannot be read ({error.strerror}), expected a readable folder")
+
+    for inside, folders, files in os.walk(folder, onerror=refuse, followlinks=True):
+        below = [Path(inside, name) for name in sorted(folders) if not is_passed_over(Path(name))]
+        below = [path for path in below if os.path.realpath(path) not in seen]  # links may lead in a circle
+        seen.update(os.path.realpath(path) for path in below)
+        folders[:] = [path.name for path in below if _is_in(folder, out) or not _is_in(path, out)]
+        for path in [Path(inside, name) for name in sorted(files) if not is_passed_over(Path(name))]:
+            (songs if is_sound(path) else others).append(path)
     if not songs:
         raise InputError(f"{shown(folder)}: found no sound files, expected some, or a sound file")
     if others:
         names = ", ".join(shown(path.name) for path in others[:_SHOWN_OTHERS])
         more = f" and {len(others) - _SHOWN_OTHERS} more" if len(others) > _SHOWN_OTHERS else ""
-        notes.append(f"{shown(folder)}: passed over {names}{more}, which have no ending of sound files")
+        found.notes.append(f"{shown(folder)}: passed over {names}{more}, which have no ending of sound files")
     yield from (Song(path, _folder_from(root, path), False) for path in songs)
 
 
@@ -98,10 +104,6 @@ def _folder_from(root: Path, path: Path) -> str:
     """Return the folder of a file, from the name of the folder `root` on."""
     folder, root = Path(os.path.abspath(path)).parent, Path(os.path.abspath(root))
     return os.path.relpath(folder, root.parent) if folder.is_relative_to(root) else folder.name
-
-
-def _refuse(error: OSError) -> None:
-    raise InputError(f"{shown(error.filename)}: cannot be read ({error.strerror}), expected a readable folder")
 
 
 def _is_in(path: Path, folder: Path) -> bool:
