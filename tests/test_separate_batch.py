@@ -17,6 +17,8 @@ from experiments.madsep import main
 from experiments.separator import trained
 from madsep_jax.config.presets import preset_config
 
+CASES = Path(__file__).parents[2] / "shared" / "cases" / "audio"
+
 
 @pytest.fixture(scope="module")
 def row(tmp_path_factory):
@@ -66,6 +68,22 @@ def test_seven_of_ten_are_done_and_three_named(tmp_path, row, capsys):
     ]
     for line, start in zip(lines, starts, strict=True):
         assert line.startswith(f"  {songs}/{start}")
+
+
+@pytest.mark.skipif(not CASES.is_dir(), reason="the example files are not there")
+def test_files_of_all_kinds_are_separated_to_their_end(tmp_path, row, capsys):
+    """Oracle: rate, channels and samples as FFmpeg decodes them."""
+    name = "{song}.{songext}/{stem}.{ext}"
+    assert run(row, tmp_path / "out", CASES, "--name", name, "--subtype", "PCM_16") == 0
+    lines = [line.split(",") for line in (CASES / "expected.csv").read_text().split()[1:]]
+    for stem in ("vocals", "accompaniment"):
+        infos = [sf.info(tmp_path / "out" / file / f"{stem}.wav") for file, *_ in lines]
+        found = [[str(number) for number in (info.samplerate, info.channels, info.frames)] for info in infos]
+        assert found == [numbers for _, *numbers in lines]
+    output = capsys.readouterr().out
+    for file in ("m_damaged_mid.mp3", "t_trunc_a_vorbis.ogg", "t_trunc_f_flac16.flac", "t_trunc_longer.wav"):
+        assert f"{CASES / file}: " in output
+        assert "s are missing" in output.split(f"{CASES / file}: ")[1].splitlines()[0]
 
 
 def test_where_nothing_can_be_done_the_exit_code_is_2(tmp_path, row, capsys):

@@ -11,7 +11,7 @@ from experiments.cli.console import Bar, DeviceOptions, make_console, say, show_
 from experiments.cli.signals import CONTINUE, keeps
 from experiments.separator.one_song import Done, separate_song
 from experiments.separator.options import SeparateOptions
-from experiments.separator.plan import plan_songs
+from experiments.separator.plan import SongPlan, plan_songs
 from experiments.separator.separated_files import is_disk_full
 from experiments.separator.songs import find_songs
 from experiments.separator.trained import choose_checkpoint, choose_device, load_separator
@@ -48,19 +48,23 @@ def separate_all(arguments: Sequence[Path], options: SeparateOptions, required: 
         with Bar(console, f"{number}/{len(plans.songs)} {shown(plan.song.name)}", 100) as bar:
             try:
                 done.append(separate_song(plan, separator, options, bar.advance_to))
-            except InputError as error:
-                failures.append(str(error))
+            except (InputError, OSError) as error:  # a song on a drive that does not answer, for example
+                failures.append(_line_of(error, plan))
                 if is_disk_full(error):  # as it would be for the others
                     failures += [
                         f"{shown(other.song)}: not begun, as the disk is full" for other in plans.songs[number:]
                     ]
                     break
                 if number < len(plans.songs):
-                    say(console, f"left out: {error}")
+                    say(console, f"left out: {failures[-1]}")
                 continue
         _report(console, done)
         keeps(CONTINUE if options.skip_existing else "with --skip-existing the same command goes on with what is left")
     return _end(failures, plans.done + len(done))
+
+
+def _line_of(error: InputError | OSError, plan: SongPlan) -> str:
+    return str(error) if isinstance(error, InputError) else f"{shown(plan.song)}: {error.strerror or error}"
 
 
 def _report(console: Console, done: Sequence[Done]) -> None:

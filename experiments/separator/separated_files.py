@@ -100,22 +100,33 @@ def written_together(out: Path, places: Mapping[str, Path], stale: Collection[Pa
     aside = aside_of(out / first.relative_to(out).parts[0])
     files = {stem: aside / f"{stem}{place.suffix}" for stem, place in places.items()}
     try:
-        aside.mkdir(parents=True, exist_ok=True)
+        with _written(first):
+            aside.mkdir(parents=True, exist_ok=True)
         yield files
+        for place in places.values():
+            with _written(place):
+                place.parent.mkdir(parents=True, exist_ok=True)
         for stem, place in places.items():
-            place.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(files[stem], place)
+            with _written(place):
+                os.replace(files[stem], place)
         for path in stale:
-            path.unlink(missing_ok=True)
+            with _written(path):
+                path.unlink(missing_ok=True)
     except InputError as error:
         line = str(error)
         for stem, place in places.items():
             line = line.replace(shown(files[stem]), shown(place))
         raise InputError(line) from error
-    except OSError as error:
-        raise InputError(f"{shown(first)}: cannot be written ({error.strerror}), expected room for it") from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+@contextmanager
+def _written(place: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{shown(place)}: cannot be written ({error.strerror}), expected room for it") from error
 
 
 def is_disk_full(error: BaseException | None) -> bool:
