@@ -81,9 +81,11 @@ def test_files_of_all_kinds_are_separated_to_their_end(tmp_path, row, capsys):
         found = [[str(number) for number in (info.samplerate, info.channels, info.frames)] for info in infos]
         assert found == [numbers for _, *numbers in lines]
     output = capsys.readouterr().out
-    for file in ("m_damaged_mid.mp3", "t_trunc_a_vorbis.ogg", "t_trunc_f_flac16.flac", "t_trunc_longer.wav"):
-        assert f"{CASES / file}: " in output
-        assert "s are missing" in output.split(f"{CASES / file}: ")[1].splitlines()[0]
+    damaged = [line for line in output.splitlines() if "missing: " in line]
+    assert [Path(line.split(": ")[0]).name for line in damaged] == [
+        name for name, *_ in lines if name.startswith(("t_", "m_damaged"))
+    ]
+    assert "m_damaged_mid.mp3: 2 samples of more than twice full scale were cut to it" in output
 
 
 def test_where_nothing_can_be_done_the_exit_code_is_2(tmp_path, row, capsys):

@@ -15,7 +15,7 @@ pytest.importorskip("cyclopts")
 from tiny_checkpoint import save_model
 
 from experiments.madsep import main
-from experiments.separator.separated_files import add_up, check_peak
+from experiments.separator.separated_files import add_up, check_peaks, most_of
 from madsep_jax.errors import InputError
 
 
@@ -158,6 +158,19 @@ def test_samples_beyond_full_scale(tmp_path, row, capsys):
     error = capsys.readouterr().err
     assert f"madsep: {song}: found samples of 9 times full scale, expected at most 2 for PCM_16" in error
     assert (tmp_path / "out/song/vocals.wav").read_bytes() == before
+    sf.write(song, np.full((100, 1), 1e30), 8000, subtype="FLOAT")
+    assert main(arguments[:-2]) == 2
+    assert "found samples of 1e+30 times full scale, expected sound" in capsys.readouterr().err
+
+
+def test_a_few_samples_beyond_what_two_files_hold_are_cut_and_told(tmp_path, row, capsys):
+    mixture_NC = noise_NC(peak=0.5)
+    mixture_NC[1000:1002] = [[7.0], [-7.0]]
+    sf.write(tmp_path / "song.wav", mixture_NC, 8000, subtype="FLOAT")
+    _, arrays_NC = separated(tmp_path / "song.wav", row, "--subtype", "PCM_16")
+    expected_NC = mixture_NC.clip(-2, 2 - 2 / 2**15)
+    np.testing.assert_allclose(arrays_NC[1] + arrays_NC[2], expected_NC, rtol=0, atol=0.5 / 2**15 + 1e-7)
+    assert "2 samples of more than twice full scale were cut to it" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "PCM_32"])
@@ -176,7 +189,9 @@ def test_pair_is_within_the_codes_for_every_mixture_and_voice(subtype):
     free_NC = (np.abs(voice_NC) < 0.9) & (np.abs(mixture_NC - voice_NC) < 0.9)
     np.testing.assert_allclose(found_voice_NC[free_NC], voice_NC[free_NC], rtol=0, atol=0.5 / full_scale)
     with pytest.raises(InputError, match=r"2\.1 times full scale, expected at most 2"):
-        check_peak(-0.5, 2.1, subtype)
+        check_peaks(2, 1000, 2.1, subtype)
+    check_peaks(1, 1000, 2.1, subtype)
+    assert most_of(subtype) == (-2, 2 * high)
 
 
 def test_several_songs_one_line_each_and_again(tmp_path, row, capsys):

@@ -64,7 +64,7 @@ BAD_SONGS = {
     "no samples": (
         lambda d: _write(d / "bad.wav", noise_NC()[:0]),
         ["{d}/bad.wav"],
-        "{d}/bad.wav: cannot be read as audio (it has no samples)",
+        "{d}/bad.wav: 0 samples, expected at least one",
     ),
     "name of dots": (
         lambda d: _write(d / "...wav", format="WAV"),

@@ -29,7 +29,7 @@ def test_a_folder_stands_for_the_sound_files_below_it(tmp_path):
     songs, failures, notes = found(tmp_path, "Music")
     assert songs == [("Music/b.mp3", "Music"), ("Music/video.mkv", "Music"), ("Music/A/01.FLAC", "Music/A")]
     assert failures == []
-    assert notes == [f"{tmp_path}/Music: passed over notes, cover.jpg, which have no ending of sound files"]
+    assert notes == [f"{tmp_path}/Music: passed over, as not named like sound: notes, cover.jpg"]
 
 
 def test_results_within_the_folder_are_no_songs(tmp_path):

@@ -122,10 +122,10 @@ def test_what_is_missing_is_told_or_with_strict_refused(tmp_path, half, capsys):
     whole = (tmp_path / "song.wav").read_bytes()
     (tmp_path / "song.wav").write_bytes(whole[: 44 + 3 * RATE * 4])
     assert separated(tmp_path / "song.wav", half, "--strict", code=2) == {}
-    assert f"madsep: {tmp_path}/song.wav: 1.00 s are missing, at 3.00 s" in capsys.readouterr().err
+    assert f"madsep: {tmp_path}/song.wav: damaged, or ends early; missing: 1.00 s at 3.00 s" in capsys.readouterr().err
     files = separated(tmp_path / "song.wav", half)
     assert {sf.info(path).frames for path in files.values()} == {3 * RATE}
-    assert f"{tmp_path}/song.wav: 1.00 s are missing, at 3.00 s" in capsys.readouterr().out
+    assert f"{tmp_path}/song.wav: damaged, or ends early; missing: 1.00 s at 3.00 s" in capsys.readouterr().out
 
 
 def test_channels_that_cancel_are_separated_each_by_itself(tmp_path, half, capsys):

@@ -73,6 +73,9 @@ def _report(console: Console, done: Sequence[Done]) -> None:
     plan, found = last.plan, last.found
     if found.missing:
         say(console, missing_line(plan.song, found.missing))
+    if found.beyond:
+        cut = f"{found.beyond} samples of more than twice full scale were cut to it"
+        say(console, f"{shown(plan.song)}: {cut} (--format wav --subtype FLOAT keeps them)")
     duration_s = found.frames / plan.info.sample_rate
     compiled = {(one.plan.info.channels, one.found.how.each_channel) for one in earlier}
     notes = []

@@ -4,12 +4,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from experiments.separator.options import ACCOMPANIMENT, VOICE, SeparateOptions
 from experiments.separator.plan import SongPlan
-from experiments.separator.separated_files import add_up, check_peak, written_together
+from experiments.separator.separated_files import add_up, check_peaks, most_of, written_together
 from experiments.separator.trained import Separator
 from madsep_jax.audio import Missing, missing_line, open_audio, open_writer
 from madsep_jax.errors import InputError, shown
@@ -29,6 +30,8 @@ class Pass:
 
     frames: int
     missing: tuple[Missing, ...]
+    beyond: int
+    """Samples that exceed what two files of the results can add up to, and are cut."""
     how: How
 
 
@@ -60,20 +63,24 @@ def first_pass(plan: SongPlan, separator: Separator, options: SeparateOptions) -
     Raises InputError where it cannot be read, holds what is no sound or too loud for the results, or with `--strict`
     where some of it is missing.
     """
-    survey, frames, low, high = Survey(), 0, 0.0, 0.0
+    survey, frames, samples, beyond, peak = Survey(), 0, 0, 0, 0.0
+    least, most = most_of(plan.subtype)
     with open_audio(plan.song, options.start, options.duration) as reader:
         for block_NC in reader.blocks(_BLOCK):
-            low, high = min(low, float(block_NC.min())), max(high, float(block_NC.max()))
+            low, high = float(block_NC.min()), float(block_NC.max())
+            peak = max(peak, -low, high)
+            if low < least or high > most:
+                beyond += np.count_nonzero((block_NC < least) | (block_NC > most))
             survey.add(block_NC)
-            frames += len(block_NC)
+            frames, samples = frames + len(block_NC), samples + block_NC.size
     if reader.missing and options.strict:
         raise InputError(missing_line(plan.song, reader.missing))
     try:
-        check_peak(low, high, plan.subtype)
+        check_peaks(beyond, samples, peak, plan.subtype)
     except InputError as error:
         raise InputError(f"{shown(plan.song)}: {error}") from error
     how = how_to_separate(survey, options.separation, separator.training_level)
-    return Pass(frames, reader.missing, how)
+    return Pass(frames, reader.missing, beyond, how)
 
 
 def _separate(
@@ -85,7 +92,7 @@ def _separate(
         written_together(options.out, plan.places, plan.stale) as files,
         ExitStack() as stack,
     ):
-        settings = {"subtype": plan.subtype, "bitrate": options.bitrate, "frames": found.frames}
+        settings: dict[str, Any] = {"subtype": plan.subtype, "bitrate": options.bitrate, "frames": found.frames}
         settings |= {"tags": reader.tags, "layout": reader.layout}
         writers = {
             stem: stack.enter_context(open_writer(path, rate, plan.info.channels, **settings))
@@ -95,6 +102,8 @@ def _separate(
         blocks_NC = _kept(reader.blocks(_BLOCK), mixture)
         for part in separate_blocks(separator.config, separator.variables, blocks_NC, rate, how=found.how):
             mixture_NC = mixture.take(len(part.voice_NC))
+            if found.beyond:
+                mixture_NC = mixture_NC.clip(*most_of(plan.subtype))
             pair = dict(zip((VOICE, ACCOMPANIMENT), add_up(mixture_NC, part.voice_NC, plan.subtype), strict=True))
             for stem, writer in writers.items():
                 writer.write(pair[stem])

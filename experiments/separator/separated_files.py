@@ -21,6 +21,8 @@ _SUBTYPES = {
     **dict.fromkeys(("PCM_32", "ALAC_32"), "PCM_32"),
     **dict.fromkeys(FLOAT_SUBTYPES, "FLOAT"),
 }
+#: The share of a song's samples that may be cut.
+_CUT = 0.001
 #: Samples so far beyond full scale are no sound; the powers of their spectra would not be finite.
 _MOST = 1e12
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -48,13 +50,16 @@ def check_format(song: Path, info: StreamInfo, format: str, subtype: str | None,
             raise InputError(str(error).replace(shown(trial), f"{shown(song)} as {format}")) from error
 
 
-def check_peak(low: float, high: float, subtype: str | None) -> None:
-    """Raise InputError where samples exceed what two such files can add up to, twice full scale for integers."""
-    peak = max(-low, high)
-    if subtype in FLOAT_SUBTYPES:
-        if peak > _MOST:
-            raise InputError(f"found samples of {peak:g} times full scale, expected sound, at most {_MOST:g}")
-    elif low < -2 or high > 2 * _full_scale(subtype)[1]:
+def most_of(subtype: str | None) -> tuple[float, float]:
+    """Return the least and the largest sample that two such files can add up to: of integers, twice full scale."""
+    return (-_MOST, _MOST) if subtype in FLOAT_SUBTYPES else (-2.0, 2.0 * _full_scale(subtype)[1])
+
+
+def check_peaks(beyond: int, samples: int, peak: float, subtype: str | None) -> None:
+    """Raise InputError where too many samples of a song exceed `most_of`: a few, as of damaged files, are cut there."""
+    if not peak < _MOST:
+        raise InputError(f"found samples of {peak:g} times full scale, expected sound, at most {_MOST:g}")
+    if beyond > samples * _CUT:
         raise InputError(
             f"found samples of {peak:.3g} times full scale, expected at most 2 for {subtype or 'a lossy format'} "
             "(--format wav --subtype FLOAT holds more)"
@@ -65,8 +70,7 @@ def add_up(mixture_NC: np.ndarray, voice_NC: np.ndarray, subtype: str | None) ->
     """Return voice and accompaniment, which add up to the mixture (float32) as files of this subtype too.
 
     For an integer subtype the voice takes the values that the file can hold, and only such that what is left of the
-    mixture does not exceed full scale (±1); so the two add up to within half a code, whatever mixture `check_peak` lets
-    pass. For lossy formats, None, they are within full scale. The subtype is libsndfile's name: PCM_16, PCM_24, ….
+    mixture does not exceed full scale (±1); so the two add up to within half a code of any mixture within `most_of`. For lossy formats, None, they are within full scale. The subtype is libsndfile's name: PCM_16, PCM_24, ….
     """
     if subtype in FLOAT_SUBTYPES:
         return voice_NC, mixture_NC - voice_NC

@@ -96,7 +96,7 @@ def _songs_in(folder: Path, root: Path, out: Path, found: FoundSongs) -> Iterato
     if others:
         names = ", ".join(shown(path.name) for path in others[:_SHOWN_OTHERS])
         more = f" and {len(others) - _SHOWN_OTHERS} more" if len(others) > _SHOWN_OTHERS else ""
-        found.notes.append(f"{shown(folder)}: passed over {names}{more}, which have no ending of sound files")
+        found.notes.append(f"{shown(folder)}: passed over, as not named like sound: {names}{more}")
     yield from (Song(path, _folder_from(root, path), False) for path in songs)
 
 
