@@ -70,7 +70,8 @@ def add_up(mixture_NC: np.ndarray, voice_NC: np.ndarray, subtype: str | None) ->
     """Return voice and accompaniment, which add up to the mixture (float32) as files of this subtype too.
 
     For an integer subtype the voice takes the values that the file can hold, and only such that what is left of the
-    mixture does not exceed full scale (±1); so the two add up to within half a code of any mixture within `most_of`. For lossy formats, None, they are within full scale. The subtype is libsndfile's name: PCM_16, PCM_24, ….
+    mixture does not exceed full scale (±1); so the two add up to within half a code of any mixture within `most_of`.
+    For lossy formats, None, they are within full scale. The subtype is libsndfile's name: PCM_16, PCM_24, ….
     """
     if subtype in FLOAT_SUBTYPES:
         return voice_NC, mixture_NC - voice_NC
