@@ -16,6 +16,9 @@ from madsep_jax.audio.info import Missing, StreamInfo, UndecodableError, import_
 #: some containers count in milliseconds, and a codec's last block need not be full.
 _TOLERANCE_S = 0.05
 
+#: Samples after damage that another library found; where more follow, it was not the end.
+_PASSED_OVER = 32768
+
 #: Containers that state the length of each stream; the others estimate it by the bit rate, or that of the whole.
 _STATING = ("mov", "flac", "wav", "w64", "aiff", "caf", "au", "avi", "ogg", "ape", "wv", "tta", "tak")
 
@@ -31,19 +34,24 @@ _TAGS = ("title", "artist", "album", "date", "genre", "comment", "copyright", "l
 class FfmpegSource:
     """One sound stream of a file, open for reading."""
 
-    def __init__(self, file: FileIO, stream: int = 0) -> None:
-        """Look at the first sound. Raises UndecodableError where there is none that can be decoded."""
+    def __init__(self, file: FileIO, stream: int = 0, damaged_at: int | None = None) -> None:
+        """Look at the first sound. Raises UndecodableError where there is none that can be decoded.
+
+        `damaged_at`: the sample about which another library found damage, for what FFmpeg passes over without a word.
+        """
         self._file, self._stream, self.position = file, stream, 0
+        self._damaged_at = damaged_at
         self.found: list[Missing] = []  # so far
         with self._opened() as (container, sound):
-            frame = next((frame for frame, _ in _frames(container, sound) if frame.samples), None)
+            frame = next((frame for frame, _ in _frames(container, sound) if frame and frame.samples), None)
             if frame is None:
                 raise UndecodableError("no sound in it can be decoded")
             kind = container.format.name.partition(",")[0]
             subtype = _subtype(sound, frame)
             format = "MP4" if kind == "mov" else kind.upper()
             self.info = StreamInfo(frame.sample_rate, frame.layout.nb_channels, None, format, subtype)
-            self.layout = str(frame.layout.name)
+            self._places = str(frame.layout.name)
+            self.layout = None if self._places.endswith("channels") else self._places
             self._stated_s = self._read_stated_s(kind, container, sound)
             self._has_end = kind != "ogg" or ogg.has_end(self._file)
             self.about_s = self._stated_s or (container.duration / 1e6 if container.duration else None)
@@ -56,8 +64,10 @@ class FfmpegSource:
         self.found, self.position = [], 0
         with self._opened() as (container, sound):
             for frame, lost_s in self._uniform(_frames(container, sound)):
-                if lost_s:
+                if lost_s is not None:
                     self.found.append(Missing(self.position / self.info.sample_rate, lost_s))
+                if frame is None:
+                    continue
                 skipped = max(start - self.position, 0)
                 self.position += frame.samples
                 if skipped < frame.samples:
@@ -65,14 +75,17 @@ class FfmpegSource:
 
     def missing(self) -> tuple[Missing, ...]:
         """Return what is missing, once all was decoded."""
-        found, at_s = list(self.found), self.position / self.info.sample_rate
-        rest_s = (self._stated_s or 0) - at_s - sum(part.seconds for part in found)
-        if rest_s > _TOLERANCE_S:
-            found.append(Missing(at_s, rest_s))
-        elif rest_s > 0 and found:  # a hole takes a little more than the packets that it damages
+        found, rate = list(self.found), self.info.sample_rate
+        at_s, rest_s = self.position / rate, (self._stated_s or 0) - self.position / rate
+        rest_s -= sum(part.seconds for part in found)
+        if self._damaged_at is not None and not found and self.position - self._damaged_at > _PASSED_OVER:
+            at_s = self._damaged_at / rate
+        ends_early = rest_s > _TOLERANCE_S or not self._has_end
+        if rest_s > 0 and found and (found[-1].at_s == at_s or not ends_early):
+            # a hole takes a little more than the packets that it damages
             found[-1] = Missing(found[-1].at_s, found[-1].seconds + rest_s)
-        if not self._has_end:
-            found.append(Missing(at_s, 0))
+        elif ends_early:
+            found.append(Missing(at_s, max(rest_s, 0) if self._stated_s else 0))
         return tuple(found)
 
     @contextmanager
@@ -86,29 +99,28 @@ class FfmpegSource:
                 streams = container.streams.audio
                 if len(streams) <= self._stream:
                     raise UndecodableError(f"found {len(streams)} sound streams, expected {self._stream + 1}")
-                yield container, streams[self._stream]
+                sound = streams[self._stream]
+                if sound.codec_context.name in _LOSSLESS:  # else a damaged block would be a burst of noise
+                    sound.codec_context.options = {"err_detect": "crccheck+explode"}
+                yield container, sound
         except (av.FFmpegError, MemoryError) as e:
             raise UndecodableError(getattr(e, "strerror", "") or str(e)) from e
 
-    def _uniform(self, frames: Iterator[tuple[Any, float]]) -> Iterator[tuple[Any, float]]:
+    def _uniform(self, frames: Iterator[tuple[Any, float | None]]) -> Iterator[tuple[Any, float | None]]:
         """Yield frames of the first one's rate and channels: where these change within a stream, it is converted."""
         av, converter, converted = import_package("av"), None, None
         for frame, lost_s in frames:
-            found = (frame.format.name, frame.layout.name, frame.sample_rate)
-            if found != converted and converter:
-                yield from ((last, 0.0) for last in converter.resample(None))
+            found = frame and (frame.format.name, frame.layout.name, frame.sample_rate)
+            if converter and found != converted:
+                yield from ((last, None) for last in converter.resample(None))
                 converter = None
-            if frame.sample_rate == self.info.sample_rate and frame.layout.name == self.layout:
+            if frame is None or found[1:] == (self._places, self.info.sample_rate):
                 yield frame, lost_s
                 continue
             if converter is None:
-                converter, converted = av.AudioResampler("fltp", self.layout, self.info.sample_rate), found
+                converter, converted = av.AudioResampler("fltp", self._places, self.info.sample_rate), found
             frame.pts = None
-            for part in converter.resample(frame):
-                yield part, lost_s
-                lost_s = 0.0
-        if converter:
-            yield from ((last, 0.0) for last in converter.resample(None))
+            yield from ((part, None) for part in converter.resample(frame))
 
     def _read_stated_s(self, kind: str, container: Any, sound: Any) -> float | None:
         """Return the seconds of the stream by the header, or None where it would be an estimate."""
@@ -125,29 +137,34 @@ class FfmpegSource:
         return bool(_MP3_HEADER.search(self._file.read(4096)))
 
 
-def _frames(container: Any, sound: Any) -> Iterator[tuple[Any, float]]:
-    """Yield the decoded frames, each with the seconds that are missing before it."""
+def _frames(container: Any, sound: Any) -> Iterator[tuple[Any, float | None]]:
+    """Yield the decoded frames, each with the seconds missing before it: None where nothing is, 0 for unknown.
+
+    What is missing at the end comes with None in place of a frame.
+    """
     av = import_package("av")
-    packets, failed_s, due = container.demux(sound), 0.0, None
+    packets, failed_s, due = container.demux(sound), None, None
     while True:
         try:
             packet = next(packets, None)
-        except av.FFmpegError:  # the file ends here, or nothing more of it can be read
-            packet = None
+        except av.FFmpegError:  # nothing more of it can be read
+            packet, failed_s = None, failed_s or 0.0
         if packet is None:
-            return
+            break
         try:
             frames = packet.decode()
         except av.FFmpegError:
             if not _MP3_HEADER.search(bytes(packet)):  # as in the middle of mp3s that were joined
-                failed_s += float((packet.duration or 0) * packet.time_base)
+                failed_s = (failed_s or 0.0) + float((packet.duration or 0) * packet.time_base)
             continue
         for frame in frames:
             time = None if frame.pts is None else frame.pts * frame.time_base
             gap_s = 0.0 if time is None or due is None else float(time - due)
-            yield frame, max(failed_s, gap_s if gap_s > _TOLERANCE_S else 0.0)
-            failed_s, start = 0.0, due if time is None else time
+            yield frame, max(failed_s or 0.0, gap_s) if gap_s > _TOLERANCE_S else failed_s
+            failed_s, start = None, due if time is None else time
             due = None if start is None else start + Fraction(frame.samples, frame.sample_rate)
+    if failed_s is not None:
+        yield None, failed_s
 
 
 def _samples(frame: Any) -> np.ndarray:

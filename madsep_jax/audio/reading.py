@@ -23,6 +23,7 @@ class AudioReader:
     Attributes:
         info: what the header says; `frames` is None where only decoding would tell.
         tags: title, artist, album, … by libsndfile's names.
+        layout: FFmpeg's name of the places of the channels ("stereo", "5.1(side)"); None: not known.
         missing: what of the range could not be decoded, complete after the last block.
     """
 
@@ -32,7 +33,9 @@ class AudioReader:
         self._source = self._open_source()
         self.info: StreamInfo = self._source.info
         self.tags: dict[str, str] = self._source.tags
-        self.start, self.frames = 0, None
+        self.layout = self._find_layout()
+        self.start = 0
+        self.frames: int | None = None
         self.missing: tuple[Missing, ...] = ()
 
     def blocks(self, samples: int) -> Iterator[np.ndarray]:
@@ -64,8 +67,13 @@ class AudioReader:
             raise InputError(f"{shown(self._path)}: {found} samples, expected {expected}")
 
     @property
-    def layout(self) -> str | None:
-        """FFmpeg's name of the places of the channels ("stereo", "5.1(side)"); None where they are not known."""
+    def about_s(self) -> float | None:
+        """The seconds of the whole file by its header, which may be an estimate; None where that states none."""
+        if self.info.frames:
+            return self.info.frames / self.info.sample_rate
+        return self._source.about_s if isinstance(self._source, FfmpegSource) else None
+
+    def _find_layout(self) -> str | None:
         if isinstance(self._source, FfmpegSource):
             return self._source.layout
         if self.info.channels <= 2:
@@ -74,13 +82,6 @@ class AudioReader:
             return FfmpegSource(self._file).layout
         except (UndecodableError, InputError):
             return None
-
-    @property
-    def about_s(self) -> float | None:
-        """The seconds of the whole file by its header, which may be an estimate; None where that states none."""
-        if self.info.frames:
-            return self.info.frames / self.info.sample_rate
-        return self._source.about_s if isinstance(self._source, FfmpegSource) else None
 
     def _open_source(self) -> SndfileSource | FfmpegSource:
         refused, name = "", shown(self._path)
@@ -110,7 +111,7 @@ class AudioReader:
                     break
         else:
             reached_end = True
-        missing = self._source.missing() if reached_end else self._source.found
+        missing = self._source.missing() if reached_end else tuple(self._source.found)
         self.missing = tuple(part for part in missing if part.at_s * self.info.sample_rate >= self.start)
 
     def _decoded(self) -> Iterator[np.ndarray]:
@@ -124,7 +125,7 @@ class AudioReader:
             if isinstance(self._source, FfmpegSource):
                 raise InputError(f"{shown(self._path)}: cannot be read as audio ({e}), {_EXPECTED}") from e
             try:
-                other = FfmpegSource(self._file)
+                other = FfmpegSource(self._file, damaged_at=at)
             except (UndecodableError, InputError):
                 return
             if (other.info.sample_rate, other.info.channels) == (self.info.sample_rate, self.info.channels):

@@ -11,7 +11,7 @@ import numpy as np
 from madsep_jax.audio import ogg
 from madsep_jax.audio.info import Missing, StreamInfo, UndecodableError, import_package
 
-_BLOCK = 65536
+_BLOCK = 16384
 
 #: libsndfile states such a length (12 days at 1 MHz, or as many samples as flac can count) where there is none.
 _UNKNOWN_FRAMES = 2**36 - 1
