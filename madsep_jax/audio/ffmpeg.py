@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from fractions import Fraction
 from io import FileIO
 from typing import Any
@@ -16,8 +17,8 @@ from madsep_jax.audio.info import Missing, StreamInfo, UndecodableError, import_
 #: some containers count in milliseconds, and a codec's last block need not be full.
 _TOLERANCE_S = 0.05
 
-#: Samples after damage that another library found; where more follow, it was not the end.
-_PASSED_OVER = 32768
+#: No recording has so many seconds.
+_ABSURD_S = 1e6
 
 #: Containers that state the length of each stream; the others estimate it by the bit rate, or that of the whole.
 _STATING = ("mov", "flac", "wav", "w64", "aiff", "caf", "au", "avi", "ogg", "ape", "wv", "tta", "tak")
@@ -25,8 +26,9 @@ _STATING = ("mov", "flac", "wav", "w64", "aiff", "caf", "au", "avi", "ogg", "ape
 #: Codecs whose samples are those that were encoded, but for `pcm_…`.
 _LOSSLESS = ("flac", "wavpack", "tta", "ape", "tak", "mlp", "truehd", "wmalossless", "shorten", "als")
 
-#: Marks of an mp3's first frame, which tells its length and holds no sound.
-_MP3_HEADER = re.compile(rb"Xing|Info|VBRI")
+#: An mp3's first frame, which states the number of frames and holds no sound; a tag before it.
+_MP3_HEADER = re.compile(rb"(?:Xing|Info)\x00\x00\x00[\x01\x03\x05\x07\x09\x0b\x0d\x0f](.{4})", re.DOTALL)
+_MP3_TAG = re.compile(rb"ID3[\x02-\x04]\x00.([\x00-\x7f]{4})", re.DOTALL)
 
 _TAGS = ("title", "artist", "album", "date", "genre", "comment", "copyright", "license", "track")
 
@@ -34,13 +36,12 @@ _TAGS = ("title", "artist", "album", "date", "genre", "comment", "copyright", "l
 class FfmpegSource:
     """One sound stream of a file, open for reading."""
 
-    def __init__(self, file: FileIO, stream: int = 0, damaged_at: int | None = None) -> None:
+    def __init__(self, file: FileIO, stream: int = 0, *, cut: bool = False) -> None:
         """Look at the first sound. Raises UndecodableError where there is none that can be decoded.
 
-        `damaged_at`: the sample about which another library found damage, for what FFmpeg passes over without a word.
+        `cut` says that by another library's word a part of the file is not there.
         """
         self._file, self._stream, self.position = file, stream, 0
-        self._damaged_at = damaged_at
         self.found: list[Missing] = []  # so far
         with self._opened() as (container, sound):
             frame = next((frame for frame, _ in _frames(container, sound) if frame and frame.samples), None)
@@ -52,8 +53,11 @@ class FfmpegSource:
             self.info = StreamInfo(frame.sample_rate, frame.layout.nb_channels, None, format, subtype)
             self._places = str(frame.layout.name)
             self.layout = None if self._places.endswith("channels") else self._places
+            self._is_mp3 = subtype == "MPEG_LAYER_III"
             self._stated_s = self._read_stated_s(kind, container, sound)
-            self._has_end = kind != "ogg" or ogg.has_end(self._file)
+            if kind == "flac" and self._stated_s:
+                self.info = replace(self.info, frames=round(self._stated_s * frame.sample_rate))
+            self._has_end = not cut and (kind != "ogg" or ogg.has_end(self._file))
             self.about_s = self._stated_s or (container.duration / 1e6 if container.duration else None)
             metadata = {name.lower(): text for name, text in {**container.metadata, **sound.metadata}.items()}
             names = {name: name.replace("track", "tracknumber") for name in _TAGS if metadata.get(name)}
@@ -65,7 +69,7 @@ class FfmpegSource:
         with self._opened() as (container, sound):
             for frame, lost_s in self._uniform(_frames(container, sound)):
                 if lost_s is not None:
-                    self.found.append(Missing(self.position / self.info.sample_rate, lost_s))
+                    self._note(lost_s)
                 if frame is None:
                     continue
                 skipped = max(start - self.position, 0)
@@ -73,19 +77,27 @@ class FfmpegSource:
                 if skipped < frame.samples:
                     yield _samples(frame)[skipped:]
 
+    def _note(self, lost_s: float) -> None:
+        """Note what is missing here; less than nothing says that what was noted last was too much."""
+        at_s = self.position / self.info.sample_rate
+        if lost_s >= 0:
+            self.found.append(Missing(at_s, lost_s))
+        elif self.found and self.found[-1].seconds + lost_s > -_TOLERANCE_S:
+            last = self.found.pop()
+            self.found += [Missing(last.at_s, last.seconds + lost_s)] if last.seconds + lost_s > _TOLERANCE_S else []
+
     def missing(self) -> tuple[Missing, ...]:
         """Return what is missing, once all was decoded."""
-        found, rate = list(self.found), self.info.sample_rate
-        at_s, rest_s = self.position / rate, (self._stated_s or 0) - self.position / rate
-        rest_s -= sum(part.seconds for part in found)
-        if self._damaged_at is not None and not found and self.position - self._damaged_at > _PASSED_OVER:
-            at_s = self._damaged_at / rate
+        found, at_s = list(self.found), self.position / self.info.sample_rate
+        if self._is_mp3 and found and found[-1].at_s == at_s:
+            found.pop()  # what follows the last sound is a tag, or tells less than the header
+        rest_s = (self._stated_s or 0) - at_s - sum(part.seconds for part in found)
         ends_early = rest_s > _TOLERANCE_S or not self._has_end
         if rest_s > 0 and found and (found[-1].at_s == at_s or not ends_early):
             # a hole takes a little more than the packets that it damages
             found[-1] = Missing(found[-1].at_s, found[-1].seconds + rest_s)
         elif ends_early:
-            found.append(Missing(at_s, max(rest_s, 0) if self._stated_s else 0))
+            found.append(Missing(at_s, rest_s if rest_s > _TOLERANCE_S else 0))
         return tuple(found)
 
     @contextmanager
@@ -124,17 +136,32 @@ class FfmpegSource:
 
     def _read_stated_s(self, kind: str, container: Any, sound: Any) -> float | None:
         """Return the seconds of the stream by the header, or None where it would be an estimate."""
-        if kind in _STATING or (kind == "mp3" and self._has_mp3_header()):
-            return float(sound.duration * sound.time_base) if sound.duration else None
         alone = len(container.streams) == len(container.streams.audio) == 1
-        return container.duration / 1e6 if alone and container.duration and kind in ("matroska", "asf") else None
+        if kind in ("matroska", "asf"):
+            stated_s = container.duration / 1e6 if alone and container.duration else None
+        elif kind in _STATING or kind == "mp3":
+            stated_s = float(sound.duration * sound.time_base) if sound.duration else None
+        else:
+            return None
+        if kind == "mp3" and abs(self._mp3_header_s() - (stated_s or 0)) > 4 * _TOLERANCE_S:
+            return None  # an estimate by the bit rate, as also of mp3s that were joined
+        return stated_s if stated_s and stated_s < _ABSURD_S else None
 
-    def _has_mp3_header(self) -> bool:
+    def _mp3_header_s(self) -> float:
+        """Return the seconds, with up to a tenth of padding, that an mp3's first frame states; 0: it states none."""
         self._file.seek(0)
-        head = self._file.read(10)
-        tag = 10 + sum((byte & 0x7F) << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=False))
-        self._file.seek(tag if head[:3] == b"ID3" else 0)
-        return bool(_MP3_HEADER.search(self._file.read(4096)))
+        tag = _MP3_TAG.match(self._file.read(10))
+        self._file.seek(_tag_bytes(tag) if tag else 0)
+        header = _MP3_HEADER.search(self._file.read(4096))
+        samples = 1152 if self.info.sample_rate >= 32000 else 576
+        return int.from_bytes(header[1], "big") * samples / self.info.sample_rate if header else 0.0
+
+
+def _tag_bytes(tag: re.Match[bytes]) -> int:
+    size = 0
+    for byte in tag[1]:
+        size = size << 7 | byte
+    return 10 + size
 
 
 def _frames(container: Any, sound: Any) -> Iterator[tuple[Any, float | None]]:
@@ -144,6 +171,7 @@ def _frames(container: Any, sound: Any) -> Iterator[tuple[Any, float | None]]:
     """
     av = import_package("av")
     packets, failed_s, due = container.demux(sound), None, None
+    is_mp3, tag_end = sound.codec_context.name.startswith("mp3"), 0
     while True:
         try:
             packet = next(packets, None)
@@ -151,16 +179,23 @@ def _frames(container: Any, sound: Any) -> Iterator[tuple[Any, float | None]]:
             packet, failed_s = None, failed_s or 0.0
         if packet is None:
             break
+        data = bytes(packet) if is_mp3 else b""
+        if packet.pos is not None and packet.pos + packet.size <= tag_end:
+            due = None  # within a picture, say
+            continue
+        if tag := _MP3_TAG.search(data):  # in the middle: mp3s were joined
+            tag_end = (packet.pos or 0) + tag.start() + _tag_bytes(tag)
         try:
             frames = packet.decode()
         except av.FFmpegError:
-            if not _MP3_HEADER.search(bytes(packet)):  # as in the middle of mp3s that were joined
+            if not tag and not _MP3_HEADER.search(data):
                 failed_s = (failed_s or 0.0) + float((packet.duration or 0) * packet.time_base)
             continue
         for frame in frames:
             time = None if frame.pts is None else frame.pts * frame.time_base
             gap_s = 0.0 if time is None or due is None else float(time - due)
-            yield frame, max(failed_s or 0.0, gap_s) if gap_s > _TOLERANCE_S else failed_s
+            jumps = abs(gap_s) > _TOLERANCE_S
+            yield frame, max(failed_s or gap_s, gap_s) if jumps else failed_s
             failed_s, start = None, due if time is None else time
             due = None if start is None else start + Fraction(frame.samples, frame.sample_rate)
     if failed_s is not None:
@@ -185,6 +220,10 @@ def _subtype(sound: Any, frame: Any) -> str:
         return "MPEG_LAYER_III"
     if codec == "alac":
         return f"ALAC_{sound.codec_context.extradata[17]}"
+    if codec == "flac":
+        block_info = sound.codec_context.extradata
+        bits = ((block_info[12] & 1) << 4 | block_info[13] >> 4) + 1
+        return next((f"PCM_{name}" for most, name in ((8, "S8"), (16, "16"), (24, "24")) if bits <= most), "PCM_32")
     if not (codec.startswith("pcm_") or codec in _LOSSLESS):
         return codec.upper()
     if kind == "s32" and not (frame.to_ndarray() & 0xFF).any():

@@ -16,6 +16,9 @@ from madsep_jax.errors import InputError, shown
 _EXPECTED = "expected an audio file (wav, flac, ogg, mp3, m4a)"
 _BLOCK = 65536
 
+#: Of a caf file that was written to a pipe: libsndfile refuses it as it does one that ends early.
+_PIPED_CAF = b"data" + b"\xff" * 8
+
 
 class AudioReader:
     """One sound file, or `frames` samples of it from `start` on (fewer where it ends first; None: to its end).
@@ -93,11 +96,16 @@ class AudioReader:
                 refused = "no samples"
             except UndecodableError as e:
                 refused = str(e)
+        self._file.seek(0)
+        head = self._file.read(4096)
         try:
-            return FfmpegSource(self._file, self._stream)
+            cut = refused.endswith("malformed") and _PIPED_CAF not in head
+            return FfmpegSource(self._file, self._stream, cut=cut)
         except UndecodableError as e:
             if refused == "no samples":
                 raise InputError(f"{name}: 0 samples, expected at least one") from e
+            if head[4:8] == b"ftyp" and "Invalid data" in str(e):
+                refused = "the index is missing, as where an mp4 file ends early"
             raise InputError(f"{name}: cannot be read as audio ({refused or e}), {_EXPECTED}") from e
 
     def _range(self) -> Iterator[np.ndarray]:
@@ -125,7 +133,7 @@ class AudioReader:
             if isinstance(self._source, FfmpegSource):
                 raise InputError(f"{shown(self._path)}: cannot be read as audio ({e}), {_EXPECTED}") from e
             try:
-                other = FfmpegSource(self._file, damaged_at=at)
+                other = FfmpegSource(self._file)
             except (UndecodableError, InputError):
                 return
             if (other.info.sample_rate, other.info.channels) == (self.info.sample_rate, self.info.channels):
