@@ -176,7 +176,7 @@ def test_opposite_channels_are_separated_each_by_itself(variables):
 
 @pytest.mark.parametrize(("right", "cancels"), [(-1.0, True), (-0.9, True), (-0.7, False), (0.0, False), (1.0, False)])
 def test_which_channels_cancel(right, cancels):
-    """The average of x and r · x has the power (1 + r)² / 4, the channels (1 + r²) / 2: 0.3 % of it at -0.9, 3 at -0.7."""
+    """The average of x and r · x has the power (1 + r)² / 4, the channels (1 + r²) / 2: 0.3 % at -0.9, 3 % at -0.7."""
     mono_N1 = noise(5000, channels=1)
     assert Survey([np.hstack([mono_N1, right * mono_N1])]).channels_cancel is cancels
 
