@@ -101,8 +101,9 @@ def separate_blocks(
         for block_NC in blocks_NC:
             block_NC = _checked(block_NC)
             for start in range(0, len(block_NC), _PIECE):
-                mixture.put(block_NC[start : start + _PIECE])
-                yield block_NC[start : start + _PIECE]
+                piece_NC = block_NC[start : start + _PIECE].copy()  # the next block may come in the same buffer
+                mixture.put(piece_NC)
+                yield piece_NC
 
     model_rate = config.signal.sample_rate
     frames = sequences_per_block * config.sequences.target_frames
@@ -126,16 +127,18 @@ def suitable_sequences_per_block(config: RunConfig) -> int:
 def _checked(samples_NC: np.ndarray) -> np.ndarray:
     """Return samples as float32. Raises ValueError where they are not finite ones (N, channels)."""
     samples_NC = np.asarray(samples_NC)
-    if samples_NC.dtype == np.int16:
-        samples_NC = samples_NC.astype(np.float32) / 2**15
     shape, kind = samples_NC.shape, samples_NC.dtype
-    if not np.issubdtype(kind, np.floating):
+    if kind == np.int16:
+        samples_NC = samples_NC / np.float32(2**15)
+    elif not np.issubdtype(kind, np.floating):
         raise ValueError(f"mixture_NC: found {kind} {shape}, expected floating point with ±1 as full scale, or int16")
     if len(shape) == 2 and not 0 < shape[1] <= max(shape[0], _MOST_CHANNELS):
-        raise ValueError(f"mixture_NC: found shape {shape}, expected (N, channels): as many samples as rows")
+        raise ValueError(f"mixture_NC: found shape {shape}, expected (N, channels): a row for each sample")
+    with np.errstate(over="ignore"):
+        samples_NC = samples_NC.astype(np.float32, copy=False)
     if len(shape) != 2 or not np.isfinite(samples_NC).all():
         raise ValueError(f"mixture_NC: found shape {shape}, expected finite samples (N, channels)")
-    return samples_NC.astype(np.float32, copy=False)
+    return samples_NC
 
 
 def _estimated(
@@ -194,14 +197,15 @@ def _separate_block(
     number_M = first_frame - context + jnp.arange(frames)
     in_song_M1 = ((number_M >= 0) & (number_M < song_frames))[:, None]
     spectrum_CMF = jnp.where(in_song_M1, spectrum_CMF, 0)
-    heard_EMF = spectrum_CMF if each_channel else jnp.mean(spectrum_CMF, axis=0, keepdims=True)
-    mag_EMF = clip_input(jnp.abs(heard_EMF), config.loss)
-    cuts = jnp.arange(sequences_per_block)[:, None] * step + jnp.arange(sequences.frames)
-    mag_BSF = mag_EMF[:, cuts].reshape(-1, sequences.frames, signal.bins)
-    separation: Any = build_model(config.model).apply(variables, mag_BSF, train=False)
-    voice_EMF = separation.voice_BTF.reshape(len(mag_EMF), -1, signal.bins)
     inner = slice(context, frames - context)
-    mag_EMF = mag_EMF[:, inner]
-    mask_EMF = jnp.where(mag_EMF > 0, voice_EMF / jnp.where(mag_EMF > 0, mag_EMF, 1), 0)
-    mask_EMF = jnp.minimum(mask_EMF, mask_limit)
-    return overlap_add(synthesise_frames(spectrum_CMF[:, inner] * mask_EMF, signal), signal.hop_length)
+    cuts = jnp.arange(sequences_per_block)[:, None] * step + jnp.arange(sequences.frames)
+
+    def mask_of(heard_MF: jax.Array) -> jax.Array:
+        mag_MF = clip_input(jnp.abs(heard_MF), config.loss)
+        separation: Any = build_model(config.model).apply(variables, mag_MF[cuts], train=False)
+        voice_MF, mag_MF = separation.voice_BTF.reshape(-1, signal.bins), mag_MF[inner]
+        return jnp.minimum(jnp.where(mag_MF > 0, voice_MF / jnp.where(mag_MF > 0, mag_MF, 1), 0), mask_limit)
+
+    # one channel after the other: the memory is that of one
+    mask = jax.lax.map(mask_of, spectrum_CMF) if each_channel else mask_of(jnp.mean(spectrum_CMF, axis=0))
+    return overlap_add(synthesise_frames(spectrum_CMF[:, inner] * mask, signal), signal.hop_length)

@@ -63,6 +63,18 @@ def test_no_blocks_give_no_pieces(variables):
     assert sum(len(piece.voice_NC) for piece in separate_blocks(GRU, variables, [noise(0)] * 3, 2 * RATE)) == 0
 
 
+def test_blocks_may_come_in_one_buffer(variables):
+    mixture_NC, buffer_NC = noise(6000), np.zeros((500, 2), np.float32)
+
+    def blocks():
+        for start in range(0, 6000, 500):
+            buffer_NC[:] = mixture_NC[start : start + 500]
+            yield buffer_NC
+
+    found_NC = np.concatenate([piece.voice_NC for piece in separate_blocks(GRU, variables, blocks(), RATE)])
+    assert_close(found_NC, separate(GRU, variables, mixture_NC, RATE).voice_NC, 1e-6)
+
+
 @pytest.mark.parametrize("rate", [RATE, 2 * RATE])
 def test_memory_does_not_grow_with_the_song(variables, rate):
     """Traced are NumPy's arrays. A song of eight times the length, 5 MB, may take 0.2 MB more."""
@@ -176,7 +188,7 @@ def test_opposite_channels_are_separated_each_by_itself(variables):
 
 @pytest.mark.parametrize(("right", "cancels"), [(-1.0, True), (-0.9, True), (-0.7, False), (0.0, False), (1.0, False)])
 def test_which_channels_cancel(right, cancels):
-    """The average of x and r · x has the power (1 + r)² / 4, the channels (1 + r²) / 2: 0.3 % of it at -0.9, 3 at -0.7."""
+    """The average of x and r · x has the power (1 + r)² / 4, the channels (1 + r²) / 2: 0.3 % at -0.9, 3 % at -0.7."""
     mono_N1 = noise(5000, channels=1)
     assert Survey([np.hstack([mono_N1, right * mono_N1])]).channels_cancel is cancels
 
@@ -214,6 +226,7 @@ def test_sixteen_bits_are_of_full_scale(variables):
         (np.zeros((5, 2), np.int32), r"found int32 \(5, 2\), expected floating point with ±1 as full scale, or int16"),
         (np.zeros((5, 2), complex), r"found complex128 \(5, 2\), expected floating point"),
         (np.array([["a"]]), r"found <U1 \(1, 1\), expected floating point"),
+        (np.full((5, 2), 1e300), r"found shape \(5, 2\), expected finite samples"),
         (np.zeros((5, 2, 2)), r"found shape \(5, 2, 2\), expected finite samples \(N, channels\)"),
     ],
 )

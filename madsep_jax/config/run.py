@@ -95,7 +95,7 @@ class RunConfig:
     data: DataConfig = field(default_factory=DataConfig)
     compute: ComputeConfig = field(default_factory=ComputeConfig)
     separation: SeparationConfig = part(SeparationConfig, "Separation")
-    """Of the songs that the ablation scores; nothing of the training depends on it."""
+    """Of the songs that the table scores; the training and its validation do not depend on it."""
 
     def __post_init__(self) -> None:
         _ = self.model  # checks that masker and signal fit together
