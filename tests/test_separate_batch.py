@@ -85,7 +85,7 @@ def test_files_of_all_kinds_are_separated_to_their_end(tmp_path, row, capsys):
     assert [Path(line.split(": ")[0]).name for line in damaged] == [
         name for name, *_ in lines if name.startswith(("t_", "m_damaged"))
     ]
-    assert "m_damaged_mid.mp3: 2 samples of more than twice full scale were cut to it" in output
+    assert "m_damaged_mid.mp3: samples beyond twice full scale were cut: 1 (" in output
 
 
 def test_where_nothing_can_be_done_the_exit_code_is_2(tmp_path, row, capsys):

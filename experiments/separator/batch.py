@@ -74,7 +74,7 @@ def _report(console: Console, done: Sequence[Done]) -> None:
     if found.missing:
         say(console, missing_line(plan.song, found.missing))
     if found.beyond:
-        cut = f"{found.beyond} samples of more than twice full scale were cut to it"
+        cut = f"samples beyond twice full scale were cut: {found.beyond}"
         say(console, f"{shown(plan.song)}: {cut} (--format wav --subtype FLOAT keeps them)")
     duration_s = found.frames / plan.info.sample_rate
     compiled = {(one.plan.info.channels, one.found.how.each_channel) for one in earlier}

@@ -70,7 +70,7 @@ def first_pass(plan: SongPlan, separator: Separator, options: SeparateOptions) -
             low, high = float(block_NC.min()), float(block_NC.max())
             peak = max(peak, -low, high)
             if low < least or high > most:
-                beyond += np.count_nonzero((block_NC < least) | (block_NC > most))
+                beyond += int(np.count_nonzero((block_NC < least) | (block_NC > most)))
             survey.add(block_NC)
             frames, samples = frames + len(block_NC), samples + block_NC.size
     if reader.missing and options.strict:
