@@ -4,7 +4,6 @@ The song goes through the model in blocks of one fixed shape, so that one compil
 """
 
 import functools
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -152,20 +151,18 @@ def _estimated(
     variables = inference_variables(config, variables)
     separate_block = _jitted_block(jax.default_backend())
     limit = np.float32(np.inf if how.mask_limit is None else how.mask_limit)
-    under_way: deque[tuple[Window, jax.Array]] = deque()
+    gain = np.float32(how.gain)
+    before: tuple[Window, jax.Array] | None = None
     for window in windows:
-        samples_CN = window.samples_CN * np.float32(how.gain)
-        place = window.first_frame, window.song_frames
+        samples_CN, place = window.samples_CN * gain, (window.first_frame, window.song_frames)
+        if before:
+            before[1].block_until_ready()  # two at once would take each other's caches
         part_CN = separate_block(config, variables, samples_CN, *place, limit, sequences_per_block, how.each_channel)
-        under_way.append((window, part_CN))
-        if len(under_way) > 1:
-            yield _fetched(*under_way.popleft(), how)
-    for window, part_CN in under_way:
-        yield _fetched(window, part_CN, how)
-
-
-def _fetched(window: Window, part_CN: jax.Array, how: How) -> tuple[Window, np.ndarray]:
-    return window, np.asarray(part_CN) / np.float32(how.gain)
+        if before:
+            yield before[0], np.asarray(before[1]) / gain
+        before = window, part_CN
+    if before:
+        yield before[0], np.asarray(before[1]) / gain
 
 
 @functools.cache

@@ -14,6 +14,8 @@ import pytest
 from tiny import GRU, SIGNAL, assert_close
 
 from madsep_jax import InputError, SeparationConfig, build_model, separate, separate_blocks
+from madsep_jax.audio import read_audio, resample
+from madsep_jax.audio.rate import resample_blocks
 from madsep_jax.signal.level import How, Survey, energy_of_magnitudes, how_to_separate
 from madsep_jax.signal.stft import istft, mono_magnitudes, stft
 
@@ -61,6 +63,18 @@ def test_blocks_give_what_the_whole_song_gives(variables, rate, length):
 def test_no_blocks_give_no_pieces(variables):
     assert list(separate_blocks(GRU, variables, [], RATE)) == []
     assert sum(len(piece.voice_NC) for piece in separate_blocks(GRU, variables, [noise(0)] * 3, 2 * RATE)) == 0
+
+
+@pytest.mark.parametrize(("rate", "to"), [(48000, 44100), (44100, 11025), (1000, 44100), (44100, 1000), (8, 8)])
+@pytest.mark.parametrize("length", [0, 1, 17, 9001])
+def test_blocks_at_another_rate(rate, to, length):
+    """The very samples that resampling the whole gives."""
+    pytest.importorskip("soxr")
+    song_NC = noise(length)
+    for blocks in ([song_NC], np.array_split(song_NC, 7)):
+        found_NC = np.concatenate(list(resample_blocks(blocks, rate, to)))
+        np.testing.assert_array_equal(found_NC, resample(song_NC, rate, to))
+    assert list(resample_blocks([], rate, to)) == []
 
 
 def test_blocks_may_come_in_one_buffer(variables):
@@ -203,8 +217,6 @@ def test_ordinary_stereo_does_not_cancel():
 
 @pytest.mark.skipif(not ANTIPHASE.exists(), reason="needs ../shared/cases")
 def test_a_real_song_with_an_inverted_channel():
-    from madsep_jax.audio import read_audio
-
     assert Survey([read_audio(ANTIPHASE).samples_NC]).channels_cancel
 
 
