@@ -113,19 +113,23 @@ def test_songs_whose_results_are_there_are_left_out_on_request(tmp_path, row, ca
     assert run(row, out, *songs, "--skip-existing", tmp_path / "missing.wav") == 1
 
 
-def test_results_in_another_format_are_replaced_and_songs_never_are(tmp_path, row, capsys):
-    write(tmp_path / "a.wav")
-    write(tmp_path / "out/b/vocals.mp3")
-    write(tmp_path / "b.wav")
-    songs, out = [tmp_path / "a.wav", tmp_path / "b.wav", tmp_path / "out/b/vocals.mp3"], tmp_path / "out"
-    assert run(row, out, tmp_path / "a.wav") == 0
+@pytest.mark.parametrize("before", ["wav", "flac", "ogg", "mp3"])
+def test_results_in_another_format_are_replaced_and_nothing_else_is(tmp_path, row, capsys, before):
+    rate, after = 22050, "wav" if before == "flac" else "flac"
+    write(tmp_path / "a.wav", rate=rate)
+    write(tmp_path / "b.wav", rate=rate)
+    write(tmp_path / "out" / "b" / f"vocals.{before}", rate=rate)  # not by this command
+    song, out = tmp_path / "out" / "b" / f"accompaniment.{before}", tmp_path / "out"
+    write(song, rate=rate)
+    assert run(row, out, tmp_path / "a.wav", "--format", before) == 0
     (out / "a" / "note.txt").touch()
     capsys.readouterr()
-    assert run(row, out, *songs, "--format", "FLAC", "--name", "{song}/{stem}.{ext}") == 0
-    assert "in the place of vocals.wav, accompaniment.wav" in capsys.readouterr().out
-    expected = ["a/accompaniment.flac", "a/note.txt", "a/vocals.flac", "b/accompaniment.flac", "b/vocals.flac"]
-    expected += ["b/vocals.mp3", "vocals/accompaniment.flac", "vocals/vocals.flac"]
-    assert files(out) == expected
+    assert run(row, out, tmp_path / "a.wav", tmp_path / "b.wav", song, "--format", after.upper()) == 0
+    assert f"in the place of vocals.{before}, accompaniment.{before}, in {out}/a" in capsys.readouterr().out
+    pair = [f"accompaniment.{after}", f"vocals.{after}"]
+    expected = [f"a/{name}" for name in [*pair, "note.txt"]] + [f"accompaniment/{name}" for name in pair]
+    expected += [f"b/{name}" for name in [*pair, f"accompaniment.{before}", f"vocals.{before}"]]
+    assert files(out) == sorted(expected)
 
 
 def test_two_songs_of_one_name_are_refused_and_parted_by_a_pattern(tmp_path, row, capsys):

@@ -101,6 +101,7 @@ def test_tags_are_kept(tmp_path, half, format):
     for path in separated(tmp_path / "song.flac", half, "--format", format).values():
         with sf.SoundFile(path) as file:
             assert (file.title, file.artist, file.album) == ("Ein Lied", "Jemand", "Lieder")
+            assert "madsep separate" in (file.software, file.comment) or file.software.startswith("madsep separate (")
 
 
 def test_channel_layout_is_kept(tmp_path, half):

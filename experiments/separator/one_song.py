@@ -10,7 +10,7 @@ import numpy as np
 
 from experiments.separator.options import ACCOMPANIMENT, VOICE, SeparateOptions
 from experiments.separator.plan import SongPlan
-from experiments.separator.separated_files import add_up, check_peaks, most_of, written_together
+from experiments.separator.separated_files import add_up, check_peaks, most_of, tags_of, written_together
 from experiments.separator.trained import Separator
 from madsep_jax.audio import Missing, missing_line, open_audio, open_writer
 from madsep_jax.errors import InputError, shown
@@ -93,7 +93,7 @@ def _separate(
         ExitStack() as stack,
     ):
         settings: dict[str, Any] = {"subtype": plan.subtype, "bitrate": options.bitrate, "frames": found.frames}
-        settings |= {"tags": reader.tags, "layout": reader.layout}
+        settings |= {"tags": tags_of(reader.tags), "layout": reader.layout}
         writers = {
             stem: stack.enter_context(open_writer(path, rate, plan.info.channels, **settings))
             for stem, path in files.items()

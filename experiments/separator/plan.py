@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.separator.options import FORMATS, STEMS, SeparateOptions
-from experiments.separator.separated_files import check_format, default_subtype
+from experiments.separator.separated_files import check_format, default_subtype, is_result
 from experiments.separator.songs import FoundSongs, Names, Song
 from madsep_jax.audio import StreamInfo, open_audio
 from madsep_jax.errors import InputError, shown
@@ -137,7 +137,7 @@ def _check_file(path: Path, songs: _Inodes) -> None:
 
 
 def _is_stale(path: Path, songs: _Inodes) -> bool:
-    return os.path.isfile(path) and _inode(path) not in songs
+    return os.path.isfile(path) and _inode(path) not in songs and is_result(path)
 
 
 def _inode(path: Path) -> tuple[int, int] | None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from experiments.separator.options import LOSSY
 from madsep_jax.audio import FLOAT_SUBTYPES, PCM_BITS, StreamInfo, open_writer
+from madsep_jax.audio.info import import_package
 from madsep_jax.errors import InputError, shown
 from madsep_jax.host.files import aside_of
 
@@ -25,6 +26,7 @@ _SUBTYPES = {
 _CUT = 0.001
 #: Samples so far beyond full scale are no sound; the powers of their spectra would not be finite.
 _MOST = 1e12
+_MADE_BY = "madsep separate"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -37,6 +39,21 @@ def default_subtype(subtype: str, format: str) -> str | None:
         return None
     found = _SUBTYPES.get(subtype, "PCM_16")
     return "PCM_24" if format == "flac" and found in ("PCM_32", "FLOAT") else found
+
+
+def tags_of(song_tags: Mapping[str, str]) -> dict[str, str]:
+    """Return the tags of a result: the song's, and what made it; mp3 has no place for that but the comment."""
+    return {"comment": _MADE_BY, **song_tags, "software": _MADE_BY}
+
+
+def is_result(path: Path) -> bool:
+    """Whether a file was made by this command, as its tags tell."""
+    soundfile = import_package("soundfile")
+    try:
+        with soundfile.SoundFile(path) as file:
+            return file.comment == _MADE_BY or file.software.startswith(_MADE_BY)
+    except (soundfile.SoundFileError, OSError):
+        return False
 
 
 def check_format(song: Path, info: StreamInfo, format: str, subtype: str | None, bitrate: int | None) -> None:
