@@ -93,7 +93,7 @@ def _separate(
         ExitStack() as stack,
     ):
         settings: dict[str, Any] = {"subtype": plan.subtype, "bitrate": options.bitrate, "frames": found.frames}
-        settings |= {"tags": tags_of(reader.tags), "layout": reader.layout}
+        settings |= {"tags": tags_of(reader.tags, options.format), "layout": reader.layout}
         writers = {
             stem: stack.enter_context(open_writer(path, rate, plan.info.channels, **settings))
             for stem, path in files.items()

@@ -41,9 +41,9 @@ def default_subtype(subtype: str, format: str) -> str | None:
     return "PCM_24" if format == "flac" and found in ("PCM_32", "FLOAT") else found
 
 
-def tags_of(song_tags: Mapping[str, str]) -> dict[str, str]:
+def tags_of(song_tags: Mapping[str, str], format: str) -> dict[str, str]:
     """Return the tags of a result: the song's, and what made it; mp3 has no place for that but the comment."""
-    return {"comment": _MADE_BY, **song_tags, "software": _MADE_BY}
+    return {"comment" if format == "mp3" else "software": _MADE_BY, **song_tags}
 
 
 def is_result(path: Path) -> bool:
