@@ -1,5 +1,7 @@
 """What `madsep separate` writes besides the samples, and which part. Oracles: the song's own samples, tags, layout."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -136,3 +138,18 @@ def test_channels_that_cancel_are_separated_each_by_itself(tmp_path, half, capsy
     voice_NC = sf.read(files["vocals"], always_2d=True)[0]
     np.testing.assert_allclose(voice_NC, np.stack([left_N, -left_N], axis=1) / 2, rtol=0, atol=1e-4)
     assert "the channels cancel" in capsys.readouterr().out
+
+
+def test_memory_does_not_grow_with_the_song(tmp_path, half):
+    """Traced are NumPy's arrays, of which one of the longer song would have 7.7 MB."""
+
+    def peak(seconds):
+        sf.write(tmp_path / "song.wav", noise_NC(seconds), RATE, subtype="PCM_16")
+        tracemalloc.start()
+        separated(tmp_path / "song.wav", half)
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    peak(30)  # compiles
+    assert peak(120) < peak(30) + 2e6
