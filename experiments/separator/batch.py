@@ -33,7 +33,8 @@ def separate_all(arguments: Sequence[Path], options: SeparateOptions, required: 
     for line in found.notes:
         say(console, line)
     if plans.done:
-        say(console, f"{plans.done} of {len(found.songs)} songs left out, as their results are there")
+        total = plans.done + len(plans.songs) + len(plans.failures)
+        say(console, f"{plans.done} of {total} songs left out, as their results are there")
     if not plans.songs:
         return _end(plans.failures, plans.done)
     for line in plans.failures:
