@@ -20,19 +20,34 @@ if importlib.util.find_spec("museval") is None:  # importing it would need ffmpe
 from logged import trained
 from tiny_songs import make_songs
 
+from data_pipelines.songs.layouts import find_tracks
 from experiments import ablation
 from experiments.rows import run_row
+from experiments.scoring.aggregate import aggregate
+from experiments.scoring.score_song import score_song
 from experiments.training.loop import train
-from madsep_jax.checkpoint.folder import load_model
+from madsep_jax import separate
+from madsep_jax.checkpoint.folder import load_level, load_model
+from madsep_jax.signal.level import How
 
 REFERENCES = ["mixture", "ideal ratio mask"]
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """Run the command on the same songs and cache; returns its exit code."""
+def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("shared")
     make_songs(folder / "songs")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def songs(folder):
+    return find_tracks(folder / "songs")
+
+
+@pytest.fixture(scope="module")
+def run(folder):
+    """Run the command on the same songs and cache; returns its exit code."""
 
     def run(out, *systems, steps=3, learning_rate=0.001, more=()):
         arguments = ["--data", str(folder / "songs"), "--cache", str(folder / "cache"), "--out", str(out)]
@@ -99,10 +114,47 @@ def test_each_row_keeps_its_training(first):
 
 def test_again_it_trains_and_scores_nothing(run, first, monkeypatch):
     before = files(first / "rows")
-    monkeypatch.setattr(ablation, "run_row", None)  # is not to be called
+    monkeypatch.setattr(run_row, "run_row", None)  # is not to be called
     assert run(first, "mad", "dws-1-4") == 0
     assert files(first / "rows") == before
     assert list(rows(first)) == [*REFERENCES, "mad", "dws-1-4"]
+
+
+def test_an_experiment_of_before_a_field_was_there_is_the_same(run, first, tmp_path, monkeypatch):
+    out = shutil.copytree(first, tmp_path / "out")
+    for path in [out / "experiment.json", *(out / "rows").glob("*/row.json")]:
+        content = json.loads(path.read_text())
+        for part in (content.get("identity"), content.get("config")):
+            for name in [name for name in part or () if name.startswith("separation")]:
+                del part[name]
+        path.write_text(json.dumps(content))
+    monkeypatch.setattr(ablation, "run_row", None)  # is not to be called
+    assert run(out, "mad", "dws-1-4") == 0
+    assert run(out, "mad", more=["--mask-limit", "1"]) == 2
+
+
+def test_songs_are_separated_as_the_configuration_says(run, first, tmp_path, songs):
+    """The same training; the scores are those of the estimates by hand, limited and at the stored level."""
+    out = tmp_path / "out"
+    assert run(out, "dws-1-4", more=["--mask-limit", "0.0001", "--level", "training"]) == 0
+    folder = out / "rows" / "dws-1-4-seed0" / "checkpoint"
+    (config, variables), level = load_model(folder), load_level(folder)
+    rms = [np.sqrt(np.mean(track.read().mixture_NC.mean(axis=1) ** 2)) for track in songs if track.split == "train"]
+    assert level == pytest.approx(np.sqrt(np.mean(np.square(rms))), rel=0.01)
+    scores = []
+    for track in (track for track in songs if track.split == "test"):
+        audio = track.read()
+        how = How(mask_limit=0.0001, gain=level / np.sqrt(np.mean(audio.mixture_NC.mean(axis=1, dtype=float) ** 2)))
+        voice_NC = separate(config, variables, audio.mixture_NC, audio.sample_rate, how=how).voice_NC
+        scores.append(score_song(track.name, audio.mixture_NC, audio.voice_NC, voice_NC, audio.sample_rate))
+    expected = aggregate(scores).targets["vocals"].score_db
+    found, published = (rows(folder)["dws-1-4"]["scores"]["targets"]["vocals"]["score_db"] for folder in (out, first))
+    assert found == pytest.approx(expected, abs=1e-3)
+    assert abs(found["SAR"] - published["SAR"]) > 0.1
+    before = jax.tree.leaves(load_model(first / "rows" / "dws-1-4-seed0" / "checkpoint")[1])
+    jax.tree.map(np.testing.assert_array_equal, before, jax.tree.leaves(variables))
+    assert "by masks of at most 0.0001, at the level that the training had." in (out / "table.md").read_text()
+    assert "separated as published" in (first / "table.md").read_text()
 
 
 def test_added_system_is_run_alone(run, first, tmp_path, monkeypatch):
@@ -110,15 +162,15 @@ def test_added_system_is_run_alone(run, first, tmp_path, monkeypatch):
     before = files(out / "rows")
     ran = []
 
-    def run_row(row, *rest):
+    def noted(row, *rest):
         ran.append(row.folder_name)
         return done_row(row, *rest)
 
-    done_row = ablation.run_row
-    monkeypatch.setattr(ablation, "run_row", run_row)
+    done_row = run_row.run_row
+    monkeypatch.setattr(run_row, "run_row", noted)
     assert run(out, "dws-0-2", "mad") == 0
     assert ran == ["dws-0-2-seed0"]
-    assert list(rows(out)) == [*REFERENCES, "dws-0-2", "mad", "dws-1-4"]  # the last from the command before
+    assert list(rows(out)) == [*REFERENCES, "mad", "dws-0-2", "dws-1-4"]  # whatever command asks
     after = files(out / "rows")
     assert {path: time for path, time in after.items() if path in before} == before
 
@@ -196,9 +248,9 @@ def test_sigterm_saves_the_training_and_scores_nothing(run, first, tmp_path, mon
 
 def test_diverged_rows_are_marked_and_the_next_one_runs(run, tmp_path, capsys):
     out = tmp_path / "out"
-    assert run(out, "dws-0-2", "dws-0-1", steps=4, learning_rate=1e38) == 0
+    assert run(out, "dws-0-2", "dws-0-1", steps=4, learning_rate=1e38) == 1  # as all of them have failed
     found = rows(out)
-    assert list(found) == [*REFERENCES, "dws-0-2", "dws-0-1"]
+    assert list(found) == [*REFERENCES, "dws-0-1", "dws-0-2"]
     for name in ("dws-0-2", "dws-0-1"):
         assert found[name]["status"].startswith("failed: loss is ")
         assert found[name]["scores"] is None
@@ -206,7 +258,9 @@ def test_diverged_rows_are_marked_and_the_next_one_runs(run, tmp_path, capsys):
         assert "failed: loss is nan at step 2" in line or "failed: loss is inf at step 2" in line
         assert not any((out / "rows" / f"{name}-seed0" / "checkpoint").glob("[0-9]*"))  # nothing spoiled is kept
     assert found["mixture"]["scores"] is not None
-    assert "dws-0-2-seed0: loss is " in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "dws-0-2-seed0: loss is " in said
+    assert said.endswith("All rows that are trained have failed; their status says why.\n")
 
 
 @pytest.mark.thorough

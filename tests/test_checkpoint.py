@@ -14,7 +14,14 @@ import numpy as np
 import pytest
 from tiny import DWS, GRU
 
-from madsep_jax.checkpoint.folder import CheckpointWriter, load_config, load_model, restore_state, save_checkpoint
+from madsep_jax.checkpoint.folder import (
+    CheckpointWriter,
+    load_config,
+    load_level,
+    load_model,
+    restore_state,
+    save_checkpoint,
+)
 from madsep_jax.checkpoint.steps import OrbaxSteps
 from madsep_jax.config.io import to_dict
 from madsep_jax.errors import InputError
@@ -256,3 +263,19 @@ def test_the_buffers_may_be_written_over_at_once(tmp_path, states):
             writer.wait()
             assert_trees_equal(load_model(tmp_path)[1]["params"], kept)
             state = dataclasses.replace(state, step=state.step + 1, params=jax.tree.map(jnp.array, kept))
+
+
+def test_the_level_of_the_training_is_kept(tmp_path, saved):
+    """None of a checkpoint that has none; and one line where it is no level."""
+    assert load_level(saved) is None
+    with CheckpointWriter(tmp_path / "row", GRU, level=0.125):
+        pass
+    assert load_level(tmp_path / "row") == 0.125
+    assert load_config(tmp_path / "row") == GRU
+    content = json.loads((tmp_path / "row" / "config.json").read_text())
+    for wrong in (-1.0, 0.0, float("inf"), "loud", True):
+        (tmp_path / "row" / "config.json").write_text(json.dumps({**content, "training_level": wrong}))
+        with pytest.raises(
+            InputError, match=r"config.json: is damaged, found the level .*, expected a positive number$"
+        ):
+            load_level(tmp_path / "row")

@@ -9,7 +9,7 @@ from tiny import GRU, SEQUENCES, SIGNAL, assert_close
 from tiny_sets import HALF, RATE, SPECTROGRAM, WAVEFORM, files_in, prepare_songs, write_songs
 
 from data_pipelines.batches.order import TrainingOrder
-from data_pipelines.batches.sources import SongSpectrograms
+from data_pipelines.batches.sources import SongSpectrograms, mixture_level
 from data_pipelines.prepared.settings import FeatureSettings
 from data_pipelines.songs.layouts import find_tracks
 from data_pipelines.songs.spectrograms import load_features
@@ -173,3 +173,21 @@ def test_find_set(sets, tmp_path):
         find_set(folder.parent.parent)
     with pytest.raises(InputError, match="found no prepared set, expected one by"):
         find_set(tmp_path)
+
+
+@pytest.mark.parametrize("settings", [SPECTROGRAM, HALF, WAVEFORM], ids=lambda settings: settings.config_name)
+def test_the_level_of_a_set_is_that_of_its_mixtures(songs, sets, settings):
+    """Root mean square of noise, to 2 %: sequences overlap, and songs end within a frame."""
+    mixtures = [track.read().mixture_NC.mean(axis=1) for track in find_tracks(songs) if track.split == "train"]
+    expected = np.sqrt(np.mean(np.concatenate(mixtures) ** 2))
+    prepared = PreparedSongs(sets[settings])
+    order = TrainingOrder.of_songs(prepared.song_frames, SEQUENCES, TRAINING)
+    assert mixture_level(prepared, order, SIGNAL) == pytest.approx(expected, rel=0.02)
+
+
+def test_the_level_of_whole_songs_spectrograms(songs, tmp_path):
+    tracks = [track for track in find_tracks(songs) if track.split == "train"]
+    expected = np.sqrt(np.mean(np.concatenate([track.read().mixture_NC.mean(axis=1) for track in tracks]) ** 2))
+    source = SongSpectrograms(load_features(tracks, SIGNAL, tmp_path), SEQUENCES)
+    order = TrainingOrder.of_songs(source.song_frames, SEQUENCES, TRAINING)
+    assert mixture_level(source, order, SIGNAL) == pytest.approx(expected, rel=0.02)

@@ -138,6 +138,41 @@ def test_another_seed_draws_others(songs):
     assert not np.array_equal(batches[0].mix_BNC, batches[1].mix_BNC)
 
 
+def test_gains_of_magnitudes_are_of_mixture_and_voice_together(folders):
+    """Within bounds, drawn anew for each place, by the seed, and the same wherever it is resumed."""
+    songs = PreparedSongs(folders["spectrogram"])
+
+    def batches(first_step=0, seed=3, **data):
+        training = dataclasses.replace(TRAINING, seed=seed)
+        order = TrainingOrder.of_songs(songs.song_frames, SEQUENCES, training, DataConfig(**data), songs.silent)
+        return list(training_batches(songs, order, first_step))
+
+    plain, gained = batches(), batches(gain_db=6.0)
+    gains_db = []
+    for before, after in zip(plain, gained, strict=True):
+        for row in range(4):
+            mix_SF, voice_TF = before.mix_BSF[row], before.voice_BTF[row]
+            if not mix_SF.any():
+                continue
+            gain = np.vdot(after.mix_BSF[row], mix_SF) / np.vdot(mix_SF, mix_SF)
+            np.testing.assert_allclose(after.mix_BSF[row], gain * mix_SF, rtol=1e-5)
+            np.testing.assert_allclose(after.voice_BTF[row], gain * voice_TF, rtol=1e-5)
+            gains_db.append(20 * np.log10(gain))
+    assert len(gains_db) > 100
+    assert -6.001 < min(gains_db) < -5 < 5 < max(gains_db) < 6.001
+    for found, expected in zip(batches(7, gain_db=6.0), gained[7:], strict=True):
+        np.testing.assert_array_equal(found.mix_BSF, expected.mix_BSF)
+        np.testing.assert_array_equal(found.voice_BTF, expected.voice_BTF)
+    same_songs = [batch.mix_BSF[0] for batch in (batches(gain_db=6.0)[0], batches(gain_db=6.0, seed=4)[0])]
+    assert not np.array_equal(*same_songs)
+
+
+def test_gains_of_magnitudes_need_magnitudes(songs):
+    order = TrainingOrder.of_songs(songs.song_frames, SEQUENCES, TRAINING, DataConfig(gain_db=6.0))
+    with pytest.raises(InputError, match=r"^DataConfig.features: found 'spectrogram', expected 'waveform'"):
+        next(training_batches(songs, order))
+
+
 def test_spectrograms_cannot_be_mixed_anew(folders):
     with pytest.raises(
         InputError, match=r"^DataConfig.features: found 'spectrogram', expected 'waveform', which remix"

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from data_pipelines.batches.order import TrainingOrder
-from data_pipelines.batches.remix import Remix
+from data_pipelines.batches.remix import Gains, Remix
 from data_pipelines.batches.sources import AnyBatch, Source
 from madsep_jax.errors import InputError
 
@@ -76,7 +76,8 @@ class _Filler:
             raise InputError(f"TrainingConfig.batch_size: found {size}, expected a multiple of the {count} processes")
         self._source, self._order = source, order
         self._rows = range(number * size // count, (number + 1) * size // count)
-        self._remix: Any = Remix(source, order) if order.data.mixes_anew else None
+        anew = Remix if order.data.features == "waveform" else Gains
+        self._remix: Any = anew(source, order) if order.data.mixes_anew else None
         self._epoch_order = functools.lru_cache(maxsize=2)(order.epoch)
         self.example = self._silence()
 

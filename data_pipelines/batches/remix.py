@@ -1,5 +1,7 @@
 """Mixtures made anew for each epoch, from the voice of one sequence and the accompaniment of it or of another.
 
+Of magnitudes, whose sum is not known, only the level.
+
 As the field does it (A. Défossez et al., Music Source Separation in the Waveform Domain, 2019, sec. 4.2; S. Uhlich et
 al., Improving Music Source Separation Based on Deep Neural Networks Through Data Augmentation and Network Blending,
 ICASSP 2017), for the two sources that are separated here.
@@ -13,7 +15,7 @@ from data_pipelines.batches.order import TrainingOrder
 from data_pipelines.batches.sources import Source
 from data_pipelines.prepared.reader import PreparedSongs
 from madsep_jax.errors import InputError
-from madsep_jax.train.batch import WaveformBatch
+from madsep_jax.train.batch import Batch, WaveformBatch
 
 _FULL_SCALE = np.float32(2**15)
 
@@ -24,7 +26,7 @@ class Remix:
     def __init__(self, songs: Source, order: TrainingOrder) -> None:
         """Take prepared waveforms, and the order with its settings. Raises InputError where they are none."""
         if not (isinstance(songs, PreparedSongs) and songs.index.settings.features == "waveform"):
-            raise InputError("DataConfig.gain_db, channel_swap, remix: need a prepared set of waveforms")
+            raise InputError("DataConfig.channel_swap, remix: need a prepared set of waveforms")
         self._songs, self._order, self._config = songs, order, order.data
 
     def silence(self, size: int) -> WaveformBatch:
@@ -65,3 +67,26 @@ class Remix:
             return sequence
         drawn = int(random.randint(others))
         return drawn if drawn < first else drawn + int(end - first)
+
+
+class Gains:
+    """Fills rows of batches with magnitudes that are louder or softer: a pure function, as those of `Remix` are."""
+
+    def __init__(self, songs: Source, order: TrainingOrder) -> None:
+        """Take songs, and the order with its settings. Raises InputError where they have no magnitudes."""
+        if not isinstance(songs.silence(1), Batch):
+            raise InputError("DataConfig.features: found 'spectrogram', expected 'waveform', which the songs are")
+        self._songs, self._order = songs, order
+
+    def silence(self, size: int) -> Batch:
+        """Return a batch of silent sequences, float32."""
+        return Batch(*(np.asarray(mag, np.float32) for mag in self._songs.silence(size)))
+
+    def fill(self, batch: Any, row: int, sequence: int, epoch: int, place: int) -> None:
+        """Put a sequence of the order, at that place of that epoch, into a row."""
+        order = self._order
+        random = np.random.RandomState([order.training.seed, epoch, place, 2])
+        gain = np.float32(10 ** (random.uniform(-order.data.gain_db, order.data.gain_db) / 20))
+        self._songs.fill(batch, row, int(order.song_of[sequence]), int(order.index_in_song[sequence]))
+        for mag in batch:
+            mag[row] *= gain

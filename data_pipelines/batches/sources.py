@@ -1,16 +1,21 @@
-"""Where the sequences of a batch come from: whole songs' spectrograms, or the records of a prepared set."""
+"""Where the sequences of a batch come from: whole songs' spectrograms, or a prepared set's records; their level."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
+from data_pipelines.batches.order import TrainingOrder
 from data_pipelines.songs.spectrograms import TrackFeatures
-from madsep_jax.config.signal import SequenceConfig
+from madsep_jax.config.signal import SequenceConfig, SignalConfig
 from madsep_jax.signal.framing import cut_sequence, first_frame, sequence_count
+from madsep_jax.signal.level import energy_of_magnitudes
 from madsep_jax.train.batch import Batch, WaveformBatch
 
 AnyBatch = Batch | WaveformBatch
+
+#: Sequences of which the level is taken.
+_HEARD = 512
 
 
 class Source(Protocol):
@@ -71,3 +76,23 @@ def held_out_batches(source: SongSpectrograms, sequences: SequenceConfig, size: 
         for row, (song, number) in enumerate(chosen):
             source.fill(batch, row, song, number)
         yield batch, len(chosen)
+
+
+def mixture_level(source: Source, order: TrainingOrder, signal: SignalConfig) -> float | None:
+    """Return the root mean square of the mixtures, the average of their channels: ±1 is full scale, zeros are left out.
+
+    Of 512 sequences at even distances, or all where there are fewer; None where they are silent. Of magnitudes it is
+    that of the samples that they are of (Parseval). Raises InputError where a record cannot be read.
+    """
+    energy = count = 0.0
+    chosen = np.linspace(0, len(order.song_of) - 1, min(len(order.song_of), _HEARD)).round().astype(int)
+    for song, number in zip(order.song_of[chosen], order.index_in_song[chosen], strict=True):
+        batch = source.silence(1)
+        source.fill(batch, 0, int(song), int(number))
+        if isinstance(batch, WaveformBatch):
+            mono_N = np.asarray(batch.mix_BNC)[0].mean(axis=1, dtype=np.float64) / 2**15
+            more = float(mono_N @ mono_N), np.count_nonzero(mono_N)
+        else:
+            more = energy_of_magnitudes(np.asarray(batch.mix_BSF)[0], signal)
+        energy, count = energy + more[0], count + more[1]
+    return float(np.sqrt(energy / count)) if energy else None

@@ -15,10 +15,12 @@ from experiments.rows.plan import Plan
 from experiments.rows.row import RowResult
 from experiments.scoring.protocols import PROTOCOLS
 from madsep_jax.config.io import to_dict
-from madsep_jax.config.signal import SignalConfig
+from madsep_jax.config.signal import SeparationConfig, SignalConfig
 from madsep_jax.config.systems import mark_of
 from madsep_jax.host.environment import describe_machine, environment
 from madsep_jax.host.locks import lock
+
+ALL_FAILED = "All rows that are trained have failed; their status says why."
 
 
 def caption(plan: Plan, results: Sequence[RowResult]) -> str:
@@ -35,16 +37,22 @@ def caption(plan: Plan, results: Sequence[RowResult]) -> str:
             f"Scaled-down signal: {base.signal.sample_rate:,} Hz and {base.signal.bins} bins in place of "
             f"{full.sample_rate:,} Hz and {full.bins}; not comparable with published scores."
         )
+    if given := plan.how.start_from:
+        lines.append(f"Trained from the weights of {given.path} ({given.description}).")
+    if shorter := _shorter(plan, results):
+        lines.append(f"Trained before for fewer steps: {'; '.join(shorter)}.")
     rule = base.training.early_stopping
     if rule.patience is not None:
         lines.append(
             f"A training ends after {rule.patience} validations without an improvement of the {rule.metric}; the "
             f"checkpoint with the best one is scored."
         )
+    else:
+        lines.append("The last checkpoint of a training is scored.")
     stopped = [f"{result.system}, seed {result.seed}: {result.steps:,}" for result in results if result.stopped_early]
     if stopped:
         lines.append(f"Stopped early, after steps: {'; '.join(stopped)}.")
-    lines.append(_protocol(results))
+    lines += [_separation(base.separation), _protocol(results)]
     scoring = sum(result.score_s or 0 for result in results)
     # of rows of before it was written down, the machine is taken to be this one
     machines = dict.fromkeys(describe_machine(result.environment) for result in results) or [describe_machine()]
@@ -53,6 +61,14 @@ def caption(plan: Plan, results: Sequence[RowResult]) -> str:
         f"Real-time factor: seconds to separate a second of stereo audio. Scoring took {scoring:.0f} s in all."
     )
     return " ".join(lines)
+
+
+def _shorter(plan: Plan, results: Sequence[RowResult]) -> list[str]:
+    """Return which rows no command has trained for as long as the plan says, and their steps."""
+    names, wanted = ("steps", "epochs"), to_dict(plan.base)["training"]
+    trained = [one for one in results if one.config and one.steps and not one.stopped_early]
+    others = [one for one in trained if any(one.config["training"][name] != wanted[name] for name in names)]
+    return [f"{one.system}, seed {one.seed}: {one.steps:,}" for one in others]
 
 
 def update_report(plan: Plan, folder: ExperimentFolder) -> list[RowResult]:
@@ -89,6 +105,14 @@ def show(console: Console, plan: Plan, results: Sequence[RowResult], *, with_cap
         console.print(seeds.terminal())
     if with_caption:
         console.print(caption(plan, results), markup=False)
+
+
+def _separation(config: SeparationConfig) -> str:
+    if config == SeparationConfig():
+        return "Songs are separated as published: by masks without a limit, at the level that they have."
+    limit = "without a limit" if config.mask_limit is None else f"of at most {config.mask_limit:g}"
+    level = "they have" if config.level == "song" else "the training had"
+    return f"Songs are separated by masks {limit}, at the level that {level}."
 
 
 def _protocol(results: Sequence[RowResult]) -> str:

@@ -6,16 +6,17 @@ The references are no separation at all, and the best that a ratio mask can do.
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 import jax.numpy as jnp
 import numpy as np
 
 from data_pipelines.songs.tracks import TrackAudio
-from madsep_jax.audio.files import process_at_rate
-from madsep_jax.checkpoint.folder import load_model
+from madsep_jax.audio.resampling import process_at_rate
+from madsep_jax.checkpoint.folder import load_level, load_model
 from madsep_jax.config.signal import SignalConfig
+from madsep_jax.config.training import Which
 from madsep_jax.separation import Separated, separate
+from madsep_jax.signal.level import Survey, how_to_separate
 from madsep_jax.signal.stft import istft, stft
 
 
@@ -85,16 +86,18 @@ def reference_estimator(row: str, signal_config: SignalConfig) -> Estimator:
 
 
 def checkpoint_estimator(
-    checkpoint: Path, which: Literal["latest", "best"] = "latest"
+    checkpoint: Path, which: Which | None = None
 ) -> tuple[Estimator, Callable[[TrackAudio], float]]:
-    """Return what separates by a trained model, and what measures its real-time factor on a song."""
+    """Return what separates by a trained model, as `RunConfig.separation` says, and measures its real-time factor."""
     config, variables = load_model(checkpoint, which)
+    level = load_level(checkpoint)
 
-    def estimate(audio: TrackAudio) -> Separated:
-        return separate(config, variables, audio.mixture_NC, audio.sample_rate)
+    def estimate(audio: TrackAudio, samples: int | None = None) -> Separated:
+        how = how_to_separate(Survey([audio.mixture_NC]), config.separation, level)
+        return separate(config, variables, audio.mixture_NC[:samples], audio.sample_rate, how=how)
 
     def real_time_factor(audio: TrackAudio) -> float:
-        separate(config, variables, audio.mixture_NC[: audio.sample_rate], audio.sample_rate)  # compiles
+        estimate(audio, audio.sample_rate)  # compiles
         seconds: list[float] = []
         while len(seconds) < _TIMED_RUNS and sum(seconds) < _TIMED_SECONDS:
             start = time.perf_counter()

@@ -2,6 +2,7 @@
 
 from madsep_jax.checkpoint.folder import (
     load_config,
+    load_level,
     load_model,
     restore_state,
     restore_training,
@@ -9,4 +10,12 @@ from madsep_jax.checkpoint.folder import (
     save_model,
 )
 
-__all__ = ["load_config", "load_model", "restore_state", "restore_training", "save_checkpoint", "save_model"]
+__all__ = [
+    "load_config",
+    "load_level",
+    "load_model",
+    "restore_state",
+    "restore_training",
+    "save_checkpoint",
+    "save_model",
+]

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from madsep_jax.config.fields import Settings, option, zero_or_more
+from madsep_jax.config.fields import Settings, option, part, zero_or_more
 from madsep_jax.config.maskers import GruMaskerConfig, MaskerConfig
-from madsep_jax.config.signal import DataConfig, SequenceConfig, SignalConfig
+from madsep_jax.config.signal import DataConfig, SeparationConfig, SequenceConfig, SignalConfig
 from madsep_jax.config.training import TrainingConfig
 from madsep_jax.errors import require
 
@@ -94,6 +94,8 @@ class RunConfig:
     training: TrainingConfig = field(default_factory=TrainingConfig)
     data: DataConfig = field(default_factory=DataConfig)
     compute: ComputeConfig = field(default_factory=ComputeConfig)
+    separation: SeparationConfig = part(SeparationConfig, "Separation")
+    """Of the songs that the table scores; the training and its validation do not depend on it."""
 
     def __post_init__(self) -> None:
         _ = self.model  # checks that masker and signal fit together

@@ -1,5 +1,6 @@
 """From songs to what a model reads: the Fourier transform, the sequences, what is done to the songs on the way."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,7 +23,8 @@ class DataConfig(Settings):
     )
     gain_db: float = option(
         0.0,
-        "Voice and accompaniment are each made louder or softer by up to so many dB (uniform in dB).",
+        "Voice and accompaniment are each made louder or softer by up to so many dB (uniform in dB); of magnitudes, "
+        "from which no mixture can be made anew, both by the same.",
         zero_or_more("dB"),
     )
     channel_swap: float = option(
@@ -44,13 +46,13 @@ class DataConfig(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        mixes = [name for name in ("gain_db", "channel_swap", "remix") if getattr(self, name)]
+        mixes = [name for name in ("channel_swap", "remix") if getattr(self, name)]
         if mixes:
             require(self.features == "waveform", self, "features", f"'waveform', which {mixes[0]} needs")
 
     @property
     def mixes_anew(self) -> bool:
-        """Whether mixtures are made from voice and accompaniment, in place of taking the songs' own."""
+        """Whether mixtures are made anew, in place of taking the songs' own."""
         return bool(self.gain_db or self.channel_swap or self.remix)
 
 
@@ -112,3 +114,27 @@ class SequenceConfig(Settings):
     def target_frames(self) -> int:
         """T, the frames that come out of the model, and the step from one sequence to the next."""
         return self.frames - 2 * self.context
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeparationConfig(Settings):
+    """How a trained separator is applied to a song; by default as published."""
+
+    mask_limit: float | None = option(
+        None,
+        "Largest value of the mask, the estimated voice over the mixture: 1 lets no more pass than there is; inf, as "
+        "published, has no limit.",
+        positive(),
+        flag="--mask-limit",
+    )
+    level: Literal["song", "training"] = option(
+        "song",
+        "The level at which the model hears a song: the song's own, as published; or that of the training, to which it "
+        "is brought by a gain, which is taken back afterwards.",
+        flag="--level",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.mask_limit == math.inf:
+            object.__setattr__(self, "mask_limit", None)  # one value for no limit, which JSON has too
