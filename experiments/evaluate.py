@@ -50,7 +50,7 @@ def evaluate(options: EvaluateOptions, device: DeviceOptions = ANY_DEVICE) -> in
                 failed[name] = folder.score(name, separator, pool, bar.advance)
     seconds = time.perf_counter() - start
     names = [*separators, *(name for name in folder.systems() if name not in separators)]
-    scores = {name: found for name in names if (found := folder.scores(name))}
+    scores = {name: of_system for name in names if (of_system := folder.scores(name))}
     reasons = {
         name: {song: first_line(error) for song, error in of_songs.items()}
         for name, of_songs in failed.items()
