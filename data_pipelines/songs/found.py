@@ -42,7 +42,7 @@ class FoundSongs:
     @property
     def names(self) -> list[str]:
         """The names of all songs, the bad ones too."""
-        return [song.name for song in (*self.tracks, *self.bad)]
+        return [track.name for track in self.tracks] + [one.name for one in self.bad]
 
     def of(self, *splits: Split) -> "FoundSongs":
         """Return those of some splits."""
