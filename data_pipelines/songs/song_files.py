@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from data_pipelines.songs.contents import content_of
+from data_pipelines.songs.contents import content_of, frames_of
 from data_pipelines.songs.names import STEM_FILE_ENDING, composed
 from data_pipelines.songs.tracks import STEMS, Split, TrackAudio, fingerprint_of
-from madsep_jax.audio.files import AudioInfo, probe_audio, read_audio
-from madsep_jax.audio.mp4 import decode_streams, probe_streams
+from madsep_jax.audio import probe_audio, read_audio
+from madsep_jax.audio.reading import decode_streams, probe_streams
 from madsep_jax.errors import InputError, shown
 
 #: The files of a song may differ in length by so many seconds; they are cut to the shortest.
@@ -73,16 +73,20 @@ class FolderTrack(_FileTrack):
 
     def _check(self) -> None:
         for path in self.files.values():
-            self._read(path)
+            info, frames = frames_of(path)
+            self._require_as_found(path, info.sample_rate, info.channels, frames)
 
     def _read(self, path: Path) -> np.ndarray:
-        audio = read_audio(path)
+        audio = read_audio(path, strict=True)
         frames, channels = audio.samples_NC.shape
-        found, expected = (audio.sample_rate, channels), (self.sample_rate, self.channels)
+        self._require_as_found(path, audio.sample_rate, channels, frames)
+        return audio.samples_NC
+
+    def _require_as_found(self, path: Path, sample_rate: int, channels: int, frames: int) -> None:
+        found, expected = (sample_rate, channels), (self.sample_rate, self.channels)
         if found != expected or not 0 <= frames - self.frames <= MOST_DIFFERENCE_S * self.sample_rate:
             now, before = ", ".join(_facts(*found, frames)), ", ".join(_facts(*expected, self.frames))
             raise InputError(f"{shown(path)}: {now}, expected {before} as it was when found")
-        return audio.samples_NC
 
 
 @dataclass(frozen=True)
@@ -126,7 +130,7 @@ def folder_track(name: str, split: Split, files: Mapping[str, Path]) -> tuple[Fo
     found = {path: probe_audio(path) for path in files.values()}
     first = found[first_path]
     for path, info in found.items():
-        pairs = list(zip(_facts_of(info), _facts_of(first), strict=True))
+        pairs = list(zip(*(_facts(one.sample_rate, one.channels, one.frames) for one in (info, first)), strict=True))
         if abs(info.frames - first.frames) <= MOST_DIFFERENCE_S * first.sample_rate:
             pairs.pop()
         for mine, expected in pairs:
@@ -144,10 +148,6 @@ def stem_file_track(path: Path, split: Split) -> StemFileTrack:
     """Return the track in a `.stem.mp4`. Raises InputError where it cannot be read."""
     name = composed(path.name[: -len(STEM_FILE_ENDING)])
     return StemFileTrack(name, split, *probe_streams(path, len(_STREAMS)), path)
-
-
-def _facts_of(info: AudioInfo) -> tuple[str, str, str]:
-    return _facts(info.sample_rate, info.channels, info.frames)
 
 
 def _facts(sample_rate: int, channels: int, frames: int) -> tuple[str, str, str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_pipelines.songs.contents import content_of
+from data_pipelines.songs.contents import content_of, frames_of
 from data_pipelines.songs.names import PARTS, ROLES, composed, rank
 from data_pipelines.songs.tracks import Track, TrackAudio, fingerprint_of, safe_name
 from experiments.evaluation.estimate_names import by_name, by_pattern, sounds_in
@@ -105,7 +105,7 @@ class EstimateFolder:
         found = self.files(track)
         paths = [path for of_target in found.values() for path in of_target]
         counts = " ".join(f"{target}:{len(of_target)}" for target, of_target in found.items())
-        return fingerprint_of(f"{counts} {content_of(paths, lambda: [read_audio(path) for path in paths])}")
+        return fingerprint_of(f"{counts} {content_of(paths, lambda: [frames_of(path) for path in paths])}")
 
     def read(self, track: Track, audio: TrackAudio) -> dict[str, np.ndarray]:
         """Return the estimates (N, C) by target.
@@ -144,7 +144,7 @@ class EstimateFolder:
         return found
 
     def _read(self, path: Path, audio: TrackAudio) -> np.ndarray:
-        found = read_audio(path)
+        found = read_audio(path, strict=True)
         samples, channels = audio.mixture_NC.shape
         _require_fit(path, found.sample_rate, found.samples_NC.shape[1], audio.sample_rate, channels)
         if more := len(found.samples_NC) - samples:
