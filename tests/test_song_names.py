@@ -178,6 +178,23 @@ def test_stems_that_differ_by_a_tenth_of_a_second_are_cut_and_said(tmp_path):
     assert bad.line == f"{folder}/vocals.wav: 900 samples, expected 1701 samples like its mixture.wav"
 
 
+def test_parts_are_not_read_unless_asked_for(tmp_path, monkeypatch):
+    """Scores of the voice, and spectrograms, need the mixture and the voice alone."""
+    song(tmp_path / "train" / "A", *FOUR, "mixture")
+    track, _ = only(tmp_path)
+    read = []
+
+    def read_and_note(path, **options):
+        read.append(path.stem)
+        return read_audio(path, **options)
+
+    monkeypatch.setattr("data_pipelines.songs.song_files.read_audio", read_and_note)
+    audio = track.read()
+    assert (read, tuple(audio.stems_NC)) == (["mixture", "vocals"], FOUR)
+    assert audio.stems_NC["bass"] is audio.stems_NC["bass"]
+    assert read[2:] == ["bass"]
+
+
 def test_upper_case_splits_a_validation_split_and_links(tmp_path):
     song(tmp_path / "elsewhere" / "A", *FOUR)
     for split in ("TRAIN", "Test", "Valid"):

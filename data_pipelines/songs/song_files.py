@@ -1,6 +1,7 @@
 """Songs as files: a folder of sound files, or one of MUSDB18's `.stem.mp4`, five AAC streams each."""
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +36,24 @@ class _FileTrack:
         return self.frames / self.sample_rate
 
 
+class _Stems(Mapping[str, np.ndarray]):
+    """Samples of stems, each read once, when it is asked for."""
+
+    def __init__(self, names: Sequence[str], read: Callable[[str], np.ndarray]) -> None:
+        self._names, self._read = names, functools.cache(read)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self._names:
+            raise KeyError(name)
+        return self._read(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
 @dataclass(frozen=True)
 class FolderTrack(_FileTrack):
     """A song of files by what they are: vocals, and a mixture, an accompaniment or other stems. Cut to the shortest.
@@ -59,17 +78,17 @@ class FolderTrack(_FileTrack):
         return fingerprint_of("\0".join([*self.files, content]))
 
     def read(self) -> TrackAudio:
-        """Return the samples.
+        """Return the samples; of a song with a mixture those of a stem other than the voice when they are asked for.
 
-        Raises InputError where a file cannot be read, holds NaN or infinite samples, or is not as it was when found.
+        Raises InputError, then too, where a file cannot be read, holds NaN or infinite samples, or is not as it was
+        when found.
         """
-        arrays_NC = {name: self._read(path) for name, path in self.files.items()}
-        shortest = min(len(samples_NC) for samples_NC in arrays_NC.values())
-        arrays_NC = {name: samples_NC[:shortest] for name, samples_NC in arrays_NC.items()}
-        if "mixture" in arrays_NC:
-            return TrackAudio(self.sample_rate, arrays_NC.pop("mixture"), arrays_NC)
-        mixture_NC = np.sum(list(arrays_NC.values()), axis=0)
-        return TrackAudio(self.sample_rate, mixture_NC, arrays_NC, is_sum=True)
+        stems_NC = _Stems(self.stems, lambda name: self._read(self.files[name]))
+        if "mixture" in self.files:
+            mixture_NC, _ = self._read(self.files["mixture"]), stems_NC["vocals"]
+            return TrackAudio(self.sample_rate, mixture_NC, stems_NC)
+        mixture_NC = np.sum(list(stems_NC.values()), axis=0)
+        return TrackAudio(self.sample_rate, mixture_NC, stems_NC, is_sum=True)
 
     def _check(self) -> None:
         for path in self.files.values():
@@ -80,7 +99,7 @@ class FolderTrack(_FileTrack):
         audio = read_audio(path, strict=True)
         frames, channels = audio.samples_NC.shape
         self._require_as_found(path, audio.sample_rate, channels, frames)
-        return audio.samples_NC
+        return audio.samples_NC[: self.frames]
 
     def _require_as_found(self, path: Path, sample_rate: int, channels: int, frames: int) -> None:
         found, expected = (sample_rate, channels), (self.sample_rate, self.channels)
