@@ -72,7 +72,7 @@ def test_evaluate(to_score, tmp_path, capsys):
     assert not out.exists()
     assert run_evaluate(*to_score, out, "--skip-bad") == 0
     names = "02 - Test song, 05 - Test song, 08 - Test song"
-    assert f"7 songs, 0.1 min; 3 left out as bad: {', '.join(sorted(names.split(', ')))}" in _sorted_names(out)
+    assert f"7 songs, 0.1 min; 3 songs left out as bad: {', '.join(sorted(names.split(', ')))}" in _sorted_names(out)
     assert len(list((out / "scores" / "tool" / "test").glob("*.json"))) == 7
 
 
@@ -101,7 +101,7 @@ def test_evaluate_with_bad_estimates(to_score, tmp_path, capsys):
     assert run_evaluate(songs, estimates, tmp_path / "out", "--skip-bad") == 0
     results = json.loads((tmp_path / "out" / "results.json").read_text())
     assert results["systems"]["tool"]["targets"]["vocals"]["scored_songs"] == 4
-    assert "6 left out as bad: " in results["caption"]
+    assert "6 songs left out as bad: " in results["caption"]
 
 
 def test_prepare(tmp_path, capsys):
@@ -140,7 +140,7 @@ def test_ablation(tmp_path, capsys):
     for name in ("table.md", "results.json"):
         text = (tmp_path / "out" / name).read_text()
         assert "7 training songs" in text
-        assert "3 left out as bad: 02 - Dev song, 08 - Dev song, 05 - Dev song" in text
+        assert "3 songs left out as bad: 02 - Dev song, 08 - Dev song, 05 - Dev song" in text
 
 
 def test_a_copied_data_set_continues_its_experiment(to_score, tmp_path, capsys):

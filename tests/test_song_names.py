@@ -255,7 +255,7 @@ def test_a_song_in_train_and_test_is_refused_by_its_name_or_content(tmp_path):
     ]
     songs = load_songs(str(tmp_path), RATE, skip_bad=True)
     assert [track.name for track in songs.train] == ["C"]
-    assert "2 left out as bad: A, B" in songs.description
+    assert "2 songs left out as bad: A, B" in songs.description
 
 
 def test_the_validation_split_is_the_folder_or_musdb18s_list(tmp_path):

@@ -123,7 +123,7 @@ def songs_error(lines: Sequence[str], songs: int) -> InputError:
 def left_out(bad: Iterable[BadSong]) -> str:
     """Return in words, for tables, which songs are left out as bad; empty for none."""
     names = [shown(one.name) for one in bad]
-    return f"{len(names)} left out as bad: {', '.join(names)}" if names else ""
+    return f"{len(names)} songs left out as bad: {', '.join(names)}" if names else ""
 
 
 def with_songs(songs: Sequence[str], file: str = "") -> str:
