@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from madsep_jax.audio.files import probe_audio, read_audio, resample, write_audio
+from madsep_jax.audio import probe_audio, read_audio, resample, write_audio
 from madsep_jax.errors import InputError
 
 sf = pytest.importorskip("soundfile")

@@ -6,7 +6,7 @@ import av
 import numpy as np
 import pytest
 
-from madsep_jax.audio.files import probe_audio, read_audio
+from madsep_jax.audio import probe_audio, read_audio
 from madsep_jax.errors import InputError
 
 CORPUS = Path(__file__).parents[2] / "shared" / "corpus"

@@ -12,6 +12,7 @@ from data_pipelines.prepared.records import TrackFacts
 from data_pipelines.prepared.runners import Runner
 from data_pipelines.prepared.shard import ShardJob, check_shard, is_short, too_short
 from data_pipelines.songs.found import BadSong, FoundSongs
+from data_pipelines.songs.names import composed
 from data_pipelines.songs.tracks import Track
 from madsep_jax.errors import InputError, shown
 from madsep_jax.host.locks import try_lock
@@ -103,7 +104,8 @@ class Preparation:
 
     def _mend_shards(self, index: SetIndex, work: Path, runner: Runner, on_track: OnTrack) -> None:
         jobs = self.builder.jobs(self.tracks, self.folder, work / "facts")
-        if [(job.track.split, job.track.name) for job in jobs] != [(facts.split, facts.name) for facts in index.tracks]:
+        known = [(facts.split, composed(facts.name)) for facts in index.tracks]
+        if [(job.track.split, job.track.name) for job in jobs] != known:
             raise InputError(f"{self.folder}: is of other songs than those found; delete it to prepare it again")
         broken: list[tuple[int, ShardJob]] = []
         for number, (job, facts) in enumerate(zip(jobs, index.tracks, strict=True)):

@@ -42,7 +42,7 @@ class FoundSongs:
     @property
     def names(self) -> list[str]:
         """The names of all songs, the bad ones too."""
-        return [song.name for song in (*self.tracks, *self.bad)]
+        return [track.name for track in self.tracks] + [one.name for one in self.bad]
 
     def of(self, *splits: Split) -> "FoundSongs":
         """Return those of some splits."""
@@ -123,7 +123,7 @@ def songs_error(lines: Sequence[str], songs: int) -> InputError:
 def left_out(bad: Iterable[BadSong]) -> str:
     """Return in words, for tables, which songs are left out as bad; empty for none."""
     names = [shown(one.name) for one in bad]
-    return f"{len(names)} left out as bad: {', '.join(names)}" if names else ""
+    return f"{len(names)} songs left out as bad: {', '.join(names)}" if names else ""
 
 
 def with_songs(songs: Sequence[str], file: str = "") -> str:

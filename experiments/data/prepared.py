@@ -15,6 +15,7 @@ from data_pipelines.batches.order import TrainingOrder
 from data_pipelines.prepared.index import SetIndex, by_split, find_set, read_index
 from data_pipelines.prepared.records import TrackFacts
 from data_pipelines.prepared.shard import check_shard
+from data_pipelines.songs.names import composed
 from data_pipelines.songs.tracks import file_stamp, fingerprint_of
 from experiments.cli.console import Bar
 from madsep_jax.config.io import differences
@@ -96,7 +97,7 @@ class PreparedTraining:
     def require_others(self, test_names: list[str]) -> None:
         """Raise InputError where a song to train on is also one to score."""
         for track in self.index.split(_SPLIT):
-            if track.name in test_names:
+            if composed(track.name) in test_names:
                 raise InputError(f"--prepared {self.folder}: trains on {track.name!r}, which is a test song of --data")
 
 

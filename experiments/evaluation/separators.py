@@ -1,6 +1,7 @@
 """What gives the estimates of a song: files as separators of all kinds leave them, or a trained separator."""
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -11,7 +12,7 @@ from rich.console import Console
 from data_pipelines.songs.contents import content_of
 from data_pipelines.songs.found import BadSong, FoundSongs
 from data_pipelines.songs.tracks import STEMS, Track, TrackAudio, fingerprint_of
-from experiments.cli.console import say, tracked
+from experiments.cli.console import Bar, say
 from experiments.evaluation.estimates import EstimateFolder
 from experiments.evaluation.options import EvaluateOptions
 from experiments.scoring.estimators import Estimator, checkpoint_estimator
@@ -111,17 +112,24 @@ def check_estimates(
     What is not used of the songs that are left is said.
     """
     tracks, bad = [], list(found.bad)
-    for track in tracked(console, "checking the estimates", found.tracks):
-        lines = [line for separator in separators.values() if (line := _fault(separator, track))]
+
+    def faults(track: Track) -> str:
         missing = [stem for stem in STEMS if stem not in track.stems] if options.targets == "stems" else []
         if missing:
-            lines = [
-                f"{shown(track.name)}: found {', '.join(track.stems)}, expected {', '.join(missing)} (--targets stems)"
-            ]
-        if lines:
-            bad.append(BadSong(track.split, track.name, "; ".join(lines)))
-        else:
-            tracks.append(track)
+            has = ", ".join(track.stems)
+            return f"{shown(track.name)}: found {has}, expected {', '.join(missing)} (--targets stems)"
+        return "; ".join(line for separator in separators.values() if (line := _fault(separator, track)))
+
+    with (
+        ThreadPoolExecutor(options.processes) as pool,
+        Bar(console, "checking the estimates", len(found.tracks)) as bar,
+    ):
+        for track, line in zip(found.tracks, pool.map(faults, found.tracks), strict=True):
+            if line:
+                bad.append(BadSong(track.split, track.name, line))
+            else:
+                tracks.append(track)
+            bar.advance()
     for separator in separators.values():
         for line in separator.unused(tracks):
             say(console, line)

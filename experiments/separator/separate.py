@@ -18,7 +18,7 @@ from experiments.separator.separated_files import (
     default_subtype,
     write_pair,
 )
-from madsep_jax.audio.files import AudioInfo, probe_audio, read_audio
+from madsep_jax.audio import AudioInfo, probe_audio, read_audio
 from madsep_jax.errors import InputError, shown
 
 USAGE = "Usage: madsep separate SONG… --out FOLDER --checkpoint FOLDER [OPTIONS]"
