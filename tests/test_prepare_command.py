@@ -87,12 +87,19 @@ def test_a_set_that_is_there_is_checked_and_mended(songs, tmp_path, capsys):
     assert not list(tmp_path.rglob("*.unfinished"))
 
 
-def test_continues_after_a_bad_song(songs, tmp_path, capsys):
+def test_continues_after_a_bad_song(songs, tmp_path, capsys, monkeypatch):
+    """A bad song is named before anything is written; one that turns bad after that leaves what is finished."""
     bad = songs / "train" / "train 2" / "drums.wav"
     good = bad.read_bytes()
     audio, _ = soundfile.read(bad, dtype="float32")
     soundfile.write(bad, np.where(np.arange(len(audio))[:, None] == 7, np.nan, audio), RATE, subtype="FLOAT")
     assert main(arguments(songs, tmp_path / "sets")) == 2
+    assert "drums.wav: 2 NaN or infinite samples, the first at 0.000875 s" in error_line(capsys)
+    assert not (tmp_path / "sets").exists()
+    with monkeypatch.context() as patch:
+        patch.setattr("experiments.data.songs.FoundSongs.read_through", lambda found, *_: found)
+        patch.setattr("experiments.data.songs.FoundSongs.apart", lambda found: found)
+        assert main(arguments(songs, tmp_path / "sets")) == 2
     assert "drums.wav: 2 NaN or infinite samples, the first at 0.000875 s" in error_line(capsys)
     finished = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.array_record*")}
     assert len(finished) == 3
