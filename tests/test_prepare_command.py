@@ -244,3 +244,29 @@ def test_killed_ten_times_the_set_is_the_same(tmp_path):
     with start(songs, tmp_path / "killed", processes=2) as process:
         assert process.wait(300) == 0, process.stderr.read()
     assert files_in(tmp_path / "killed") == files_in(tmp_path / "undisturbed")
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (("vocals", "mixture"), "nothing to compare, as no song has both a mixture and its parts"),
+        (("vocals", "accompaniment"), "nothing to compare"),
+        (("vocals", "drums", "bass", "other", "accompaniment"), "nothing to compare"),
+    ],
+)
+def test_sums_are_not_said_of_songs_without_a_mixture_or_parts(tmp_path, capsys, names, expected):
+    write_stems(tmp_path / "songs" / "train" / "A", 900, 1, names, mixture=False)
+    assert main(arguments(tmp_path / "songs", tmp_path / "sets", name="stems_folder")) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert f"Stems against mixture: {expected}" in text
+    assert "add up exactly" not in text
+    assert read_index(find_set(tmp_path / "sets")).tracks[0].sum_error is None
+
+
+def test_musdb18s_validation_list_becomes_a_split(tmp_path):
+    songs = write_songs(tmp_path / "songs")
+    write_stems(songs / "train" / "Leaf - Summerghost", 900, 7)
+    assert main(arguments(songs, tmp_path / "sets", "--validation-split")) == 0
+    index = read_index(find_set(tmp_path / "sets"))
+    assert [track.name for track in index.split("valid")] == ["Leaf - Summerghost"]
+    assert len(index.split("train")) == 3
