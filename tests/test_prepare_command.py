@@ -270,3 +270,22 @@ def test_musdb18s_validation_list_becomes_a_split(tmp_path):
     index = read_index(find_set(tmp_path / "sets"))
     assert [track.name for track in index.split("valid")] == ["Leaf - Summerghost"]
     assert len(index.split("train")) == 3
+
+
+def test_a_song_that_has_changed_is_named(songs, tmp_path, capsys):
+    """Sets of before the content was kept are checked as they were."""
+    from data_pipelines.prepared.index import FILE_NAME
+    from madsep_jax.host.files import read_json, write_json
+
+    assert main(arguments(songs, tmp_path)) == 0
+    index = read_index(find_set(tmp_path))
+    assert len({track.fingerprint for track in index.tracks}) == 4
+    shutil.copy(songs / "train" / "train 1" / "bass.wav", songs / "train" / "train 1" / "drums.wav")
+    assert main(arguments(songs, tmp_path)) == 2
+    assert "train 1: is not as it was when the set was prepared; delete " in error_line(capsys)
+    content = read_json(find_set(tmp_path) / FILE_NAME)
+    for track in content["tracks"]:
+        del track["fingerprint"]
+    write_json(find_set(tmp_path) / FILE_NAME, content)
+    assert read_index(find_set(tmp_path)).content() == content
+    assert main(arguments(songs, tmp_path)) == 0

@@ -125,7 +125,7 @@ def load_songs(
     words = f"; {len(validation)} validation songs" if validation else ""
     bad = f"; {left_out(found.bad)}" if found.bad else ""
     if trained_on:
-        trained_on.require_others([track.name for track in test + validation])
+        trained_on.require_others(test + validation, by_content=read)
         description = f"{trained_on.description}; scored on {place} ({_words(test, 'test')}{words}{bad})"
         return Songs(description, [], test, trained_on, validation)
     description = f"{place} ({_words(train, 'training')}{words}; {_words(test, 'test')}{bad})"
