@@ -305,7 +305,7 @@ def test_a_song_is_read_through_once(tmp_path, monkeypatch):
     first = track.fingerprint()
     (kept,) = (tmp_path / "cache").rglob("contents/*")
 
-    def refuse(path):
+    def refuse(path, **_):
         raise AssertionError(path)
 
     monkeypatch.setattr("data_pipelines.songs.contents.open_audio", refuse)

@@ -16,7 +16,7 @@ from experiments.data.prepared import PreparedTraining
 from madsep_jax.errors import InputError
 from madsep_jax.host.environment import cpu_cores
 
-#: Songs that are read at a time, each of which may take some 100 MB.
+#: Songs that are read at a time.
 _MOST_READERS = 8
 
 
