@@ -126,11 +126,11 @@ class FfmpegSource:
             if converter and found != converted:
                 yield from ((last, None) for last in converter.resample(None))
                 converter = None
-            if frame is None or found[1:] == (self._places, self.info.sample_rate):
+            if frame is None or (found[1:] == (self._places, self.info.sample_rate) and not _has_many_planes(frame)):
                 yield frame, lost_s
                 continue
             if converter is None:
-                converter, converted = av.AudioResampler("fltp", self._places, self.info.sample_rate), found
+                converter, converted = av.AudioResampler("flt", self._places, self.info.sample_rate), found
             frame.pts = None
             yield from ((part, None) for part in converter.resample(frame))
 
@@ -202,6 +202,11 @@ def _frames(container: Any, sound: Any) -> Iterator[tuple[Any, float | None]]:
         yield None, failed_s
 
 
+def _has_many_planes(frame: Any) -> bool:
+    """Whether PyAV would look for one plane too many, behind the eight that a frame has room for."""
+    return bool(frame.format.is_planar and frame.layout.nb_channels >= 8)
+
+
 def _samples(frame: Any) -> np.ndarray:
     """Return one decoded frame as float32 (samples, channels)."""
     block = frame.to_ndarray()
@@ -226,6 +231,6 @@ def _subtype(sound: Any, frame: Any) -> str:
         return next((f"PCM_{name}" for most, name in ((8, "S8"), (16, "16"), (24, "24")) if bits <= most), "PCM_32")
     if not (codec.startswith("pcm_") or codec in _LOSSLESS):
         return codec.upper()
-    if kind == "s32" and not (frame.to_ndarray() & 0xFF).any():
+    if kind == "s32" and not _has_many_planes(frame) and not (frame.to_ndarray() & 0xFF).any():
         return "PCM_24"
     return {"u8": "PCM_U8", "s16": "PCM_16", "s32": "PCM_32", "flt": "FLOAT", "dbl": "DOUBLE"}.get(kind, codec.upper())
