@@ -36,10 +36,10 @@ def evaluate(options: EvaluateOptions, device: DeviceOptions = ANY_DEVICE) -> in
 
     console = make_console()
     show_device(console, device)
-    found = songs_to_score(options.data, options.split, console, apart=bool(options.checkpoint))
-    separators = find_separators(options, found.names, lambda line: say(console, line))
-    found = check_estimates(found, separators, options, console).without_bad(options.skip_bad)
-    tracks = found.tracks
+    all_songs = songs_to_score(options.data, options.split, console, apart=bool(options.checkpoint))
+    separators = find_separators(options, all_songs.names, lambda line: say(console, line))
+    usable = check_estimates(all_songs, separators, options, console).without_bad(options.skip_bad)
+    tracks = usable.tracks
     folder = EvaluationFolder(options, tracks)
     options.check_compared({*separators, *folder.systems()})
     folder.create()
@@ -50,7 +50,7 @@ def evaluate(options: EvaluateOptions, device: DeviceOptions = ANY_DEVICE) -> in
                 failed[name] = folder.score(name, separator, pool, bar.advance)
     seconds = time.perf_counter() - start
     names = [*separators, *(name for name in folder.systems() if name not in separators)]
-    scores = {name: found for name in names if (found := folder.scores(name))}
+    scores = {name: of_system for name in names if (of_system := folder.scores(name))}
     reasons = {
         name: {song: first_line(error) for song, error in of_songs.items()}
         for name, of_songs in failed.items()
@@ -58,7 +58,7 @@ def evaluate(options: EvaluateOptions, device: DeviceOptions = ANY_DEVICE) -> in
     }
     if scores:
         songs = f"{len(tracks)} songs, {sum(track.duration_s for track in tracks) / 60:.1f} min"
-        songs += f"; {left_out(found.bad)}" if found.bad else ""
+        songs += f"; {left_out(usable.bad)}" if usable.bad else ""
         compared = [name for name in options.compare if name in scores]
         report = evaluation_report(PROTOCOLS[options.protocol], songs, scores, compared, seconds, reasons)
         report.write(folder.path)

@@ -21,7 +21,7 @@ def _remove(path):
 
 def _shorten(path):
     samples_NC, rate = sf.read(path)
-    sf.write(path, samples_NC[:-1], rate, subtype="FLOAT")
+    sf.write(path, samples_NC[:-1600], rate, subtype="FLOAT")  # 0.2 s
 
 
 def _empty(path):
@@ -35,9 +35,10 @@ def _put_nan(path):
 
 
 STEM = "Sources/{split}/01 - {split} song/drums.wav"
+VOICE = "Sources/{split}/01 - {split} song/vocals.wav"
 DAMAGES = [
-    (_remove, STEM, "01 - {split} song: found bass.wav, other.wav, vocals.wav, expected also drums.wav"),
-    (_shorten, STEM, "/drums.wav: 15999 samples, expected 16000 samples like its mixture.wav"),
+    (_remove, VOICE, "01 - {split} song: found bass.wav, drums.wav, other.wav, expected also vocals.wav"),
+    (_shorten, STEM, "/drums.wav: 14400 samples, expected 16000 samples like its mixture.wav"),
     (_empty, STEM, "/drums.wav: is empty (0 bytes), expected an audio file"),
     (_put_nan, STEM, "/drums.wav: 2 NaN or infinite samples, the first at 0.500000 s, expected finite samples"),
     (_put_nan, "Mixtures/{split}/01 - {split} song/mixture.wav", "/mixture.wav: 2 NaN or infinite samples"),

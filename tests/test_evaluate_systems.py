@@ -222,7 +222,7 @@ def test_an_error_of_the_program_keeps_its_traceback_after_the_others_have_their
 
 
 def test_a_full_disk_ends_it_at_once(run, songs, estimates, tmp_path, monkeypatch):
-    """As an error of the system that names the file; the scores that are there stay."""
+    """As an error of the system that names the file; the scores and results that are there stay."""
     out = tmp_path / "out"
     assert run(out, "--estimates", estimates / "good") == 0
 
@@ -237,6 +237,7 @@ def test_a_full_disk_ends_it_at_once(run, songs, estimates, tmp_path, monkeypatc
         error = found
     assert code == 2 or (error is not None and error.errno == errno.ENOSPC)
     assert len(list((out / "scores" / "good" / "test").glob("*.json"))) == 3
+    assert results(out)["failed"] == {}
 
 
 # Windows without scores

@@ -10,8 +10,11 @@ for package in ("cyclopts", "tabulate", "soundfile"):
 if importlib.util.find_spec("museval") is None:  # importing it would need ffmpeg
     pytest.skip("museval is not installed", allow_module_level=True)
 
+import numpy as np
+import soundfile
 from tiny_songs import make_songs
 
+from data_pipelines.songs.tracks import STEMS
 from experiments import evaluation_speed
 from experiments.benchmarks.evaluation_speed import cases
 
@@ -39,10 +42,20 @@ def test_both_engines_take_turns(tmp_path, monkeypatch):
     assert "sisec18: 1.00 GB, first call 3.0 s, second 2.0 s" in table
 
 
+def noises(folder):
+    """A song of four mono stems."""
+    stems = dict(zip(STEMS, 0.1 * np.random.default_rng(0).standard_normal((4, 8000)), strict=True))
+    place = folder / "test" / "song"
+    place.mkdir(parents=True)
+    for name, samples_N in {"mixture": sum(stems.values()), **stems}.items():
+        soundfile.write(place / f"{name}.wav", samples_N, 8000, subtype="FLOAT")
+    return folder
+
+
 def test_a_long_case_gets_one_round(tmp_path, monkeypatch):
     monkeypatch.setattr(evaluation_speed, "cpu_cores", lambda: 1)
     monkeypatch.setattr(cases, "score_in_new_process", lambda *rest: NEW_PROCESS)
-    songs = make_songs(tmp_path / "songs", train=0, test=1)
+    songs = noises(tmp_path / "songs")
     arguments = ["--protocols", "sisec18", "--data", str(songs), "--enough", "0", "--targets", "stems"]
     assert run(tmp_path, *arguments, "--cases", "swapped", "silent", "short") == 0
     *found, made_up = json.loads((tmp_path / "out" / "evaluation_speed.json").read_text())["results"]

@@ -63,7 +63,7 @@ ROOMS = {
         "benchmarks.device_report": "cli benchmarks benchmarks.peer benchmarks.throughput",
         "benchmarks.scaling": "cli benchmarks",
         "benchmarks.dispatch": "cli benchmarks",
-        "benchmarks.evaluation_speed": "cli scoring benchmarks",
+        "benchmarks.evaluation_speed": "cli scoring data benchmarks",
         "benchmarks.compile_time": "cli benchmarks",
         "benchmarks.training_memory": "cli benchmarks",
         "benchmarks.input_throughput": "cli benchmarks",

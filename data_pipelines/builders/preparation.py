@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from data_pipelines.builders.song_builder import SongBuilder, estimated_records
@@ -12,6 +12,7 @@ from data_pipelines.prepared.records import TrackFacts
 from data_pipelines.prepared.runners import Runner
 from data_pipelines.prepared.shard import ShardJob, check_shard, is_short, too_short
 from data_pipelines.songs.found import BadSong, FoundSongs
+from data_pipelines.songs.names import composed
 from data_pipelines.songs.tracks import Track
 from madsep_jax.errors import InputError, shown
 from madsep_jax.host.locks import try_lock
@@ -103,19 +104,26 @@ class Preparation:
 
     def _mend_shards(self, index: SetIndex, work: Path, runner: Runner, on_track: OnTrack) -> None:
         jobs = self.builder.jobs(self.tracks, self.folder, work / "facts")
-        if [(job.track.split, job.track.name) for job in jobs] != [(facts.split, facts.name) for facts in index.tracks]:
+        known = [(facts.split, composed(facts.name)) for facts in index.tracks]
+        if [(job.track.split, job.track.name) for job in jobs] != known:
             raise InputError(f"{self.folder}: is of other songs than those found; delete it to prepare it again")
         broken: list[tuple[int, ShardJob]] = []
         for number, (job, facts) in enumerate(zip(jobs, index.tracks, strict=True)):
+            if facts.fingerprint not in ("", job.track.fingerprint()):
+                raise self._changed(facts.name)
             try:
                 check_shard(job.path, facts, every_record=True)
                 on_track(facts)
             except InputError:
                 broken.append((number, job))
         for number, found in runner(broken) if broken else ():
-            if found != index.tracks[number]:
-                raise InputError(f"{found.name}: is not as it was when the set was prepared; delete {self.folder}")
+            before = index.tracks[number]
+            if found != replace(before, fingerprint=before.fingerprint or found.fingerprint):
+                raise self._changed(found.name)
             on_track(found)
+
+    def _changed(self, song: str) -> InputError:
+        return InputError(f"{shown(song)}: is not as it was when the set was prepared; delete {shown(self.folder)}")
 
     def _check_room(self, share: float) -> None:
         needed, free = round(self.bytes * share), shutil.disk_usage(self.folder.parent).free

@@ -6,10 +6,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from data_pipelines.songs.tracks import file_stamp, fingerprint_of
+from madsep_jax.audio import StreamInfo, missing_line, open_audio
 from madsep_jax.errors import InputError, shown
 from madsep_jax.host.files import user_cache, write_text
 
 _DIGITS = 32
+
+#: Samples that are decoded at a time.
+_BLOCK = 2**16
 
 #: What this process has found, where the user's cache cannot be written.
 _found: dict[str, str] = {}
@@ -35,6 +39,18 @@ def content_of(paths: Sequence[Path], check: Callable[[], object] = lambda: None
     with contextlib.suppress(OSError):  # then they are read again by the next process
         write_text(user_cache() / "contents" / key, content)
     return content
+
+
+def frames_of(path: Path, stream: int = 0) -> tuple[StreamInfo, int]:
+    """Read a sound file, or another of its streams, through; returns what it is, and how many samples a channel it has.
+
+    Raises InputError where it cannot be decoded to its end, or holds NaN or infinite samples.
+    """
+    with open_audio(path, stream=stream) as reader:
+        frames = sum(len(block_NC) for block_NC in reader.blocks(_BLOCK))
+    if reader.missing:
+        raise InputError(missing_line(path, reader.missing))
+    return reader.info, frames
 
 
 def _kept(path: Path) -> str:

@@ -1,6 +1,6 @@
 """What a folder of songs was found to hold: songs, those that cannot be used, and what is passed over."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -42,7 +42,7 @@ class FoundSongs:
     @property
     def names(self) -> list[str]:
         """The names of all songs, the bad ones too."""
-        return [song.name for song in (*self.tracks, *self.bad)]
+        return [track.name for track in self.tracks] + [one.name for one in self.bad]
 
     def of(self, *splits: Split) -> "FoundSongs":
         """Return those of some splits."""
@@ -77,13 +77,12 @@ class FoundSongs:
 
         bad = list(self.bad)
         tracks = []
-        with ThreadPoolExecutor(workers) as pool:
-            for track, line in zip(self.tracks, pool.map(fault, self.tracks), strict=True):
-                if line:
-                    bad.append(BadSong(track.split, track.name, line))
-                else:
-                    tracks.append(track)
-                on_track(track)
+        for track, line in in_threads(fault, self.tracks, workers):
+            if line:
+                bad.append(BadSong(track.split, track.name, line))
+            else:
+                tracks.append(track)
+            on_track(track)
         return replace(self, tracks=tracks, bad=bad)
 
     def apart(self, *, by_content: bool = True) -> "FoundSongs":
@@ -111,6 +110,15 @@ class FoundSongs:
         return self
 
 
+def in_threads(function: Callable[[Track], str], tracks: Sequence[Track], workers: int) -> Iterator[tuple[Track, str]]:
+    """Yield each track with what the function returns, in order; an error or interruption begins no more."""
+    pool = ThreadPoolExecutor(workers)
+    try:
+        yield from zip(tracks, pool.map(function, tracks), strict=True)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
 def songs_error(lines: Sequence[str], songs: int) -> InputError:
     """Return the error about bad songs, of so many."""
     if len(lines) == 1:
@@ -123,7 +131,7 @@ def songs_error(lines: Sequence[str], songs: int) -> InputError:
 def left_out(bad: Iterable[BadSong]) -> str:
     """Return in words, for tables, which songs are left out as bad; empty for none."""
     names = [shown(one.name) for one in bad]
-    return f"{len(names)} left out as bad: {', '.join(names)}" if names else ""
+    return f"{len(names)} songs left out as bad: {', '.join(names)}" if names else ""
 
 
 def with_songs(songs: Sequence[str], file: str = "") -> str:

@@ -1,15 +1,16 @@
 """Songs as files: a folder of sound files, or one of MUSDB18's `.stem.mp4`, five AAC streams each."""
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from data_pipelines.songs.contents import content_of
+from data_pipelines.songs.contents import content_of, frames_of
 from data_pipelines.songs.names import STEM_FILE_ENDING, composed
 from data_pipelines.songs.tracks import STEMS, Split, TrackAudio, fingerprint_of
-from madsep_jax.audio import AudioInfo, probe_audio, read_audio
+from madsep_jax.audio import probe_audio, read_audio
 from madsep_jax.audio.reading import decode_streams, probe_streams
 from madsep_jax.errors import InputError, shown
 
@@ -33,6 +34,24 @@ class _FileTrack:
     def duration_s(self) -> float:
         """Seconds; of a `.stem.mp4` right to a hundredth."""
         return self.frames / self.sample_rate
+
+
+class _Stems(Mapping[str, np.ndarray]):
+    """Samples of stems, each read once, when it is asked for."""
+
+    def __init__(self, names: Sequence[str], read: Callable[[str], np.ndarray]) -> None:
+        self._names, self._read = names, functools.cache(read)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self._names:
+            raise KeyError(name)
+        return self._read(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 @dataclass(frozen=True)
@@ -59,30 +78,34 @@ class FolderTrack(_FileTrack):
         return fingerprint_of("\0".join([*self.files, content]))
 
     def read(self) -> TrackAudio:
-        """Return the samples.
+        """Return the samples; of a song with a mixture those of a stem other than the voice when they are asked for.
 
-        Raises InputError where a file cannot be read, holds NaN or infinite samples, or is not as it was when found.
+        Raises InputError, then too, where a file cannot be read, holds NaN or infinite samples, or is not as it was
+        when found.
         """
-        arrays_NC = {name: self._read(path) for name, path in self.files.items()}
-        shortest = min(len(samples_NC) for samples_NC in arrays_NC.values())
-        arrays_NC = {name: samples_NC[:shortest] for name, samples_NC in arrays_NC.items()}
-        if "mixture" in arrays_NC:
-            return TrackAudio(self.sample_rate, arrays_NC.pop("mixture"), arrays_NC)
-        mixture_NC = np.sum(list(arrays_NC.values()), axis=0)
-        return TrackAudio(self.sample_rate, mixture_NC, arrays_NC, is_sum=True)
+        stems_NC = _Stems(self.stems, lambda name: self._read(self.files[name]))
+        if "mixture" in self.files:
+            mixture_NC, _ = self._read(self.files["mixture"]), stems_NC["vocals"]
+            return TrackAudio(self.sample_rate, mixture_NC, stems_NC)
+        mixture_NC = np.sum(list(stems_NC.values()), axis=0)
+        return TrackAudio(self.sample_rate, mixture_NC, stems_NC, is_sum=True)
 
     def _check(self) -> None:
         for path in self.files.values():
-            self._read(path)
+            info, frames = frames_of(path)
+            self._require_as_found(path, info.sample_rate, info.channels, frames)
 
     def _read(self, path: Path) -> np.ndarray:
-        audio = read_audio(path)
+        audio = read_audio(path, strict=True)
         frames, channels = audio.samples_NC.shape
-        found, expected = (audio.sample_rate, channels), (self.sample_rate, self.channels)
+        self._require_as_found(path, audio.sample_rate, channels, frames)
+        return audio.samples_NC[: self.frames]
+
+    def _require_as_found(self, path: Path, sample_rate: int, channels: int, frames: int) -> None:
+        found, expected = (sample_rate, channels), (self.sample_rate, self.channels)
         if found != expected or not 0 <= frames - self.frames <= MOST_DIFFERENCE_S * self.sample_rate:
             now, before = ", ".join(_facts(*found, frames)), ", ".join(_facts(*expected, self.frames))
             raise InputError(f"{shown(path)}: {now}, expected {before} as it was when found")
-        return audio.samples_NC
 
 
 @dataclass(frozen=True)
@@ -96,7 +119,7 @@ class StemFileTrack(_FileTrack):
 
     def fingerprint(self) -> str:
         """Return 16 hexadecimal digits over the file's content. Raises as `FolderTrack.fingerprint`."""
-        return fingerprint_of(content_of([self.path], self.read))
+        return fingerprint_of(content_of([self.path], self._check))
 
     def read(self) -> TrackAudio:
         """Return the samples, as long as the shortest stream.
@@ -105,16 +128,23 @@ class StemFileTrack(_FileTrack):
         by more than a tenth of a second, in their lengths.
         """
         sample_rate, arrays_NC = decode_streams(self.path, len(_STREAMS))
-        lengths = [len(samples_NC) for samples_NC in arrays_NC]
-        channels = sorted({samples_NC.shape[1] for samples_NC in arrays_NC})
-        if not min(lengths):
+        self._require_alike([samples_NC.shape for samples_NC in arrays_NC])
+        shortest = min(map(len, arrays_NC))
+        streams_NC = {name: samples[:shortest] for name, samples in zip(_STREAMS, arrays_NC, strict=True)}
+        return TrackAudio(sample_rate, streams_NC["mixture"], {stem: streams_NC[stem] for stem in STEMS})
+
+    def _check(self) -> None:
+        found = [frames_of(self.path, stream) for stream in range(len(_STREAMS))]
+        self._require_alike([(frames, info.channels) for info, frames in found])
+
+    def _require_alike(self, shapes: Sequence[tuple[int, ...]]) -> None:
+        lengths, channels = sorted(shape[0] for shape in shapes), sorted({shape[1] for shape in shapes})
+        if not lengths[0]:
             raise InputError(f"{shown(self.path)}: 0 samples, expected at least one")
         if len(channels) > 1:
             raise InputError(f"{shown(self.path)}: streams of {channels[0]} and of {channels[1]} channels")
-        if max(lengths) - min(lengths) > MOST_DIFFERENCE_S * sample_rate:
-            raise InputError(f"{shown(self.path)}: streams of {min(lengths)} and of {max(lengths)} samples")
-        streams_NC = {name: samples[: min(lengths)] for name, samples in zip(_STREAMS, arrays_NC, strict=True)}
-        return TrackAudio(sample_rate, streams_NC["mixture"], {stem: streams_NC[stem] for stem in STEMS})
+        if lengths[-1] - lengths[0] > MOST_DIFFERENCE_S * self.sample_rate:
+            raise InputError(f"{shown(self.path)}: streams of {lengths[0]} and of {lengths[-1]} samples")
 
 
 def folder_track(name: str, split: Split, files: Mapping[str, Path]) -> tuple[FolderTrack, str]:
@@ -126,7 +156,7 @@ def folder_track(name: str, split: Split, files: Mapping[str, Path]) -> tuple[Fo
     found = {path: probe_audio(path) for path in files.values()}
     first = found[first_path]
     for path, info in found.items():
-        pairs = list(zip(_facts_of(info), _facts_of(first), strict=True))
+        pairs = list(zip(*(_facts(one.sample_rate, one.channels, one.frames) for one in (info, first)), strict=True))
         if abs(info.frames - first.frames) <= MOST_DIFFERENCE_S * first.sample_rate:
             pairs.pop()
         for mine, expected in pairs:
@@ -144,10 +174,6 @@ def stem_file_track(path: Path, split: Split) -> StemFileTrack:
     """Return the track in a `.stem.mp4`. Raises InputError where it cannot be read."""
     name = composed(path.name[: -len(STEM_FILE_ENDING)])
     return StemFileTrack(name, split, *probe_streams(path, len(_STREAMS)), path)
-
-
-def _facts_of(info: AudioInfo) -> tuple[str, str, str]:
-    return _facts(info.sample_rate, info.channels, info.frames)
 
 
 def _facts(sample_rate: int, channels: int, frames: int) -> tuple[str, str, str]:

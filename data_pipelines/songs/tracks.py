@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -23,7 +24,7 @@ class TrackAudio:
 
     sample_rate: int
     mixture_NC: np.ndarray
-    stems_NC: dict[str, np.ndarray]
+    stems_NC: Mapping[str, np.ndarray]
     is_sum: bool = False
     """Whether there was no mixture, which is the sum of the stems then."""
 

@@ -1,48 +1,23 @@
-"""Files of separated songs, under the names that separators of all kinds give them."""
+"""Files of separated songs: which are taken for what, whether they can be scored, and their samples."""
 
-import os
-import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from data_pipelines.songs.contents import content_of
-from data_pipelines.songs.names import (
-    MORE_PARTS,
-    PARTS,
-    ROLES,
-    composed,
-    is_passed_over,
-    is_sound,
-    rank,
-    stem_name,
-    words,
-)
+from data_pipelines.songs.contents import content_of, frames_of
+from data_pipelines.songs.names import PARTS, ROLES, composed, rank
 from data_pipelines.songs.tracks import Track, TrackAudio, fingerprint_of, safe_name
+from experiments.evaluation.estimate_names import by_name, by_pattern, sounds_in
 from madsep_jax.audio import probe_audio, read_audio
 from madsep_jax.errors import InputError, shown
 
 #: How many folders lie within each other at most.
 _DEPTH = 5
 
-_KNOWN = {name: stem_name(name) for names in (*ROLES.values(), (*PARTS, *MORE_PARTS)) for name in names}
-_LONGEST = max(len(name.split("_")) for name in _KNOWN)
-
 #: In place of what is not there.
 REST = "mixture - vocals"
-
-
-@dataclass(frozen=True)
-class _File:
-    """A sound file: of which song and source it is, and how much its path has beside these."""
-
-    path: Path
-    song: str
-    stem: str
-    extra: int
 
 
 class EstimateFolder:
@@ -65,13 +40,13 @@ class EstimateFolder:
             raise InputError(f"{shown(folder)}: no such folder, expected one of separated songs")
         self.folder, self.targets, self._on_length = folder, tuple(targets), on_length
         try:
-            paths = list(_sounds(folder, _DEPTH))
+            paths = list(sounds_in(folder, _DEPTH))
         except OSError as error:
             where = shown(error.filename or folder)
             raise InputError(
                 f"{where}: cannot be read ({error.strerror}), expected a folder of separated songs"
             ) from None
-        find = _by_pattern(pattern, songs) if pattern else _by_name(songs)
+        find = by_pattern(pattern, songs) if pattern else by_name(songs)
         self._files = [found for path in paths if (found := find(path, path.relative_to(folder)))]
         self.strangers = len(paths) - len(self._files)
         """How many sound files are of none of the songs, or name no source."""
@@ -122,8 +97,7 @@ class EstimateFolder:
         for paths in self.files(track).values():
             for path in paths:
                 info = probe_audio(path)
-                _require(path, "Hz", info.sample_rate, track.sample_rate)
-                _require(path, "channels", info.channels, track.channels or info.channels)
+                _require_fit(path, info.sample_rate, info.channels, track.sample_rate, track.channels)
         self.fingerprint(track)
 
     def fingerprint(self, track: Track) -> str:
@@ -131,7 +105,7 @@ class EstimateFolder:
         found = self.files(track)
         paths = [path for of_target in found.values() for path in of_target]
         counts = " ".join(f"{target}:{len(of_target)}" for target, of_target in found.items())
-        return fingerprint_of(f"{counts} {content_of(paths, lambda: [read_audio(path) for path in paths])}")
+        return fingerprint_of(f"{counts} {content_of(paths, lambda: [frames_of(path) for path in paths])}")
 
     def read(self, track: Track, audio: TrackAudio) -> dict[str, np.ndarray]:
         """Return the estimates (N, C) by target.
@@ -154,10 +128,10 @@ class EstimateFolder:
     def _stems(self, track: Track) -> dict[str, Path]:
         """Return the file of each source of a song: that with the least beside its name, and of these a wav first."""
         found: dict[str, Path] = {}
-        ordered = sorted((file for file in self._files if file.song == track.name), key=lambda file: file.extra)
+        ordered = sorted((file for file in self._files if file.song == track.name), key=lambda file: file.words)
         for stem in dict.fromkeys(file.stem for file in ordered):
             ours = [file for file in ordered if file.stem == stem]
-            ours = sorted((file for file in ours if file.extra == ours[0].extra), key=lambda file: rank(file.path))
+            ours = sorted((file for file in ours if file.words == ours[0].words), key=lambda file: rank(file.path))
             first = ours[0].path
             for other in (file.path for file in ours):
                 if other.with_suffix("") != first.with_suffix("") and rank(other)[0] == rank(first)[0]:
@@ -170,19 +144,20 @@ class EstimateFolder:
         return found
 
     def _read(self, path: Path, audio: TrackAudio) -> np.ndarray:
-        found = read_audio(path)
+        found = read_audio(path, strict=True)
         samples, channels = audio.mixture_NC.shape
-        _require(path, "Hz", found.sample_rate, audio.sample_rate)
-        _require(path, "channels", found.samples_NC.shape[1], channels)
+        _require_fit(path, found.sample_rate, found.samples_NC.shape[1], audio.sample_rate, channels)
         if more := len(found.samples_NC) - samples:
             what = "longer than the song: cut" if more > 0 else "shorter than the song: silence added"
             self._on_length(f"{shown(path)}: {abs(more)} samples {what}")
         return np.pad(found.samples_NC[:samples].astype(np.float64), ((0, max(-more, 0)), (0, 0)))
 
 
-def _require(path: Path, unit: str, found: int, expected: int) -> None:
-    if found != expected:
-        raise InputError(f"{shown(path)}: found {found} {unit}, expected {expected}, the song's")
+def _require_fit(path: Path, sample_rate: int, channels: int, song_rate: int, song_channels: int | None) -> None:
+    if sample_rate != song_rate:
+        raise InputError(f"{shown(path)}: found {sample_rate} Hz, expected {song_rate} Hz, the song's")
+    if song_channels not in (channels, None):
+        raise InputError(f"{shown(path)}: found {channels} channels, expected {song_channels}, the song's")
 
 
 def _accompaniment(stems: Mapping[str, Path]) -> list[Path]:
@@ -191,89 +166,3 @@ def _accompaniment(stems: Mapping[str, Path]) -> list[Path]:
     if set(PARTS) <= set(parts) or parts == ["other"]:
         return [stems[part] for part in parts]
     return []
-
-
-def _sounds(folder: Path, depth: int) -> Iterator[Path]:
-    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
-        path = Path(entry.path)
-        if is_passed_over(path):
-            continue
-        if entry.is_dir():
-            yield from _sounds(path, depth - 1) if depth else ()
-        elif is_sound(path):
-            yield path
-
-
-def _by_pattern(pattern: str, songs: Sequence[str]) -> Callable[[Path, Path], _File | None]:
-    """Return what finds the song and the source of a file by a pattern, whose letters may be of any case."""
-    fields = re.findall(r"\{(.*?)\}", pattern)
-    if sorted(set(fields) - {"ext"}) not in (["song"], ["song", "stem"]) or len(set(fields)) < len(fields):
-        raise InputError(
-            f"--estimate-name {pattern}: expected {{song}} and, unless all are voices, {{stem}}: {{song}}_{{stem}}.wav"
-        )
-    names = {composed(name).casefold(): song for song in songs for name in (song, safe_name(song))}
-    sources = sorted((name.replace("_", r"[\W_]*") for name in _KNOWN), key=len, reverse=True)
-    kinds = {
-        "{song}": "(?P<song>" + "|".join(sorted(map(re.escape, names), key=len, reverse=True)) + ")",
-        "{stem}": "(?P<stem>" + "|".join(sources) + ")",
-        "{ext}": r"\w+",
-        "*": "[^/]*",
-    }
-    parts = re.split(r"(\{song\}|\{stem\}|\{ext\}|\*)", composed(pattern).casefold())
-    whole = re.compile("".join(kinds.get(part, re.escape(part)) for part in parts))
-
-    def find(path: Path, place: Path) -> _File | None:
-        found = whole.fullmatch(composed(place.as_posix()).casefold())
-        return (
-            _File(path, names[found["song"]], stem_name(found.groupdict().get("stem", "vocals")), 0) if found else None
-        )
-
-    return find
-
-
-def _by_name(songs: Sequence[str]) -> Callable[[Path, Path], _File | None]:
-    """Return what finds the song and the source of a file by the words of its path, whatever stands between them.
-
-    A song's words are in the name of a folder or of the file; of several songs it is that with the most.
-    """
-    known: dict[tuple[str, ...], set[str]] = {}
-    for song in songs:
-        for name in (song, safe_name(song)):
-            known.setdefault(tuple(words(name)), set()).add(song)
-    longest_first = sorted((name for name in known if name), key=len, reverse=True)
-
-    def find(path: Path, place: Path) -> _File | None:
-        parts = [composed(part) for part in (*place.parts[:-1], place.stem)]
-        of_parts = [words(part) for part in parts]
-        for name in longest_first:
-            for level, its_words in enumerate(of_parts):
-                starts = [at for at in range(len(its_words)) if tuple(its_words[at : at + len(name)]) == name]
-                if not starts:
-                    continue
-                left = [*its_words[: starts[0]], *its_words[starts[0] + len(name) :]]
-                stem = _stem(parts, of_parts, level, left, starts[0])
-                same = [song for song in known[name] if len(known[name]) == 1 or composed(song) in parts[level]]
-                return _File(path, same[0], stem, sum(map(len, of_parts))) if stem and len(same) == 1 else None
-        return None
-
-    return find
-
-
-def _stem(parts: list[str], of_parts: list[list[str]], level: int, left: list[str], at: int) -> str | None:
-    """Return the source that a path names beside its song, which is in the name of that level.
-
-    By the file's whole name, else in brackets, just after the song (which is `at` a word of what is `left`), at the end
-    or the start of the name, or by the folder around it.
-    """
-    if level < len(parts) - 1:
-        left, at = of_parts[-1], len(of_parts[-1])
-        if stem := _KNOWN.get("_".join(left)):
-            return stem
-    in_brackets = re.findall(r"[(\[{]([^)\]}]*)[)\]}]", parts[-1])
-    lengths = range(_LONGEST, 0, -1)
-    named = ["_".join(words(text)) for text in reversed(in_brackets)]
-    named += ["_".join(left[at : at + length]) for length in lengths]
-    named += ["_".join(left[-length:]) for length in lengths]
-    named += ["_".join(left[:length]) for length in lengths]
-    named += ["_".join(of_parts[level - 1])] if level == len(parts) - 1 > 0 else []
-    return next((stem for name in named if (stem := _KNOWN.get(name)) and stem != "mixture"), None)

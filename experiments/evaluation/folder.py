@@ -4,6 +4,7 @@ import functools
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future
 from pathlib import Path
+from typing import Any
 
 from data_pipelines.songs.tracks import Track, fingerprint_of, safe_name
 from experiments.evaluation.options import EvaluateOptions
@@ -84,7 +85,7 @@ class EvaluationFolder:
             song = path_of(track), track.name
             sources_NC = references_of(audio, options.targets), separator.read(track, audio)
             how = options.protocol, options.engine
-            kept = {"inputs": inputs, "taken": separator.taken(track)}
+            kept: dict[str, Any] = {"inputs": inputs, "taken": separator.taken(track)}
             return pool.submit(score_and_write, *song, *sources_NC, audio.sample_rate, *how, **kept)
 
         def on_failure(track: Track, error: Exception) -> None:

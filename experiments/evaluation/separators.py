@@ -9,9 +9,9 @@ import numpy as np
 from rich.console import Console
 
 from data_pipelines.songs.contents import content_of
-from data_pipelines.songs.found import BadSong, FoundSongs
+from data_pipelines.songs.found import BadSong, FoundSongs, in_threads
 from data_pipelines.songs.tracks import STEMS, Track, TrackAudio, fingerprint_of
-from experiments.cli.console import say, tracked
+from experiments.cli.console import Bar, say
 from experiments.evaluation.estimates import EstimateFolder
 from experiments.evaluation.options import EvaluateOptions
 from experiments.scoring.estimators import Estimator, checkpoint_estimator
@@ -111,17 +111,21 @@ def check_estimates(
     What is not used of the songs that are left is said.
     """
     tracks, bad = [], list(found.bad)
-    for track in tracked(console, "checking the estimates", found.tracks):
-        lines = [line for separator in separators.values() if (line := _fault(separator, track))]
+
+    def faults(track: Track) -> str:
         missing = [stem for stem in STEMS if stem not in track.stems] if options.targets == "stems" else []
         if missing:
-            lines = [
-                f"{shown(track.name)}: found {', '.join(track.stems)}, expected {', '.join(missing)} (--targets stems)"
-            ]
-        if lines:
-            bad.append(BadSong(track.split, track.name, "; ".join(lines)))
-        else:
-            tracks.append(track)
+            has = ", ".join(track.stems)
+            return f"{shown(track.name)}: found {has}, expected {', '.join(missing)} (--targets stems)"
+        return "; ".join(line for separator in separators.values() if (line := _fault(separator, track)))
+
+    with Bar(console, "checking the estimates", len(found.tracks)) as bar:
+        for track, line in in_threads(faults, found.tracks, options.processes):
+            if line:
+                bad.append(BadSong(track.split, track.name, line))
+            else:
+                tracks.append(track)
+            bar.advance()
     for separator in separators.values():
         for line in separator.unused(tracks):
             say(console, line)

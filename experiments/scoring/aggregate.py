@@ -195,7 +195,7 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     """
     found = sorted(value for value in p_values if value is not None)
     corrected = np.maximum.accumulate([value * (len(found) - rank) for rank, value in enumerate(found)])
-    of_value = dict(zip(reversed(found), reversed(np.minimum(corrected, 1).tolist()), strict=True))
+    of_value = dict(zip(found, np.minimum(corrected, 1).tolist(), strict=True))
     return [None if value is None else of_value[value] for value in p_values]
 
 

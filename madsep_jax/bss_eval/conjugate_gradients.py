@@ -11,6 +11,10 @@ from madsep_jax.bss_eval.toeplitz import Product
 _MOST_STEPS = 40
 _EPSILON = 2.0**-52
 
+#: The largest error that may be taken for rounding's; a larger one, as of signals shorter than the filters, could be
+#: seen in the scores.
+_SMALL = 1e-12
+
 
 class Solution(NamedTuple):
     """What was reached."""
@@ -48,7 +52,7 @@ def solve(
             it be inverted.
         tolerance: energy of the error, as a share of the solution's, at which a column is left as it is.
         norm: about the matrix's, by which is told what rounding leaves: a column whose residual is as small as that of
-            a direct solution is as close to the true one as double precision gets, however large its error is.
+            a direct solution is as close to the true one as double precision gets.
         surely_positive: whether the preconditioner is positive however it was rounded, so that a column whose energies
             turn negative has come down to rounding, and need not be given up.
     """
@@ -82,7 +86,7 @@ def solve(
     broken_Y = jnp.isnan(error_Y) | (last.broken_Y & (not surely_positive))
     # The normwise backward error: J. L. Rigal, J. Gaches, On the compatibility of a given solution, JACM 14(3), 1967.
     rounding_Y = _EPSILON * target_KLY.shape[1] * (norm * _length(last.x_KLY) + _length(target_KLY))
-    error_Y = jnp.where(_length(residual_KLY) <= rounding_Y, 0, error_Y)
+    error_Y = jnp.where((_length(residual_KLY) <= rounding_Y) & (error_Y < _SMALL), 0, error_Y)
     return Solution(last.x_KLY, jnp.where(broken_Y, jnp.inf, error_Y).max())
 
 

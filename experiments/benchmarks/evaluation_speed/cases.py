@@ -107,11 +107,11 @@ def first_calls(protocol: ProtocolName, seconds: float) -> dict[str, float]:
     return {"peak_bytes": peak, "first_s": first_s, "again_s": again_s}
 
 
-_NOISE_DB = 140.0
+_NOISE_DB = 120.0
 
 
 def largest_difference_db(a: WindowScores, b: WindowScores) -> float:
-    """Return the largest difference of any score, in dB; those above 140 dB are rounding's, and all one.
+    """Return the largest difference of any score, in dB; those above 120 dB, which are rounding's, count as 120.
 
     Raises RuntimeError where the NaN patterns differ.
     """

@@ -110,12 +110,14 @@ def make_report(
         f"second {process['again_s']:.1f} s"
         for protocol, process in new_process.items()
     )
-    sources = "four stems" if settings.get("targets") == "stems" else "voice and accompaniment"
+    sources = "voice and accompaniment"
+    if settings.get("targets") == "stems":
+        sources = f"four stems of the songs, {sources} of noises"
     caption = (
         f"{describe_machine()}, museval {museval_version()}. Seconds: median over rounds in which both engines "
-        "take turns, with the fastest and the slowest in brackets, compilation apart; all stereo, 512 taps, of songs "
-        f"{sources}, of noises voice and accompaniment. One song at a time: with all cores for it; several: threads of "
-        "one process for jax, processes for museval. Peak memory of a new process that scores a made-up song of "
+        "take turns, with the fastest and the slowest in brackets, compilation apart; all stereo, "
+        f"{sources}, 512 taps. One song at a time: with all cores for it; several: threads of one process for "
+        "jax, processes for museval. Peak memory of a new process that scores a made-up song of "
         f"{settings['seconds']:g} s by jax, and its calls, the first with compilation: {processes}."
     )
     content = {"caption": caption, **made_with(settings), "new_process": new_process, "results": rows}
