@@ -16,8 +16,8 @@ from madsep_jax.bss_eval.toeplitz import Product
 #: depend on each other; elimination is museval's way, and adds nothing.
 _RECURSION, _ELIMINATION = ("levinson", 1e-11), ("elimination", 0.0)
 _FACTORISATIONS = (("cholesky", 1e-12), ("cholesky", 1e-9), ("cholesky", 1e-6))
-#: Tried in turn, until the equations are solved. The recursion has hundreds of small steps, which are for CPUs. Where it
-#: does not get there, iterating with a factorisation would take a CPU longer than elimination.
+#: Tried in turn, until the equations are solved. The recursion has hundreds of small steps, which are for CPUs. Where
+#: it does not get there, iterating with a factorisation would take a CPU longer than elimination.
 _ON_CPU = (_RECURSION, _ELIMINATION, *_FACTORISATIONS)
 _ELSEWHERE = (*_FACTORISATIONS, _ELIMINATION)
 #: Energy of a projection's error, as a share of the projection's, which is aimed at, and which is good enough. 1e-19
