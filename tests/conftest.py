@@ -17,6 +17,9 @@ if "PYTEST_XDIST_WORKER" not in os.environ:  # what one process compiles, all ot
     os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="madsep-tests-compiled-")
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+    # What the commands remember of songs, too, is of this session; but Matplotlib's fonts are those of the user.
+    os.environ.setdefault("MPLCONFIGDIR", os.path.expanduser("~/.cache/matplotlib"))
+    os.environ["XDG_CACHE_HOME"] = os.path.join(os.environ["JAX_COMPILATION_CACHE_DIR"], "user")
 
 import pytest
 from hypothesis import settings

@@ -84,7 +84,7 @@ class Musdb18Test(BuilderCase):
         for split in ("train", "test"):
             (folder / split).mkdir()
             write_stem_file(folder / split / f"a {split} song.stem.mp4", seed=len(split))
-        lengths = {track.split: len(track.read().mixture_NC) for track in find_stem_files(folder)}
+        lengths = {track.split: len(track.read().mixture_NC) for track in find_stem_files(folder).tracks}
         assert 2048 <= min(lengths.values()) == max(lengths.values()) <= 4096
         cls.SPLITS = {split: -(-(samples // 12 + 6) // 4) for split, samples in lengths.items()}
 
@@ -127,7 +127,7 @@ def write_stem_file(path, seed, blocks=2):
 @pytest.mark.skipif(not CORPUS.is_dir(), reason="the corpus is not here")
 def test_streams_of_the_corpus_equal_its_wavs():
     """Within 2 steps of 16 bits; the decoder may cut the padding of the last block off."""
-    (track,) = find_stem_files(CORPUS)
+    (track,) = find_stem_files(CORPUS).tracks
     audio, name = track.read(), "003 - Music Delta - 80s Rock"
     assert (track.split, audio.sample_rate, tuple(audio.stems_NC)) == ("train", 44100, STEMS)
     pairs = [(CORPUS / "Mixtures" / "Test" / name / "mixture.wav", audio.mixture_NC)]

@@ -1,5 +1,6 @@
 """Files of separated songs by the names that separators give them: which is taken for which source, and said."""
 
+import json
 import unicodedata
 from pathlib import Path
 
@@ -174,3 +175,35 @@ def test_the_case_of_a_folder_with_instrumentals():
             "vocals.wav",
             "instrumental.wav",
         ]
+
+
+def test_vocals_and_mixture_are_enough_to_score_and_an_instrumental_is_scored(tmp_path, capsys):
+    """Oracle, by usdr: what is c times the true accompaniment has an SDR of -20 log10(1 - c)."""
+    for package in ("cyclopts", "tabulate"):
+        pytest.importorskip(package)
+    from experiments import evaluate
+
+    random = np.random.default_rng(0)
+    voice_NC, backing_NC = (0.1 * random.standard_normal((2 * RATE, 2)).astype(np.float32) for _ in range(2))
+    for folder, name, samples_NC in (
+        ("songs/test/A", "Vocals.wav", voice_NC),
+        ("songs/test/A", "mix.wav", voice_NC + backing_NC),
+        ("tool", "1_A_(Vocals).wav", 0.9 * voice_NC),
+        ("tool", "1_A_(Instrumental).wav", 0.75 * backing_NC),
+        ("odd/take", "A-v.wav", 0.9 * voice_NC),
+    ):
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        soundfile.write(tmp_path / folder / name, samples_NC, RATE, subtype="FLOAT")
+    out, songs = tmp_path / "out", ["--data", str(tmp_path / "songs"), "--protocol", "usdr", "--processes", "1"]
+    assert evaluate.main([*songs, "--out", str(out), "--estimates", str(tmp_path / "tool")]) == 0
+    found = json.loads((out / "results.json").read_text())["systems"]["tool"]["targets"]
+    for target, share in (("vocals", 0.9), ("accompaniment", 0.75)):
+        np.testing.assert_allclose(found[target]["score_db"]["SDR"], -20 * np.log10(1 - share), atol=1e-3)
+    assert "1_SONG_(Instrumental).wav" in (out / "table.md").read_text()
+    named = ["--estimates", str(tmp_path / "odd"), "--estimate-name", "*/{song}-v.wav"]
+    assert evaluate.main([*songs, "--out", str(out), *named]) == 0
+    assert "mixture - vocals" in (out / "table.md").read_text()
+    capsys.readouterr()
+    stems = ["--estimates", str(tmp_path / "tool"), "--targets", "stems", "--out", str(tmp_path / "stems")]
+    assert evaluate.main([*songs, *stems]) == 2
+    assert "A: found vocals, expected drums, bass, other (--targets stems)" in capsys.readouterr().err

@@ -87,12 +87,19 @@ def test_a_set_that_is_there_is_checked_and_mended(songs, tmp_path, capsys):
     assert not list(tmp_path.rglob("*.unfinished"))
 
 
-def test_continues_after_a_bad_song(songs, tmp_path, capsys):
+def test_continues_after_a_bad_song(songs, tmp_path, capsys, monkeypatch):
+    """A bad song is named before anything is written; one that turns bad after that leaves what is finished."""
     bad = songs / "train" / "train 2" / "drums.wav"
     good = bad.read_bytes()
     audio, _ = soundfile.read(bad, dtype="float32")
     soundfile.write(bad, np.where(np.arange(len(audio))[:, None] == 7, np.nan, audio), RATE, subtype="FLOAT")
     assert main(arguments(songs, tmp_path / "sets")) == 2
+    assert "drums.wav: 2 NaN or infinite samples, the first at 0.000875 s" in error_line(capsys)
+    assert not (tmp_path / "sets").exists()
+    with monkeypatch.context() as patch:
+        patch.setattr("experiments.data.songs.FoundSongs.read_through", lambda found, *_: found)
+        patch.setattr("experiments.data.songs.FoundSongs.apart", lambda found: found)
+        assert main(arguments(songs, tmp_path / "sets")) == 2
     assert "drums.wav: 2 NaN or infinite samples, the first at 0.000875 s" in error_line(capsys)
     finished = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.array_record*")}
     assert len(finished) == 3
@@ -237,3 +244,48 @@ def test_killed_ten_times_the_set_is_the_same(tmp_path):
     with start(songs, tmp_path / "killed", processes=2) as process:
         assert process.wait(300) == 0, process.stderr.read()
     assert files_in(tmp_path / "killed") == files_in(tmp_path / "undisturbed")
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (("vocals", "mixture"), "nothing to compare, as no song has both a mixture and its parts"),
+        (("vocals", "accompaniment"), "nothing to compare"),
+        (("vocals", "drums", "bass", "other", "accompaniment"), "nothing to compare"),
+    ],
+)
+def test_sums_are_not_said_of_songs_without_a_mixture_or_parts(tmp_path, capsys, names, expected):
+    write_stems(tmp_path / "songs" / "train" / "A", 900, 1, names, mixture=False)
+    assert main(arguments(tmp_path / "songs", tmp_path / "sets", name="stems_folder")) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert f"Stems against mixture: {expected}" in text
+    assert "add up exactly" not in text
+    assert read_index(find_set(tmp_path / "sets")).tracks[0].sum_error is None
+
+
+def test_musdb18s_validation_list_becomes_a_split(tmp_path):
+    songs = write_songs(tmp_path / "songs")
+    write_stems(songs / "train" / "Leaf - Summerghost", 900, 7)
+    assert main(arguments(songs, tmp_path / "sets", "--validation-split")) == 0
+    index = read_index(find_set(tmp_path / "sets"))
+    assert [track.name for track in index.split("valid")] == ["Leaf - Summerghost"]
+    assert len(index.split("train")) == 3
+
+
+def test_a_song_that_has_changed_is_named(songs, tmp_path, capsys):
+    """Sets of before the content was kept are checked as they were."""
+    from data_pipelines.prepared.index import FILE_NAME
+    from madsep_jax.host.files import read_json, write_json
+
+    assert main(arguments(songs, tmp_path)) == 0
+    index = read_index(find_set(tmp_path))
+    assert len({track.fingerprint for track in index.tracks}) == 4
+    shutil.copy(songs / "train" / "train 1" / "bass.wav", songs / "train" / "train 1" / "drums.wav")
+    assert main(arguments(songs, tmp_path)) == 2
+    assert "train 1: is not as it was when the set was prepared; delete " in error_line(capsys)
+    content = read_json(find_set(tmp_path) / FILE_NAME)
+    for track in content["tracks"]:
+        del track["fingerprint"]
+    write_json(find_set(tmp_path) / FILE_NAME, content)
+    assert read_index(find_set(tmp_path)).content() == content
+    assert main(arguments(songs, tmp_path)) == 0

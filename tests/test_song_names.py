@@ -156,9 +156,12 @@ def test_the_forms_of_a_name_in_unicode_are_one(tmp_path):
     song(tmp_path / "Sources" / "Dev" / forms[1], *FOUR)
     track, _ = only(tmp_path)
     assert track.name == composed(name) == forms[0] != forms[1]
+    song(tmp_path / "Sources" / "Dev" / forms[0], *FOUR)
     twice = tmp_path / "twice"
     for form in forms:
         song(twice / "train" / form, *FOUR)
+    (bad,) = find_songs(tmp_path).bad + find_songs(twice).bad[1:]
+    assert bad.line.endswith("found twice in train, expected one song of a name")
     (bad,) = find_songs(twice).bad
     assert bad.line.endswith("found twice in train, expected one song of a name")
 
@@ -292,3 +295,34 @@ def test_the_cases(name):
 def test_the_case_of_vocals_and_mixture():
     (track,) = find_songs(CASES / "two").tracks
     assert (track.split, track.stems) == ("test", ("vocals", "accompaniment"))
+
+
+def test_a_song_is_read_through_once(tmp_path, monkeypatch):
+    """What was found whole is kept in the user's cache; what is kept of it in part is not believed."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    song(tmp_path / "songs" / "train" / "A", *FOUR)
+    track, _ = only(tmp_path / "songs")
+    first = track.fingerprint()
+    (kept,) = (tmp_path / "cache").rglob("contents/*")
+
+    def refuse(path, **_):
+        raise AssertionError(path)
+
+    monkeypatch.setattr("data_pipelines.songs.contents.open_audio", refuse)
+    monkeypatch.setattr("data_pipelines.songs.contents._found", {})
+    assert track.fingerprint() == first
+    monkeypatch.setattr("data_pipelines.songs.contents._found", {})
+    kept.write_text(kept.read_text()[:9])
+    with pytest.raises(AssertionError):
+        track.fingerprint()
+
+
+@pytest.mark.parametrize("ending", ["wav", "flac"])
+def test_a_damaged_file_is_found_before_the_work(tmp_path, ending):
+    folder = song(tmp_path / "train" / "A", "vocals", samples=4 * RATE)
+    write_audio(folder / f"mixture.{ending}", read_audio(folder / "vocals.wav").samples_NC, RATE)
+    data = (folder / f"mixture.{ending}").read_bytes()
+    (folder / f"mixture.{ending}").write_bytes(data[: len(data) // 2])
+    found = find_songs(tmp_path)
+    (bad,) = found.bad or found.read_through(1).bad
+    assert f"mixture.{ending}" in bad.line

@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from data_pipelines.builders.song_builder import SongBuilder, estimated_records
@@ -109,15 +109,21 @@ class Preparation:
             raise InputError(f"{self.folder}: is of other songs than those found; delete it to prepare it again")
         broken: list[tuple[int, ShardJob]] = []
         for number, (job, facts) in enumerate(zip(jobs, index.tracks, strict=True)):
+            if facts.fingerprint not in ("", job.track.fingerprint()):
+                raise self._changed(facts.name)
             try:
                 check_shard(job.path, facts, every_record=True)
                 on_track(facts)
             except InputError:
                 broken.append((number, job))
         for number, found in runner(broken) if broken else ():
-            if found != index.tracks[number]:
-                raise InputError(f"{found.name}: is not as it was when the set was prepared; delete {self.folder}")
+            before = index.tracks[number]
+            if found != replace(before, fingerprint=before.fingerprint or found.fingerprint):
+                raise self._changed(found.name)
             on_track(found)
+
+    def _changed(self, song: str) -> InputError:
+        return InputError(f"{shown(song)}: is not as it was when the set was prepared; delete {shown(self.folder)}")
 
     def _check_room(self, share: float) -> None:
         needed, free = round(self.bytes * share), shutil.disk_usage(self.folder.parent).free

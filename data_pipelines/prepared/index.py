@@ -34,6 +34,9 @@ class SetIndex:
     def content(self) -> dict[str, Any]:
         """Return it as JSON values."""
         tracks = [dataclasses.asdict(track) for track in self.tracks]
+        for track in tracks:
+            if not track["fingerprint"]:  # as it was written before there was one
+                del track["fingerprint"]
         left_out = {"left_out": list(self.left_out)} if self.left_out else {}
         return {"format": FORMAT, "name": self.name, "settings": to_dict(self.settings), "tracks": tracks, **left_out}
 

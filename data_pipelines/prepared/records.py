@@ -44,6 +44,8 @@ class TrackFacts:
     """Largest difference, full scale being 1."""
     sum_error_s: float
     """Where that is, in seconds from the start."""
+    fingerprint: str = ""
+    """Of the song's files; empty in sets of before it was kept."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,7 @@ def read_samples(track: Track, settings: FeatureSettings) -> TrackSamples:
         silent=[number for number in range(records) if _is_silent(voice_NC, number, settings)],
         clipped=int(np.count_nonzero(np.abs(audio.mixture_NC) >= 1 - 1 / _FULL_SCALE)),
         **_sum_error(audio),
+        fingerprint=track.fingerprint(),
     )
     return TrackSamples(track, settings, mix_NC, voice_NC, facts)
 

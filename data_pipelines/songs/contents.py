@@ -41,12 +41,12 @@ def content_of(paths: Sequence[Path], check: Callable[[], object] = lambda: None
     return content
 
 
-def frames_of(path: Path) -> tuple[StreamInfo, int]:
-    """Read a sound file through, in blocks; returns what it is, and how many samples a channel it has.
+def frames_of(path: Path, stream: int = 0) -> tuple[StreamInfo, int]:
+    """Read a sound file, or another of its streams, through; returns what it is, and how many samples a channel it has.
 
     Raises InputError where it cannot be decoded to its end, or holds NaN or infinite samples.
     """
-    with open_audio(path) as reader:
+    with open_audio(path, stream=stream) as reader:
         frames = sum(len(block_NC) for block_NC in reader.blocks(_BLOCK))
     if reader.missing:
         raise InputError(missing_line(path, reader.missing))

@@ -1,6 +1,6 @@
 """What a folder of songs was found to hold: songs, those that cannot be used, and what is passed over."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -77,13 +77,12 @@ class FoundSongs:
 
         bad = list(self.bad)
         tracks = []
-        with ThreadPoolExecutor(workers) as pool:
-            for track, line in zip(self.tracks, pool.map(fault, self.tracks), strict=True):
-                if line:
-                    bad.append(BadSong(track.split, track.name, line))
-                else:
-                    tracks.append(track)
-                on_track(track)
+        for track, line in in_threads(fault, self.tracks, workers):
+            if line:
+                bad.append(BadSong(track.split, track.name, line))
+            else:
+                tracks.append(track)
+            on_track(track)
         return replace(self, tracks=tracks, bad=bad)
 
     def apart(self, *, by_content: bool = True) -> "FoundSongs":
@@ -109,6 +108,15 @@ class FoundSongs:
         if self.bad and not (skip and self.tracks):
             raise songs_error([one.line for one in self.bad], len(self.tracks) + len(self.bad))
         return self
+
+
+def in_threads(function: Callable[[Track], str], tracks: Sequence[Track], workers: int) -> Iterator[tuple[Track, str]]:
+    """Yield each track with what the function returns, in order; an error or interruption begins no more."""
+    pool = ThreadPoolExecutor(workers)
+    try:
+        yield from zip(tracks, pool.map(function, tracks), strict=True)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def songs_error(lines: Sequence[str], songs: int) -> InputError:

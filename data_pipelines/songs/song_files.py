@@ -119,7 +119,7 @@ class StemFileTrack(_FileTrack):
 
     def fingerprint(self) -> str:
         """Return 16 hexadecimal digits over the file's content. Raises as `FolderTrack.fingerprint`."""
-        return fingerprint_of(content_of([self.path], self.read))
+        return fingerprint_of(content_of([self.path], self._check))
 
     def read(self) -> TrackAudio:
         """Return the samples, as long as the shortest stream.
@@ -128,16 +128,23 @@ class StemFileTrack(_FileTrack):
         by more than a tenth of a second, in their lengths.
         """
         sample_rate, arrays_NC = decode_streams(self.path, len(_STREAMS))
-        lengths = [len(samples_NC) for samples_NC in arrays_NC]
-        channels = sorted({samples_NC.shape[1] for samples_NC in arrays_NC})
-        if not min(lengths):
+        self._require_alike([samples_NC.shape for samples_NC in arrays_NC])
+        shortest = min(map(len, arrays_NC))
+        streams_NC = {name: samples[:shortest] for name, samples in zip(_STREAMS, arrays_NC, strict=True)}
+        return TrackAudio(sample_rate, streams_NC["mixture"], {stem: streams_NC[stem] for stem in STEMS})
+
+    def _check(self) -> None:
+        found = [frames_of(self.path, stream) for stream in range(len(_STREAMS))]
+        self._require_alike([(frames, info.channels) for info, frames in found])
+
+    def _require_alike(self, shapes: Sequence[tuple[int, ...]]) -> None:
+        lengths, channels = sorted(shape[0] for shape in shapes), sorted({shape[1] for shape in shapes})
+        if not lengths[0]:
             raise InputError(f"{shown(self.path)}: 0 samples, expected at least one")
         if len(channels) > 1:
             raise InputError(f"{shown(self.path)}: streams of {channels[0]} and of {channels[1]} channels")
-        if max(lengths) - min(lengths) > MOST_DIFFERENCE_S * sample_rate:
-            raise InputError(f"{shown(self.path)}: streams of {min(lengths)} and of {max(lengths)} samples")
-        streams_NC = {name: samples[: min(lengths)] for name, samples in zip(_STREAMS, arrays_NC, strict=True)}
-        return TrackAudio(sample_rate, streams_NC["mixture"], {stem: streams_NC[stem] for stem in STEMS})
+        if lengths[-1] - lengths[0] > MOST_DIFFERENCE_S * self.sample_rate:
+            raise InputError(f"{shown(self.path)}: streams of {lengths[0]} and of {lengths[-1]} samples")
 
 
 def folder_track(name: str, split: Split, files: Mapping[str, Path]) -> tuple[FolderTrack, str]:

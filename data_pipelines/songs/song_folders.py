@@ -56,15 +56,13 @@ class Finder:
 
     def add_pairs(self, mixtures: Sequence[Path], sources: Sequence[Path], split: Split) -> None:
         """Add the songs of a split whose mixtures lie in some folders, and whose stems in others."""
-        trees = [
-            {composed(path.name): path for tree in folders for path in entries(tree) if not path.is_file()}
-            for folders in (mixtures, sources)
-        ]
-        for name in sorted({*trees[0], *trees[1]}):
-            paths = [
-                tree.get(name, folders[0] / name) for tree, folders in zip(trees, (mixtures, sources), strict=True)
-            ]
-            self._add(split, name, partial(self._folder, name, split, paths))
+        both = (mixtures, sources)
+        found = [[path for tree in folders for path in entries(tree) if not path.is_file()] for folders in both]
+        for name in sorted({composed(path.name) for paths in found for path in paths}):
+            ours = [[path for path in paths if composed(path.name) == name] for paths in found]
+            pair = [(paths or [folders[0] / name])[0] for paths, folders in zip(ours, both, strict=True)]
+            for _ in range(max(map(len, ours))):  # where a tree has two of that name, the second is refused
+                self._add(split, name, partial(self._folder, name, split, pair))
         for folder in (*mixtures, *sources):
             self._pass_over_files(folder)
 

@@ -16,7 +16,7 @@ from data_pipelines.prepared.index import SetIndex, by_split, find_set, read_ind
 from data_pipelines.prepared.records import TrackFacts
 from data_pipelines.prepared.shard import check_shard
 from data_pipelines.songs.names import composed
-from data_pipelines.songs.tracks import file_stamp, fingerprint_of
+from data_pipelines.songs.tracks import Track, file_stamp, fingerprint_of
 from experiments.cli.console import Bar
 from madsep_jax.config.io import differences
 from madsep_jax.config.run import RunConfig
@@ -94,10 +94,12 @@ class PreparedTraining:
             with contextlib.suppress(OSError):  # the files are read again the next time
                 write_text(mark, "")
 
-    def require_others(self, test_names: list[str]) -> None:
-        """Raise InputError where a song to train on is also one to score."""
+    def require_others(self, tracks: Sequence[Track], *, by_content: bool) -> None:
+        """Raise InputError where a song to train on is also one to score, by its name or its content."""
+        names = {track.name for track in tracks}
+        contents = {track.fingerprint() for track in tracks} if by_content else set()
         for track in self.index.split(_SPLIT):
-            if composed(track.name) in test_names:
+            if composed(track.name) in names or track.fingerprint in contents:
                 raise InputError(f"--prepared {self.folder}: trains on {track.name!r}, which is a test song of --data")
 
 

@@ -16,7 +16,7 @@ from experiments.data.prepared import PreparedTraining
 from madsep_jax.errors import InputError
 from madsep_jax.host.environment import cpu_cores
 
-#: Songs that are read at a time, each of which may take some 100 MB.
+#: Songs that are read at a time.
 _MOST_READERS = 8
 
 
@@ -125,7 +125,7 @@ def load_songs(
     words = f"; {len(validation)} validation songs" if validation else ""
     bad = f"; {left_out(found.bad)}" if found.bad else ""
     if trained_on:
-        trained_on.require_others([track.name for track in test + validation])
+        trained_on.require_others(test + validation, by_content=read)
         description = f"{trained_on.description}; scored on {place} ({_words(test, 'test')}{words}{bad})"
         return Songs(description, [], test, trained_on, validation)
     description = f"{place} ({_words(train, 'training')}{words}; {_words(test, 'test')}{bad})"

@@ -1,7 +1,6 @@
 """What gives the estimates of a song: files as separators of all kinds leave them, or a trained separator."""
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -10,7 +9,7 @@ import numpy as np
 from rich.console import Console
 
 from data_pipelines.songs.contents import content_of
-from data_pipelines.songs.found import BadSong, FoundSongs
+from data_pipelines.songs.found import BadSong, FoundSongs, in_threads
 from data_pipelines.songs.tracks import STEMS, Track, TrackAudio, fingerprint_of
 from experiments.cli.console import Bar, say
 from experiments.evaluation.estimates import EstimateFolder
@@ -120,11 +119,8 @@ def check_estimates(
             return f"{shown(track.name)}: found {has}, expected {', '.join(missing)} (--targets stems)"
         return "; ".join(line for separator in separators.values() if (line := _fault(separator, track)))
 
-    with (
-        ThreadPoolExecutor(options.processes) as pool,
-        Bar(console, "checking the estimates", len(found.tracks)) as bar,
-    ):
-        for track, line in zip(found.tracks, pool.map(faults, found.tracks), strict=True):
+    with Bar(console, "checking the estimates", len(found.tracks)) as bar:
+        for track, line in in_threads(faults, found.tracks, options.processes):
             if line:
                 bad.append(BadSong(track.split, track.name, line))
             else:

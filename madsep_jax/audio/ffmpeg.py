@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from fractions import Fraction
 from io import FileIO
 from typing import Any
@@ -16,14 +17,18 @@ from madsep_jax.audio.info import Missing, StreamInfo, UndecodableError, import_
 #: some containers count in milliseconds, and a codec's last block need not be full.
 _TOLERANCE_S = 0.05
 
+#: No recording has so many seconds.
+_ABSURD_S = 1e6
+
 #: Containers that state the length of each stream; the others estimate it by the bit rate, or that of the whole.
 _STATING = ("mov", "flac", "wav", "w64", "aiff", "caf", "au", "avi", "ogg", "ape", "wv", "tta", "tak")
 
 #: Codecs whose samples are those that were encoded, but for `pcm_…`.
 _LOSSLESS = ("flac", "wavpack", "tta", "ape", "tak", "mlp", "truehd", "wmalossless", "shorten", "als")
 
-#: Marks of an mp3's first frame, which tells its length and holds no sound.
-_MP3_HEADER = re.compile(rb"Xing|Info|VBRI")
+#: An mp3's first frame, which states the number of frames and holds no sound; a tag before it.
+_MP3_HEADER = re.compile(rb"(?:Xing|Info)\x00\x00\x00[\x01\x03\x05\x07\x09\x0b\x0d\x0f](.{4})", re.DOTALL)
+_MP3_TAG = re.compile(rb"ID3[\x02-\x04]\x00.([\x00-\x7f]{4})", re.DOTALL)
 
 _TAGS = ("title", "artist", "album", "date", "genre", "comment", "copyright", "license", "track")
 
@@ -31,21 +36,28 @@ _TAGS = ("title", "artist", "album", "date", "genre", "comment", "copyright", "l
 class FfmpegSource:
     """One sound stream of a file, open for reading."""
 
-    def __init__(self, file: FileIO, stream: int = 0) -> None:
-        """Look at the first sound. Raises UndecodableError where there is none that can be decoded."""
+    def __init__(self, file: FileIO, stream: int = 0, *, cut: bool = False) -> None:
+        """Look at the first sound. Raises UndecodableError where there is none that can be decoded.
+
+        `cut` says that by another library's word a part of the file is not there.
+        """
         self._file, self._stream, self.position = file, stream, 0
         self.found: list[Missing] = []  # so far
         with self._opened() as (container, sound):
-            frame = next((frame for frame, _ in _frames(container, sound) if frame.samples), None)
+            frame = next((frame for frame, _ in _frames(container, sound) if frame and frame.samples), None)
             if frame is None:
                 raise UndecodableError("no sound in it can be decoded")
             kind = container.format.name.partition(",")[0]
             subtype = _subtype(sound, frame)
             format = "MP4" if kind == "mov" else kind.upper()
             self.info = StreamInfo(frame.sample_rate, frame.layout.nb_channels, None, format, subtype)
-            self.layout = str(frame.layout.name)
+            self._places = str(frame.layout.name)
+            self.layout = None if self._places.endswith("channels") else self._places
+            self._is_mp3 = subtype == "MPEG_LAYER_III"
             self._stated_s = self._read_stated_s(kind, container, sound)
-            self._has_end = kind != "ogg" or ogg.has_end(self._file)
+            if kind == "flac" and self._stated_s:
+                self.info = replace(self.info, frames=round(self._stated_s * frame.sample_rate))
+            self._has_end = not cut and (kind != "ogg" or ogg.has_end(self._file))
             self.about_s = self._stated_s or (container.duration / 1e6 if container.duration else None)
             metadata = {name.lower(): text for name, text in {**container.metadata, **sound.metadata}.items()}
             names = {name: name.replace("track", "tracknumber") for name in _TAGS if metadata.get(name)}
@@ -56,23 +68,36 @@ class FfmpegSource:
         self.found, self.position = [], 0
         with self._opened() as (container, sound):
             for frame, lost_s in self._uniform(_frames(container, sound)):
-                if lost_s:
-                    self.found.append(Missing(self.position / self.info.sample_rate, lost_s))
+                if lost_s is not None:
+                    self._note(lost_s)
+                if frame is None:
+                    continue
                 skipped = max(start - self.position, 0)
                 self.position += frame.samples
                 if skipped < frame.samples:
                     yield _samples(frame)[skipped:]
 
+    def _note(self, lost_s: float) -> None:
+        """Note what is missing here; less than nothing says that what was noted last was too much."""
+        at_s = self.position / self.info.sample_rate
+        if lost_s >= 0:
+            self.found.append(Missing(at_s, lost_s))
+        elif self.found and self.found[-1].seconds + lost_s > -_TOLERANCE_S:
+            last = self.found.pop()
+            self.found += [Missing(last.at_s, last.seconds + lost_s)] if last.seconds + lost_s > _TOLERANCE_S else []
+
     def missing(self) -> tuple[Missing, ...]:
         """Return what is missing, once all was decoded."""
         found, at_s = list(self.found), self.position / self.info.sample_rate
+        if self._is_mp3 and found and found[-1].at_s == at_s:
+            found.pop()  # what follows the last sound is a tag, or tells less than the header
         rest_s = (self._stated_s or 0) - at_s - sum(part.seconds for part in found)
-        if rest_s > _TOLERANCE_S:
-            found.append(Missing(at_s, rest_s))
-        elif rest_s > 0 and found:  # a hole takes a little more than the packets that it damages
+        ends_early = rest_s > _TOLERANCE_S or not self._has_end
+        if rest_s > 0 and found and (found[-1].at_s == at_s or not ends_early):
+            # a hole takes a little more than the packets that it damages
             found[-1] = Missing(found[-1].at_s, found[-1].seconds + rest_s)
-        if not self._has_end:
-            found.append(Missing(at_s, 0))
+        elif ends_early:
+            found.append(Missing(at_s, rest_s if rest_s > _TOLERANCE_S else 0))
         return tuple(found)
 
     @contextmanager
@@ -86,68 +111,100 @@ class FfmpegSource:
                 streams = container.streams.audio
                 if len(streams) <= self._stream:
                     raise UndecodableError(f"found {len(streams)} sound streams, expected {self._stream + 1}")
-                yield container, streams[self._stream]
+                sound = streams[self._stream]
+                if sound.codec_context.name in _LOSSLESS:  # else a damaged block would be a burst of noise
+                    sound.codec_context.options = {"err_detect": "crccheck+explode"}
+                yield container, sound
         except (av.FFmpegError, MemoryError) as e:
             raise UndecodableError(getattr(e, "strerror", "") or str(e)) from e
 
-    def _uniform(self, frames: Iterator[tuple[Any, float]]) -> Iterator[tuple[Any, float]]:
+    def _uniform(self, frames: Iterator[tuple[Any, float | None]]) -> Iterator[tuple[Any, float | None]]:
         """Yield frames of the first one's rate and channels: where these change within a stream, it is converted."""
         av, converter, converted = import_package("av"), None, None
         for frame, lost_s in frames:
-            found = (frame.format.name, frame.layout.name, frame.sample_rate)
-            if found != converted and converter:
-                yield from ((last, 0.0) for last in converter.resample(None))
+            found = frame and (frame.format.name, frame.layout.name, frame.sample_rate)
+            if converter and found != converted:
+                yield from ((last, None) for last in converter.resample(None))
                 converter = None
-            if frame.sample_rate == self.info.sample_rate and frame.layout.name == self.layout:
+            if frame is None or (found[1:] == (self._places, self.info.sample_rate) and not _has_many_planes(frame)):
                 yield frame, lost_s
                 continue
             if converter is None:
-                converter, converted = av.AudioResampler("fltp", self.layout, self.info.sample_rate), found
+                converter, converted = av.AudioResampler("flt", self._places, self.info.sample_rate), found
             frame.pts = None
-            for part in converter.resample(frame):
-                yield part, lost_s
-                lost_s = 0.0
-        if converter:
-            yield from ((last, 0.0) for last in converter.resample(None))
+            yield from ((part, None) for part in converter.resample(frame))
 
     def _read_stated_s(self, kind: str, container: Any, sound: Any) -> float | None:
         """Return the seconds of the stream by the header, or None where it would be an estimate."""
-        if kind in _STATING or (kind == "mp3" and self._has_mp3_header()):
-            return float(sound.duration * sound.time_base) if sound.duration else None
         alone = len(container.streams) == len(container.streams.audio) == 1
-        return container.duration / 1e6 if alone and container.duration and kind in ("matroska", "asf") else None
+        if kind in ("matroska", "asf"):
+            stated_s = container.duration / 1e6 if alone and container.duration else None
+        elif kind in _STATING or kind == "mp3":
+            stated_s = float(sound.duration * sound.time_base) if sound.duration else None
+        else:
+            return None
+        if kind == "mp3" and abs(self._mp3_header_s() - (stated_s or 0)) > 4 * _TOLERANCE_S:
+            return None  # an estimate by the bit rate, as also of mp3s that were joined
+        return stated_s if stated_s and stated_s < _ABSURD_S else None
 
-    def _has_mp3_header(self) -> bool:
+    def _mp3_header_s(self) -> float:
+        """Return the seconds, with up to a tenth of padding, that an mp3's first frame states; 0: it states none."""
         self._file.seek(0)
-        head = self._file.read(10)
-        tag = 10 + sum((byte & 0x7F) << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=False))
-        self._file.seek(tag if head[:3] == b"ID3" else 0)
-        return bool(_MP3_HEADER.search(self._file.read(4096)))
+        tag = _MP3_TAG.match(self._file.read(10))
+        self._file.seek(_tag_bytes(tag) if tag else 0)
+        header = _MP3_HEADER.search(self._file.read(4096))
+        samples = 1152 if self.info.sample_rate >= 32000 else 576
+        return int.from_bytes(header[1], "big") * samples / self.info.sample_rate if header else 0.0
 
 
-def _frames(container: Any, sound: Any) -> Iterator[tuple[Any, float]]:
-    """Yield the decoded frames, each with the seconds that are missing before it."""
+def _tag_bytes(tag: re.Match[bytes]) -> int:
+    size = 0
+    for byte in tag[1]:
+        size = size << 7 | byte
+    return 10 + size
+
+
+def _frames(container: Any, sound: Any) -> Iterator[tuple[Any, float | None]]:
+    """Yield the decoded frames, each with the seconds missing before it: None where nothing is, 0 for unknown.
+
+    What is missing at the end comes with None in place of a frame.
+    """
     av = import_package("av")
-    packets, failed_s, due = container.demux(sound), 0.0, None
+    packets, failed_s, due = container.demux(sound), None, None
+    is_mp3, tag_end = sound.codec_context.name.startswith("mp3"), 0
     while True:
         try:
             packet = next(packets, None)
-        except av.FFmpegError:  # the file ends here, or nothing more of it can be read
-            packet = None
+        except av.FFmpegError:  # nothing more of it can be read
+            packet, failed_s = None, failed_s or 0.0
         if packet is None:
-            return
+            break
+        data = bytes(packet) if is_mp3 else b""
+        if packet.pos is not None and packet.pos + packet.size <= tag_end:
+            due = None  # within a picture, say
+            continue
+        if tag := _MP3_TAG.search(data):  # in the middle: mp3s were joined
+            tag_end = (packet.pos or 0) + tag.start() + _tag_bytes(tag)
         try:
             frames = packet.decode()
         except av.FFmpegError:
-            if not _MP3_HEADER.search(bytes(packet)):  # as in the middle of mp3s that were joined
-                failed_s += float((packet.duration or 0) * packet.time_base)
+            if not tag and not _MP3_HEADER.search(data):
+                failed_s = (failed_s or 0.0) + float((packet.duration or 0) * packet.time_base)
             continue
         for frame in frames:
             time = None if frame.pts is None else frame.pts * frame.time_base
             gap_s = 0.0 if time is None or due is None else float(time - due)
-            yield frame, max(failed_s, gap_s if gap_s > _TOLERANCE_S else 0.0)
-            failed_s, start = 0.0, due if time is None else time
+            jumps = abs(gap_s) > _TOLERANCE_S
+            yield frame, max(failed_s or gap_s, gap_s) if jumps else failed_s
+            failed_s, start = None, due if time is None else time
             due = None if start is None else start + Fraction(frame.samples, frame.sample_rate)
+    if failed_s is not None:
+        yield None, failed_s
+
+
+def _has_many_planes(frame: Any) -> bool:
+    """Whether PyAV would look for one plane too many, behind the eight that a frame has room for."""
+    return bool(frame.format.is_planar and frame.layout.nb_channels >= 8)
 
 
 def _samples(frame: Any) -> np.ndarray:
@@ -168,8 +225,12 @@ def _subtype(sound: Any, frame: Any) -> str:
         return "MPEG_LAYER_III"
     if codec == "alac":
         return f"ALAC_{sound.codec_context.extradata[17]}"
+    if codec == "flac":
+        block_info = sound.codec_context.extradata
+        bits = ((block_info[12] & 1) << 4 | block_info[13] >> 4) + 1
+        return next((f"PCM_{name}" for most, name in ((8, "S8"), (16, "16"), (24, "24")) if bits <= most), "PCM_32")
     if not (codec.startswith("pcm_") or codec in _LOSSLESS):
         return codec.upper()
-    if kind == "s32" and not (frame.to_ndarray() & 0xFF).any():
+    if kind == "s32" and not _has_many_planes(frame) and not (frame.to_ndarray() & 0xFF).any():
         return "PCM_24"
     return {"u8": "PCM_U8", "s16": "PCM_16", "s32": "PCM_32", "flt": "FLOAT", "dbl": "DOUBLE"}.get(kind, codec.upper())

@@ -8,15 +8,16 @@ _LONGEST = _HEADER + 255 + 255 * 255
 
 
 def is_one_vorbis(file: FileIO) -> bool:
-    """Whether a file is one stream of Vorbis, page after page from its beginning to its end, and nothing else.
+    """Whether a file is one mono or stereo stream of Vorbis, page after page from beginning to end, and nothing else.
 
-    Of such a file libsndfile knows the exact length; it reads the first of several only, and none after a hole.
+    Of such a file libsndfile knows the exact length; it reads the first of several only, none after a hole, and leaves
+    more channels in Vorbis's own order.
     """
     size, at, number, last = file.seek(0, os.SEEK_END), 0, 0, 0
     serial = b""
     while at < size:
         file.seek(at)
-        page = file.read(_HEADER + 255 + 7)
+        page = file.read(_HEADER + 255 + 12)
         table = page[_HEADER : _HEADER + page[26]] if len(page) > _HEADER else b""
         body = _HEADER + len(table)
         serial = serial or page[14:18]
@@ -24,7 +25,7 @@ def is_one_vorbis(file: FileIO) -> bool:
         expected = (b"OggS", number.to_bytes(4, "little"), serial, number == 0)
         if not table or (page[:4], page[18:22], page[14:18], bool(last & _FIRST)) != expected:
             return False
-        if number == 0 and page[body : body + 7] != b"\x01vorbis":
+        if number == 0 and not (page[body : body + 7] == b"\x01vorbis" and page[body + 11] <= 2):
             return False
         at, number = at + body + sum(table), number + 1
     return at == size and bool(last & _LAST)

@@ -10,10 +10,9 @@ import numpy as np
 
 from madsep_jax.audio.ffmpeg import FfmpegSource
 from madsep_jax.audio.info import Audio, AudioInfo, Missing, StreamInfo, UndecodableError, missing_line
-from madsep_jax.audio.sndfile import SndfileSource, is_for_sndfile
+from madsep_jax.audio.sources import EXPECTED, check_file, layout_of, open_source
 from madsep_jax.errors import InputError, shown
 
-_EXPECTED = "expected an audio file (wav, flac, ogg, mp3, m4a)"
 _BLOCK = 65536
 
 
@@ -23,16 +22,19 @@ class AudioReader:
     Attributes:
         info: what the header says; `frames` is None where only decoding would tell.
         tags: title, artist, album, … by libsndfile's names.
+        layout: FFmpeg's name of the places of the channels ("stereo", "5.1(side)"); None: not known.
         missing: what of the range could not be decoded, complete after the last block.
     """
 
     def __init__(self, path: Path, file: FileIO, stream: int = 0) -> None:
         """Find out who can decode the file. Raises InputError where nobody can, or it has no samples."""
-        self._path, self._file, self._stream = path, file, stream
-        self._source = self._open_source()
+        self._path, self._file = path, file
+        self._source = open_source(path, file, stream)
         self.info: StreamInfo = self._source.info
         self.tags: dict[str, str] = self._source.tags
-        self.start, self.frames = 0, None
+        self.layout = layout_of(self._source, file)
+        self.start = 0
+        self.frames: int | None = None
         self.missing: tuple[Missing, ...] = ()
 
     def blocks(self, samples: int) -> Iterator[np.ndarray]:
@@ -64,40 +66,11 @@ class AudioReader:
             raise InputError(f"{shown(self._path)}: {found} samples, expected {expected}")
 
     @property
-    def layout(self) -> str | None:
-        """FFmpeg's name of the places of the channels ("stereo", "5.1(side)"); None where they are not known."""
-        if isinstance(self._source, FfmpegSource):
-            return self._source.layout
-        if self.info.channels <= 2:
-            return ("mono", "stereo")[self.info.channels - 1]
-        try:
-            return FfmpegSource(self._file).layout
-        except (UndecodableError, InputError):
-            return None
-
-    @property
     def about_s(self) -> float | None:
         """The seconds of the whole file by its header, which may be an estimate; None where that states none."""
         if self.info.frames:
             return self.info.frames / self.info.sample_rate
         return self._source.about_s if isinstance(self._source, FfmpegSource) else None
-
-    def _open_source(self) -> SndfileSource | FfmpegSource:
-        refused, name = "", shown(self._path)
-        if self._stream == 0 and is_for_sndfile(self._file):
-            try:
-                source = SndfileSource(self._file)
-                if source.info.frames:
-                    return source
-                refused = "no samples"
-            except UndecodableError as e:
-                refused = str(e)
-        try:
-            return FfmpegSource(self._file, self._stream)
-        except UndecodableError as e:
-            if refused == "no samples":
-                raise InputError(f"{name}: 0 samples, expected at least one") from e
-            raise InputError(f"{name}: cannot be read as audio ({refused or e}), {_EXPECTED}") from e
 
     def _range(self) -> Iterator[np.ndarray]:
         """Yield the range in blocks of any length, then note what is missing of it."""
@@ -110,7 +83,7 @@ class AudioReader:
                     break
         else:
             reached_end = True
-        missing = self._source.missing() if reached_end else self._source.found
+        missing = self._source.missing() if reached_end else tuple(self._source.found)
         self.missing = tuple(part for part in missing if part.at_s * self.info.sample_rate >= self.start)
 
     def _decoded(self) -> Iterator[np.ndarray]:
@@ -122,7 +95,7 @@ class AudioReader:
                 yield block_NC
         except UndecodableError as e:
             if isinstance(self._source, FfmpegSource):
-                raise InputError(f"{shown(self._path)}: cannot be read as audio ({e}), {_EXPECTED}") from e
+                raise InputError(f"{shown(self._path)}: cannot be read as audio ({e}), {EXPECTED}") from e
             try:
                 other = FfmpegSource(self._file)
             except (UndecodableError, InputError):
@@ -145,7 +118,7 @@ def open_audio(
         InputError: the file is missing, a folder, empty, not audio, or has no samples.
     """
     path = Path(path)
-    _check_file(path)
+    check_file(path)
     with path.open("rb", buffering=0) as file:
         reader = AudioReader(path, file, stream)
         reader.start = round(start_s * reader.info.sample_rate)
@@ -219,25 +192,3 @@ def _regrouped(blocks: Iterator[np.ndarray], samples: int) -> Iterator[np.ndarra
             kept, count = [all_NC[whole:]], count - whole
     if count:
         yield np.concatenate(kept)
-
-
-def _check_file(path: Path) -> None:
-    """Refuse what is not a readable, regular file with something in it."""
-    found = ""
-    try:
-        if path.is_dir():
-            found = "is a folder"
-        elif not path.exists():
-            found = "is a broken link" if path.is_symlink() else "no such file"
-        elif not path.is_file():  # reading a pipe could wait for ever
-            found = "is not a regular file"
-        elif path.stat().st_size == 0:
-            found = "is empty (0 bytes)"
-        elif path.suffix.lower() == ".raw":  # libsndfile would ask for its rate and channels
-            found = "has no header"
-        else:
-            path.open("rb").close()
-    except OSError as e:
-        found = f"cannot be read ({e.strerror})"
-    if found:
-        raise InputError(f"{shown(path)}: {found}, {_EXPECTED}")

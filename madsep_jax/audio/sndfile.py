@@ -11,7 +11,7 @@ import numpy as np
 from madsep_jax.audio import ogg
 from madsep_jax.audio.info import Missing, StreamInfo, UndecodableError, import_package
 
-_BLOCK = 65536
+_BLOCK = 16384
 
 #: libsndfile states such a length (12 days at 1 MHz, or as many samples as flac can count) where there is none.
 _UNKNOWN_FRAMES = 2**36 - 1
@@ -67,12 +67,12 @@ class SndfileSource:
 
 
 def is_for_sndfile(file: FileIO) -> bool:
-    """Whether a file may be libsndfile's: not mp3, also in wav, of which it estimates lengths, and no damaged ogg."""
+    """Whether a file may be libsndfile's: not mp3, flac or ogg of which it would not read what a header leaves out."""
     file.seek(0)
     head = file.read(65536)
     if head[:4] == b"OggS":
         return ogg.is_one_vorbis(file)
-    if head[:3] == b"ID3" or (head[:1] == b"\xff" and head[1:2] >= b"\xe0"):
+    if head[:3] == b"ID3" or head[:4] == b"fLaC" or (head[:1] == b"\xff" and head[1:2] >= b"\xe0"):
         return False
     at = head.find(b"fmt ") if head[:4] in (b"RIFF", b"RF64", b"riff") else -1
     return at < 0 or int.from_bytes(head[at + 8 : at + 10], "little") not in _MPEG_IN_WAV

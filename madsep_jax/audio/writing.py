@@ -28,6 +28,15 @@ _MOST_BYTES = 2**32 - 2**20
 #: About how many kbit/s the qualities 0, 0.1, … 1 of Vorbis take, in stereo at 44.1 kHz.
 _VORBIS_KBITS = (64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 500)
 
+#: The order of Vorbis's channels in those of wav and FFmpeg, by their number.
+_VORBIS_ORDER = {
+    3: (0, 2, 1),
+    5: (0, 2, 1, 3, 4),
+    6: (0, 2, 1, 4, 5, 3),
+    7: (0, 2, 1, 5, 6, 4, 3),
+    8: (0, 2, 1, 6, 7, 4, 5, 3),
+}
+
 #: FFmpeg's names of the places that wav files number, and where in the file they do.
 _PLACES = (
     *("FL", "FR", "FC", "LFE", "BL", "BR", "FLC", "FRC", "BC", "SL", "SR"),
@@ -54,6 +63,8 @@ class AudioWriter:
             raise ValueError(
                 f"samples of shape {samples_NC.shape}: expected {self._sound.channels} channels, all finite"
             )
+        if self._sound.subtype == "VORBIS" and samples_NC.shape[1] in _VORBIS_ORDER:
+            samples_NC = samples_NC[:, _VORBIS_ORDER[samples_NC.shape[1]]]
         for at in range(0, len(samples_NC), _AT_ONCE):
             with _told_why(self._name, self._file):
                 self._sound.write(_quantised(samples_NC[at : at + _AT_ONCE], self._sound.subtype))
