@@ -12,12 +12,14 @@ from madsep_jax.bss_eval import conjugate_gradients, toeplitz
 from madsep_jax.bss_eval.song import Song, cut
 from madsep_jax.bss_eval.toeplitz import Product
 
-#: Ways to invert, and what is added to the diagonal, as a share of it, so that it can be inverted where references
-#: depend on each other: tried in turn, until the equations are solved. The recursion is for CPUs.
-_RECURSION = ("levinson", 1e-11)
+#: Ways to solve, and what is added to the diagonal, as a share of it, so that it can be inverted where references
+#: depend on each other; elimination is museval's way, and adds nothing.
+_RECURSION, _ELIMINATION = ("levinson", 1e-11), ("elimination", 0.0)
 _FACTORISATIONS = (("cholesky", 1e-12), ("cholesky", 1e-9), ("cholesky", 1e-6))
-#: museval's way, for equations that are so far from having one solution that nothing else converges.
-_ELIMINATION = ("elimination", 0.0)
+#: Tried in turn, until the equations are solved. The recursion has hundreds of small steps, which are for CPUs. Where
+#: it does not get there, iterating with a factorisation would take a CPU longer than elimination.
+_ON_CPU = (_RECURSION, _ELIMINATION, *_FACTORISATIONS)
+_ELSEWHERE = (*_FACTORISATIONS, _ELIMINATION)
 #: Energy of a projection's error, as a share of the projection's, which is aimed at, and which is good enough. 1e-19
 #: changes a ratio of 150 dB by 0.0004 dB.
 _AIM, _ENOUGH = 1e-24, 1e-19
@@ -42,9 +44,8 @@ def solve_filters(correlation_BKAT: jax.Array, sources: int, taps: int) -> Filte
     inverse, solve the equations without the load: their error is measured in energy of the projection, the very thing
     that is scored. It is enough where that is small, or where nothing but rounding is left: of music that has hardly
     any treble no solution in double precision has a smaller one, that by elimination included. On CPUs the inverse
-    comes from the block-Levinson recursion; elsewhere, where hundreds of small steps are slow, or where the recursion
-    is not exact enough, from a Cholesky factorisation. Where none of these gets there, Gaussian elimination solves the
-    equations as they are.
+    comes from the block-Levinson recursion, elsewhere from a Cholesky factorisation. Where these do not get there, as
+    in songs that are shorter than the filters, Gaussian elimination solves the equations as they are.
 
     The correlations are as `correlate` returns them; references, and each estimate, have K = S · C channels, source by
     source: A = K + estimates · K.
@@ -84,18 +85,14 @@ def _equations(
 
 def _solution(gram_BKKT: jax.Array, target_BKLESC: jax.Array) -> jax.Array:
     """Return the best solution of equations of this form, by the first way that gets there."""
-    ways = [*([_RECURSION] if jax.default_backend() == "cpu" else []), *_FACTORISATIONS, _ELIMINATION]
     best, smallest = None, math.inf
-    while ways:
-        form, loading = ways.pop(0)
+    for form, loading in _ON_CPU if jax.default_backend() == "cpu" else _ELSEWHERE:
         x_BKLESC, found = _solve(gram_BKKT, target_BKLESC, loading, form=form)
         error = float(found)
         if error <= smallest:  # not so where it is NaN
             best, smallest = x_BKLESC, error
         if error < _ENOUGH:
             break
-        if form == "cholesky" and math.isfinite(error):  # more on the diagonal would take as long, for as little
-            ways = [_ELIMINATION]
     assert best is not None, "an iterative solution's error is never NaN"
     return best
 
