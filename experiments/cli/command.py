@@ -49,7 +49,7 @@ def run(app: App, argv: Sequence[str] | None = None) -> int:
         elif isinstance(error, BrokenPipeError) and any([_reader_has_gone(sys.stdout), _reader_has_gone(sys.stderr)]):
             code = OUTPUT_CLOSED
         elif isinstance(error, OSError) and error.errno in _OF_FILES:
-            where = f"{shown(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
+            where = f"{shown(os.fsdecode(error.filename))}: " if isinstance(error.filename, str | bytes) else ""
             _say(app, f"{where}cannot be read or written: {error.strerror}")
             code = BAD_INPUT
         else:

@@ -25,7 +25,8 @@ def _whole(kind: Any, tokens: Sequence[Token]) -> int | tuple[int, ...]:
         try:
             numbers.append(int(token.value))
         except ValueError:
-            raise ValueError(f"found {token.value!r}, expected a whole number") from None
+            name = f"{token.keyword}: " if tokens[1:] else ""  # of several values, Cyclopts would not say of what
+            raise ValueError(f"{name}found {token.value!r}, expected a whole number") from None
     return tuple(numbers) if typing.get_origin(kind) is tuple else numbers[0]
 
 
