@@ -119,7 +119,7 @@ def test_the_system_s_errors_end_a_command_in_one_line(tmp_path, capsys):
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "file").write_text("")
     assert command(lambda: write_json(tmp_path / "file" / "a.json", {})) == 2
-    assert capsys.readouterr().err == f"command: {tmp_path}/file: cannot be read or written: Not a directory\n"
+    assert capsys.readouterr().err == f"command: {tmp_path}/file: cannot be read or written: File exists\n"
 
 
 def test_an_error_of_the_code_keeps_its_traceback(tmp_path):

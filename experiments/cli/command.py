@@ -18,7 +18,7 @@ BAD_INPUT = 2
 #: What a user's disk, or what it allows, is the cause of.
 _OF_FILES = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ESTALE),
-    *(errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR),
+    *(errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST),
 }
 
 #: Nobody reads the output any more, as in `| head`: as Rich, which prints most of it, has it.

@@ -154,8 +154,7 @@ def claimed(
             elif not in_job and (job := read_record(place)) and job.state(place) != "ended":
                 say(console, f"{row.folder_name}: is given to job {job.job_id} and left to it")
             elif not folder.finished(row):  # as it may be by now
-                for written_in in (place, place / "scores", checkpoint_folder(place)):
-                    clear_leftovers(written_in)
+                _clear_leftovers(place)
                 left.append(row)
         yield left
 
@@ -172,7 +171,13 @@ def claimed_for_all(rows: Sequence[Row], experiment: Path) -> Iterator[None]:
             if not held.enter_context(try_lock(row.lock(experiment))):
                 who = holder(row.lock(experiment))
                 raise InputError(f"{row.folder(experiment)}: found in use by {who}, expected to be free")
+            _clear_leftovers(row.folder(experiment))
         yield
+
+
+def _clear_leftovers(row_folder: Path) -> None:
+    for place in (row_folder, row_folder / "scores", checkpoint_folder(row_folder)):
+        clear_leftovers(place)
 
 
 @dataclass(frozen=True)
