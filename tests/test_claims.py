@@ -17,7 +17,7 @@ from rich.console import Console
 
 from experiments.jobs.record import JobRecord
 from experiments.rows.folder import ExperimentFolder, claimed, claimed_for_all, row_groups
-from experiments.rows.row import Row, RowResult
+from experiments.rows.row import PlannedRow, RowResult
 from madsep_jax.config.io import override, to_dict
 from madsep_jax.config.presets import preset_config
 from madsep_jax.errors import InputError
@@ -25,7 +25,10 @@ from madsep_jax.host import locks
 from madsep_jax.host.files import read_json, write_new_json
 
 BASE = preset_config("quick")
-ROWS = [Row("mixture", None), *(Row.of_system(name, seed, BASE) for name in ("mad", "dae") for seed in range(2))]
+ROWS = [
+    PlannedRow("mixture", None),
+    *(PlannedRow.of_system(name, seed, BASE) for name in ("mad", "dae") for seed in range(2)),
+]
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.benchmarks.case import Case, Prepared
+from experiments.benchmarks.case import Case, PreparedCase
 from experiments.benchmarks.equality import check_equal, check_outputs, small_case, training_loss
 from experiments.benchmarks.options import Form, VariantOptions
 from experiments.benchmarks.rounds import Spread, Times, interleave, reason
@@ -56,10 +56,10 @@ def run_case(
         UnequalOutputsError: where two variants do not return the same.
         CompiledWhileTimedError: where JAX compiled anything in a timed step.
     """
-    prepared: dict[str, Prepared] = {}
+    prepared: dict[str, PreparedCase] = {}
     failures: dict[str, str] = {}
 
-    def attempt(name: str, prepare: Callable[[], Prepared]) -> None:
+    def attempt(name: str, prepare: Callable[[], PreparedCase]) -> None:
         on_stage(f"preparing {name}")
         try:
             prepared[name] = prepare()
@@ -92,9 +92,9 @@ def run_case(
 
 
 def make_row(
-    case: Case, variant: str, prepared: Prepared | None, times: Times, peaks: Sequence[float]
+    case: Case, variant: str, prepared: PreparedCase | None, times: Times, peaks: Sequence[float]
 ) -> dict[str, Any]:
-    """Return all that is known of a variant, without the parts of `Prepared` that are no numbers.
+    """Return all that is known of a variant, without the parts of `PreparedCase` that are no numbers.
 
     Times are seconds of one step; what does not apply, or was not measured, is None.
 
@@ -156,7 +156,7 @@ def compare_training_losses(case: Case, forms: Sequence[Form]) -> float | None:
         return check_equal(small, "training losses", losses)
 
 
-def _attempt_torch(case: Case, attempt: Callable[[str, Callable[[], Prepared]], None]) -> None:
+def _attempt_torch(case: Case, attempt: Callable[[str, Callable[[], PreparedCase]], None]) -> None:
     from experiments.benchmarks.peer import run as peer
 
     device = peer.peer_device(jax.default_backend())
