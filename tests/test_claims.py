@@ -25,10 +25,8 @@ from madsep_jax.host import locks
 from madsep_jax.host.files import read_json, write_new_json
 
 BASE = preset_config("quick")
-ROWS = [
-    PlannedRow("mixture", None),
-    *(PlannedRow.of_system(name, seed, BASE) for name in ("mad", "dae") for seed in range(2)),
-]
+TRAINED = [PlannedRow.of_system(name, seed, BASE) for name in ("mad", "dae") for seed in range(2)]
+ROWS = [PlannedRow("mixture", None), *TRAINED]
 
 
 @pytest.fixture

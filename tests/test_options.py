@@ -193,7 +193,7 @@ def arguments_of_all():
     for command in COMMANDS:
         app = importlib.import_module(f"experiments.{command}").app
         for one in (app, *app.subapps):
-            if one.default_command:
+            if one.default_command and not one.name[0].startswith("-"):  # as those of the library's own do
                 yield from ((f"{command} {one.name[0]}", found) for found in one.assemble_argument_collection())
 
 

@@ -34,13 +34,11 @@ class ValidationOptions:
     """How many songs those two keep out of training: the last ones by name."""
 
     validation_split: Annotated[bool, Switch] = False
-    """In their place, keep the songs of the folder `valid` out of training or, where there are none, the 14 songs of
+    """In place of these, keep the songs of the folder `valid` out of training or, where there are none, the 14 of
     MUSDB18's validation list."""
 
     def __post_init__(self) -> None:
         require_at_least(self, validate_every=1, validation_songs=1)
-        if self.validation_split and not self.songs:
-            raise InputError("--validation-split: found neither --validate-every nor --validation-loss to use it")
 
     @property
     def songs(self) -> int:
