@@ -193,7 +193,7 @@ def arguments_of_all():
     for command in COMMANDS:
         app = importlib.import_module(f"experiments.{command}").app
         for one in (app, *app.subapps):
-            if one.default_command and not one.name[0].startswith("-"):  # as those of the library's own do
+            if getattr(one.default_command, "__module__", "").startswith("experiments."):  # not Cyclopts' own
                 yield from ((f"{command} {one.name[0]}", found) for found in one.assemble_argument_collection())
 
 

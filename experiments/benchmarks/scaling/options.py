@@ -35,10 +35,10 @@ class ScalingOptions(SystemOptions):
 
     preset: str = "quick"
 
-    devices: Annotated[tuple[int, ...], Many] = (1, 2, 4, 8)
+    devices: Annotated[tuple[int, ...], Many, Whole] = (1, 2, 4, 8)
     """Devices, those of all processes together."""
 
-    processes: Annotated[tuple[int, ...], Many] = (1, 2)
+    processes: Annotated[tuple[int, ...], Many, Whole] = (1, 2)
     """Processes that share the devices."""
 
     styles: Annotated[tuple[Style, ...], Many] = ("jit", "pmap")
