@@ -1,5 +1,6 @@
 """Settings of all tests. JAX is configured here, before anything imports it."""
 
+import importlib.util
 import os
 import shutil
 import tempfile
@@ -17,6 +18,10 @@ if "PYTEST_XDIST_WORKER" not in os.environ:  # what one process compiles, all ot
     os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="madsep-tests-compiled-")
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+
+# TensorFlow, which some tests import by themselves, crashes where Triton comes into its process after it.
+if importlib.util.find_spec("triton"):
+    import triton  # noqa: F401
 
 import pytest
 from hypothesis import settings

@@ -111,7 +111,7 @@ def _accessed_bytes(compiled: Any) -> float | None:
 
 
 @contextlib.contextmanager
-def computing_in(precision: Precision) -> Iterator[None]:
+def timed_in(precision: Precision) -> Iterator[None]:
     """Let JAX trace and compile in a precision.
 
     float32 is that in matrix products and convolutions too, where JAX's default on a GPU is tf32.

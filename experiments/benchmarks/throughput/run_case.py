@@ -12,7 +12,7 @@ from experiments.benchmarks.equality import check_equal, check_outputs, small_ca
 from experiments.benchmarks.options import Form, VariantOptions
 from experiments.benchmarks.rounds import Spread, Times, interleave, reason
 from experiments.benchmarks.throughput import ours
-from experiments.benchmarks.throughput.ours import computing_in
+from experiments.benchmarks.throughput.ours import timed_in
 from experiments.benchmarks.throughput.peak import MatrixProduct
 from madsep_jax.config.io import to_dict
 from madsep_jax.errors import InputError
@@ -66,7 +66,7 @@ def run_case(
         except (RuntimeError, MemoryError, InputError) as error:
             failures[name] = reason(error)
 
-    with computing_in(case.precision):
+    with timed_in(case.precision):
         with without_compilation_cache():
             for form in forms:
                 attempt(f"jax {form}", lambda form=form: ours.prepare(case, form, (programs or {}).get(form)))  # type: ignore[misc]
@@ -145,7 +145,7 @@ def compare_training_losses(case: Case, forms: Sequence[Form]) -> float | None:
     from experiments.benchmarks.peer import run as peer
 
     small = small_case(case)
-    with computing_in(case.precision):
+    with timed_in(case.precision):
         state = ours.initial_state(small.config, small.dtype)
         device = peer.peer_device(jax.default_backend())
         try:
