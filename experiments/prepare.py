@@ -6,11 +6,13 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated, get_args
 
 from cyclopts import App
 
 from experiments.cli.command import run
 from experiments.cli.console import Bar, make_console, say
+from experiments.cli.options import in_any_case
 from experiments.data.options import Name, PrepareOptions
 from madsep_jax.errors import InputError
 
@@ -20,7 +22,7 @@ app = App(name="prepare", usage="Usage: python -m experiments.prepare NAME --dat
 
 
 @app.default
-def prepare(name: Name, /, options: PrepareOptions = _DEFAULTS) -> None:
+def prepare(name: Annotated[Name, in_any_case(*get_args(Name))], /, options: PrepareOptions = _DEFAULTS) -> None:
     """Prepare a data set for training.
 
     Stopped and started again it continues. Started on a set that is there, it checks every record, and writes anew the

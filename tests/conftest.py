@@ -1,5 +1,6 @@
 """Settings of all tests. JAX is configured here, before anything imports it."""
 
+import importlib.util
 import os
 import shutil
 import tempfile
@@ -20,6 +21,10 @@ if "PYTEST_XDIST_WORKER" not in os.environ:  # what one process compiles, all ot
     # What the commands remember of songs, too, is of this session; but Matplotlib's fonts are those of the user.
     os.environ.setdefault("MPLCONFIGDIR", os.path.expanduser("~/.cache/matplotlib"))
     os.environ["XDG_CACHE_HOME"] = os.path.join(os.environ["JAX_COMPILATION_CACHE_DIR"], "user")
+
+# TensorFlow, which some tests import by themselves, crashes where Triton comes into its process after it.
+if importlib.util.find_spec("triton"):
+    import triton  # noqa: F401
 
 import pytest
 from hypothesis import settings

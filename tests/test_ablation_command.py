@@ -31,7 +31,7 @@ BAD_OPTIONS = [
     (["--systems", "dws-3-0"], ["DwsMaskerConfig.channels: found 0, expected 1 to 65536 channels"]),
     (["--systems", "dws", "--layers", "-1"], ["'dws--1-64'", "dws-L-C"]),
     (["--systems", "dws", "--layers", "5.7"], ["--layers", "'5.7'", "whole number"]),
-    (["--systems", "dws", "--channels", "64", "1e3"], ["--channels", "'1e3'", "whole number"]),
+    (["--systems", "dws", "--channels", "64", "1e3"], ["--channels: found '1e3', expected a whole number"]),
     (["--systems"], ["--systems", "requires at least 1"]),
     (["--layers", "--seeds", "2"], ["--layers", "requires at least 1"]),
     (["--only-rows"], ["--only-rows", "requires at least 1"]),

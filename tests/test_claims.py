@@ -3,6 +3,9 @@
 import dataclasses
 import io
 import json
+import socket
+import subprocess
+import sys
 
 import pytest
 
@@ -14,7 +17,7 @@ from rich.console import Console
 
 from experiments.jobs.record import JobRecord
 from experiments.rows.folder import ExperimentFolder, claimed, claimed_for_all, row_groups
-from experiments.rows.row import Row, RowResult
+from experiments.rows.row import PlannedRow, RowResult
 from madsep_jax.config.io import override, to_dict
 from madsep_jax.config.presets import preset_config
 from madsep_jax.errors import InputError
@@ -22,7 +25,8 @@ from madsep_jax.host import locks
 from madsep_jax.host.files import read_json, write_new_json
 
 BASE = preset_config("quick")
-ROWS = [Row("mixture", None), *(Row.of_system(name, seed, BASE) for name in ("mad", "dae") for seed in range(2))]
+TRAINED = [PlannedRow.of_system(name, seed, BASE) for name in ("mad", "dae") for seed in range(2)]
+ROWS = [PlannedRow("mixture", None), *TRAINED]
 
 
 @pytest.fixture
@@ -98,6 +102,22 @@ def test_a_folder_that_two_make_is_that_of_the_first(tmp_path):
     with pytest.raises(InputError, match=r"holds another experiment, with training\.steps 2, expected 1"):
         other.create()
     assert [path.name for path in out.iterdir()] == ["experiment.json"]
+
+
+def test_what_killed_processes_have_left_is_cleared(folder):
+    """Of the experiment, and of a row with its scores and checkpoints once it is claimed; what others write stays."""
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    row = ROWS[1].folder(folder.path)
+    places = [folder.path, row, row / "scores", row / "checkpoint"]
+    for place in places:
+        place.mkdir(parents=True, exist_ok=True)
+        (place / f".a.json.{socket.gethostname()}.{gone.pid}.partial").write_text("{")
+        (place / ".a.json.elsewhere.77.partial").write_text("{")
+    folder.create()
+    claim(ROWS[1:2], folder)
+    for place in places:
+        assert [path.name for path in place.glob(".*.partial")] == [".a.json.elsewhere.77.partial"]
 
 
 def test_a_folder_that_another_process_is_about_to_make_is_new(tmp_path):

@@ -1,5 +1,6 @@
 """What every command does with bad input, an interruption, and an output that nobody reads."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ cyclopts = pytest.importorskip("cyclopts")
 from sources import COMMANDS, ROOT
 
 from experiments.cli.command import run
+from experiments.cli.options import Many, Preset, Systems, option_class
 from madsep_jax.errors import InputError
 
 
@@ -106,6 +108,21 @@ def test_interruption_is_one_line_and_code_130(capsys):
     assert line.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "No space left on device"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded", "out/a"), "out/a: Disk quota exceeded"),
+        (PermissionError(errno.EACCES, "Permission denied", "songs"), "songs: Permission denied"),
+        (OSError(errno.ENAMETOOLONG, "File name too long", b"n\xff"), "'n\\udcff': File name too long"),
+        (OSError(errno.EROFS, "Read-only file system", "a\nb"), "'a\\nb': Read-only file system"),
+    ],
+)
+def test_disks_and_folders_that_cannot_be_used_are_one_line_and_code_2(capsys, error, line):
+    assert run(app_that(raises(error)), ["--needed", "x"]) == 2
+    assert capsys.readouterr() == ("", f"tool: {line}\n")
+
+
 @pytest.mark.parametrize("error", [ValueError("wrong code"), RuntimeError(), KeyError("x"), BrokenPipeError()])
 def test_other_exceptions_keep_their_traceback(error):
     with pytest.raises(type(error)) as caught:
@@ -177,3 +194,62 @@ def test_help_version_and_wrong_options_need_nothing_that_takes_seconds_to_impor
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("Usage: ") == len(COMMANDS) + 3
+
+
+PLAIN = """
+import sys
+from cyclopts import App
+from rich.console import Console
+from experiments.cli.command import run
+
+app = App(name="tool")
+
+@app.default
+def tool():
+    Console().print("Beyoncé – 4 × 3 … Σ")
+    sys.exit(run(App(name="tool"), ["--größe"]))
+
+sys.argv = ["tool"]
+sys.exit(run(app))
+"""
+
+
+def test_a_terminal_that_knows_ascii_alone_shows_plainer_characters():
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", PLAIN], env=environment, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "Beyonce - 4 x 3 ... ?\n"
+    assert done.stderr.startswith("tool: ")
+    assert "--grosse" in done.stderr or "--gro?e" in done.stderr
+    assert done.returncode == 2
+
+
+@pytest.mark.parametrize("platforms", ["cuda", "nonsense"])
+def test_a_device_that_is_not_there_is_one_line(tmp_path, platforms):
+    pytest.importorskip("tabulate")
+    environment = {**os.environ, "JAX_PLATFORMS": platforms, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "experiments.training_memory", "--preset", "quick"]
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"training_memory: JAX_PLATFORMS={platforms}: found no such device")
+    assert done.stderr.count("\n") == 1
+
+
+def test_choices_presets_and_systems_are_taken_in_capitals_or_not():
+    seen = []
+
+    @option_class
+    class Chosen:
+        kind: Literal["left", "RIGHT"] | None = None
+        kinds: Annotated[tuple[Literal["a", "b"], ...], Many] = ()
+        preset: Preset = "paper"
+        systems: Annotated[tuple[str, ...], Many, Systems] = ()
+
+    def tool(*, options: Chosen = Chosen()):  # noqa: B008
+        seen.append(options)
+
+    app = cyclopts.App(name="tool")
+    app.default(tool)
+    arguments = ["--kind", "Right", "--kinds", "A", "b", "--preset", "QUICK", "--systems", "MaD", "all", "DWS-5-64"]
+    assert run(app, arguments) == 0
+    assert seen == [Chosen(kind="RIGHT", kinds=("a", "b"), preset="quick", systems=("mad", "ALL", "dws-5-64"))]
+    assert run(app, ["--kind", "middle"]) == 2

@@ -1,5 +1,7 @@
 import dataclasses
+import errno
 import json
+import os
 
 import numpy as np
 import pytest
@@ -208,3 +210,15 @@ def test_pictures_of_matrices_with_little_in_them(matrix_FF, tmp_path):
     for axis in ("linear", "log"):
         path = save_figure(mapping_figure(matrix_FF, 10.0, "title", axis), tmp_path / f"{axis}.png")
         assert path.read_bytes().startswith(PNG)
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing_half(command, tmp_path, capsys, monkeypatch):
+    def fill(file, **arrays):
+        file.write(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(np, "savez", fill)
+    assert command("dae", "--steps", "1", "--frames", "1") == 2
+    place = tmp_path / "out" / "couplings.npz"
+    assert f"{place}: No space left on device" in error_line(capsys)
+    assert list((tmp_path / "out").iterdir()) == []

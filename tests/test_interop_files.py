@@ -15,7 +15,7 @@ from madsep_jax.interop import files as interop_files
 from madsep_jax.interop import from_torch, join_parts, read_state_dict, to_torch, write_safetensors
 
 PARTS = ("rnn_enc", "rnn_dec", "fnn", "denoiser")
-TORCH = [pytest.param(ending, marks=pytest.mark.torch) for ending in ("pt", "pth")]
+TORCH = ["pt", "pth"]
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,6 @@ def test_four_parts(tmp_path, mad, style):
     assert_same(read_state_dict(*paths), mad)
 
 
-@pytest.mark.torch
 def test_four_parts_of_torch(tmp_path, mad, torch):
     for part, state_dict in parts_of(mad, "own").items():
         save_torch(torch, tmp_path / f"{part}.pt", state_dict)
@@ -100,7 +99,6 @@ class Canary:
         return (os.mknod, (str(self.path),))
 
 
-@pytest.mark.torch
 @pytest.mark.parametrize("save", ["torch", "pickle"])
 def test_code_in_a_pickle_is_refused(tmp_path, torch, save):
     path, canary = tmp_path / "weights.pt", tmp_path / "canary"
@@ -135,7 +133,6 @@ def test_damaged_files(tmp_path, ending, damage, mad, request):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.torch
 def test_what_is_no_state_dict(tmp_path, torch):
     for content, message in [
         (torch.zeros(3), "found Tensor, expected a state dict"),
@@ -149,7 +146,6 @@ def test_what_is_no_state_dict(tmp_path, torch):
             read_state_dict(tmp_path / "a.pt")
 
 
-@pytest.mark.torch
 def test_bfloat16_comes_as_float32(tmp_path, torch):
     torch.save({"a": torch.tensor([1.5, -2.0], dtype=torch.bfloat16, requires_grad=True)}, tmp_path / "a.pt")
     found = read_state_dict(tmp_path / "a.pt")["a"]
@@ -183,7 +179,6 @@ def test_a_missing_package_is_named(tmp_path, monkeypatch, module, ending, extra
         read_state_dict(tmp_path / f"a.{ending}")
 
 
-@pytest.mark.torch
 def test_an_old_torch_is_refused(tmp_path, monkeypatch, torch):
     monkeypatch.setattr(torch, "__version__", "2.5.1+cpu")
     (tmp_path / "a.pt").write_bytes(b"")

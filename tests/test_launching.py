@@ -56,7 +56,7 @@ def test_started_twice_and_with_added_rows_it_runs_each_row_once(jobs, capsys):
     assert jobs.runs() == ROWS
     assert jobs.launch("dae", "dae-deep", seeds=2, jobs=2) == 0
     assert sorted(jobs.runs()[4:]) == ["dae-deep-seed0", "dae-deep-seed1", "dae-seed1"]
-    assert jobs.table()[2:] == ["dae-seed0", "dae-seed1", "dae-deep-seed0", "dae-deep-seed1", "mad-seed0"]
+    assert jobs.table()[2:] == ["mad-seed0", "dae-seed0", "dae-seed1", "dae-deep-seed0", "dae-deep-seed1"]
 
 
 def test_seeds_that_are_trained_together_are_one_job(jobs):

@@ -17,7 +17,7 @@ from tiny import SEQUENCES, SIGNAL, assert_close, magnitudes
 
 from experiments.rows.plan import training_seconds
 from experiments.rows.report import quality_pictures, row_table
-from experiments.rows.row import Row, RowResult
+from experiments.rows.row import PlannedRow, RowResult
 from madsep_jax import InputError, LossConfig, RunConfig, TrainingConfig, build_model, separate
 from madsep_jax.checkpoint.folder import load_model, save_checkpoint
 from madsep_jax.config.io import from_dict, to_dict
@@ -146,7 +146,7 @@ def test_it_is_a_system_with_a_row_and_a_point(monkeypatch):
     from matplotlib.axes import Axes
 
     base = preset_config("quick")
-    row = Row.of_system("toy", 0, base)
+    row = PlannedRow.of_system("toy", 0, base)
     assert row.config == dataclasses.replace(base, masker=ToyConfig())
     assert "toy" in expand(("ALL",), (), ())
     assert system_name(row.config) == "toy"

@@ -22,7 +22,7 @@ pytest.importorskip("cyclopts")
 from cyclopts import Parameter
 
 from experiments.ablation import main
-from experiments.cli.options import OptionsOf
+from experiments.cli.options import OptionsOf, Whole
 from experiments.rows.options import AblationOptions
 from madsep_jax.config.fields import settings_of
 from madsep_jax.config.parallel import ParallelConfig, ProcessesConfig
@@ -186,6 +186,26 @@ def test_every_command_has_a_version(command, capsys):
 def test_every_sub_command_has_a_version(command, capsys):
     assert importlib.import_module("experiments.madsep").main([command, "--version"]) == 0
     assert capsys.readouterr() == (f"madsep-jax {importlib.metadata.version('madsep-jax')}\n", "")
+
+
+def arguments_of_all():
+    """The arguments of every command and sub-command, with what it is called."""
+    for command in COMMANDS:
+        app = importlib.import_module(f"experiments.{command}").app
+        for one in (app, *app.subapps):
+            if getattr(one.default_command, "__module__", "").startswith("experiments."):  # not Cyclopts' own
+                yield from ((f"{command} {one.name[0]}", found) for found in one.assemble_argument_collection())
+
+
+def test_every_whole_number_is_one():
+    """Fractions, which Cyclopts rounds, are refused by each option for whole numbers, or a list of them."""
+    found = []
+    for name, argument in arguments_of_all():
+        kinds = {argument.hint, *typing.get_args(argument.hint)}
+        if int in kinds and bool not in kinds:
+            found.append(f"{name} {argument.name}")
+            assert argument.parameter.converter is Whole.converter, f"{found[-1]} takes 5.7 as 6"
+    assert len(found) > 50
 
 
 def test_all_commands_are_found():

@@ -11,7 +11,6 @@ import pytest
 from tiny import DWS, GRU, assert_close, magnitudes, reference, under
 
 torch = pytest.importorskip("torch")
-pytestmark = pytest.mark.torch
 
 from experiments.benchmarks.peer.systems import build_peer, loss_of, make_train_step
 from madsep_jax import DilatedConfig, LossConfig, ModelConfig, TrainingConfig, build_model

@@ -2,6 +2,10 @@
 
 import dataclasses
 import itertools
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -138,6 +142,34 @@ def test_tensorflow_sees_no_accelerator(training_batches):
     from data_pipelines.tensorflow_cpu import tf
 
     assert tf.config.get_visible_devices("GPU") == tf.config.get_visible_devices("TPU") == []
+
+
+def run_new(code, path):
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(path), str(Path(__file__).parents[1])])}
+    return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
+
+
+def test_triton_comes_before_tensorflow(training_batches, tmp_path):
+    """Behind it it ends the process with a segmentation fault; one that cannot be imported is passed over."""
+    (tmp_path / "triton.py").write_text("import sys\nprint('tensorflow' in sys.modules)\nraise RuntimeError('old')\n")
+    done = run_new("import data_pipelines.tensorflow_cpu", tmp_path)
+    assert (done.returncode, done.stdout) == (0, "False\n"), done.stderr
+
+
+def test_tensorflow_and_pytorch_s_optimiser_in_one_process(training_batches, tmp_path):
+    pytest.importorskip("torch")
+    pytest.importorskip("triton")
+    code = """
+from data_pipelines.tensorflow_cpu import tf
+import torch, triton
+weight = torch.nn.Parameter(torch.zeros(3))
+optimiser = torch.optim.Adam([weight])
+weight.sum().backward()
+optimiser.step()
+print(int(tf.reduce_sum(tf.ones(3))), bool((weight < 0).all()))
+"""
+    done = run_new(code, tmp_path)
+    assert (done.returncode, done.stdout) == (0, "3 True\n"), done.stderr
 
 
 # The precomputed spectrograms.

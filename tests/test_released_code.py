@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from data_pipelines.batches.order import TrainingOrder
-from experiments.rows.row import Row
+from experiments.rows.row import PlannedRow
 from madsep_jax import GruMaskerConfig, RunConfig, SequenceConfig, TrainingConfig
 from madsep_jax.config.io import differences, override
 from madsep_jax.config.presets import RELEASED_CODE, deviations_table, masker_fields, preset_config
@@ -17,7 +17,7 @@ SYSTEMS = ["mad", "mad-ris-s", "mad-twinnet", "dws-5-64", "dws-5-64-res"]
 
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_a_row_differs_from_the_papers_in_exactly_what_is_listed(system):
-    rows = [Row.of_system(system, 1, preset_config(preset)).config for preset in ("paper", "released_code")]
+    rows = [PlannedRow.of_system(system, 1, preset_config(preset)).config for preset in ("paper", "released_code")]
     found = {name: value for name, (_, value) in differences(*rows).items() if name != "preset"}
     kind = rows[0].masker.kind
     assert found == {d.field: d.value for d in RELEASED_CODE if d.kind in (None, kind)}

@@ -1,13 +1,16 @@
 """What a signal does inside and outside of a training; wishes of several processes."""
 
 import os
+import random
 import signal
 import subprocess
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
+from sources import ROOT
 
 pytest.importorskip("tensorboardX")
 pytest.importorskip("cyclopts")
@@ -63,6 +66,117 @@ def test_long_work_is_left_at_once():
             os.kill(os.getpid(), signal.SIGTERM)
         with pytest.raises(Stopped), signals.ending_at_once():
             pytest.fail("begins")
+
+
+COMMAND = """
+import os, signal, sys, time
+from pathlib import Path
+from cyclopts import App
+from experiments.cli.command import run
+from experiments.cli.signals import keeps, unhurried
+from madsep_jax.host.files import written_aside
+
+app = App(name="tool")
+
+def swallow():
+    try:
+        time.sleep(30)
+    except BaseException:
+        time.sleep(30)
+
+def fail():
+    try:
+        time.sleep(30)
+    except BaseException:
+        raise ImportError("numpy.core.multiarray failed to import")
+
+def keep():
+    keeps()
+    time.sleep(30)
+
+def last():
+    try:
+        time.sleep(30)
+    finally:
+        with unhurried():
+            time.sleep(1.5)
+            print("came to its end", flush=True)
+
+@app.default
+def tool(case: str):
+    with written_aside(Path("result")) as aside:
+        aside.write_text("half")
+        print("begun", flush=True)
+        {"sleep": lambda: time.sleep(30), "swallow": swallow, "fail": fail, "keep": keep, "last": last}[case]()
+
+sys.exit(run(app))
+"""
+
+
+@pytest.mark.parametrize(
+    ("case", "number", "said"),
+    [
+        ("sleep", signal.SIGINT, "interrupted"),
+        ("sleep", signal.SIGTERM, "terminated"),
+        ("swallow", signal.SIGINT, "interrupted"),
+        ("fail", signal.SIGINT, "interrupted"),
+        ("keep", signal.SIGINT, "interrupted; start the same command again to continue"),
+        ("last", signal.SIGINT, "interrupted"),
+    ],
+)
+def test_a_signal_ends_a_command_in_one_line_and_leaves_nothing_half_written(tmp_path, case, number, said):
+    """Whatever the code that is interrupted makes of it."""
+    command = [sys.executable, "-c", COMMAND, case]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == "begun\n"
+        process.send_signal(number)
+        start = time.monotonic()
+        out, err = process.communicate(timeout=20)
+    assert time.monotonic() - start < (5 if case == "last" else 3)
+    assert (process.returncode, err) == (128 + number, f"tool: {said}\n")
+    assert out == ("came to its end\n" if case == "last" else "")
+    assert list(tmp_path.iterdir()) == []
+
+
+#: Commands that need no checkpoint, and what each is asked for.
+LONG = {
+    "ablation": [],
+    "prepare": ["embedded", "--data-dir", "sets", "--processes", "2"],
+    "throughput": ["--preset", "quick"],
+    "scaling": [],
+    "evaluation_speed": [],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", LONG)
+def test_a_command_ends_within_two_seconds_at_any_moment_of_the_first_five(tmp_path, command):
+    """16 moments from a seed; the terminal sends the signal to all processes of the command."""
+    moments, environment = random.Random(command), {**os.environ, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": "cache"}
+    for number in range(16):
+        moment, folder = moments.uniform(0.05, 5.0), tmp_path / str(number)
+        folder.mkdir()
+        with subprocess.Popen(
+            [sys.executable, "-m", f"experiments.{command}", *LONG[command]],
+            cwd=folder,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        ) as process:
+            time.sleep(moment)
+            os.killpg(process.pid, signal.SIGINT)
+            start = time.monotonic()
+            _, err = process.communicate(timeout=20)
+        about = f"after {moment:.2f} s: {err}"
+        assert process.returncode == 130, about
+        assert err.count("\n") == 1, about
+        assert time.monotonic() - start < 2, about
+        assert not list(folder.rglob(".*.partial")), about
 
 
 def test_one_process_agrees_with_itself():

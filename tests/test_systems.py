@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from experiments.rows.report import quality_pictures
-from experiments.rows.row import Row, RowResult
+from experiments.rows.row import PlannedRow, RowResult
 from madsep_jax import DwsMaskerConfig, InputError, RunConfig, build_model
 from madsep_jax.config.io import differences, from_dict, override, to_dict
 from madsep_jax.config.maskers import AutoencoderConfig, DilatedConfig
@@ -37,7 +37,7 @@ def small_row(system):
             "training.batch_size": 2,
         },
     )
-    return Row.of_system(system, 0, base).config
+    return PlannedRow.of_system(system, 0, base).config
 
 
 def song_batch(config):
@@ -78,7 +78,7 @@ def test_system_runs_and_learns(system):
 def test_row_differs_in_exactly_what_it_declares(system, preset):
     """Oracle: the differences of the two configs, field by field."""
     base = preset_config(preset)
-    row = Row.of_system(system, 3, base)
+    row = PlannedRow.of_system(system, 3, base)
     declared = {"masker", "training.seed"}
     if system in AUTOENCODERS:
         declared |= {"sequences.frames", "sequences.context", "training.batch_size"}
@@ -138,14 +138,14 @@ def test_dilated_channels_keep_their_share_of_the_bins(bins, channels):
 def test_operations_of_a_single_frame_model():
     """Oracle: two F x F products a frame, two operations per multiply-add, and next to nothing else; 2 %."""
     base = preset_config("quick")
-    config = Row.of_system("dae", 0, base).config
+    config = PlannedRow.of_system("dae", 0, base).config
     products = 2 * 2 * 513**2 * config.signal.frames_per_second / 1e9
     assert forward_gflop_per_second(config) == pytest.approx(products, rel=0.02)
 
 
 def test_operations_of_the_dilated_system():
     """Oracle: its matrix products by hand, at the size of the quick preset; 5 %, for what is done elementwise."""
-    config = Row.of_system("dilated-gru", 0, preset_config("quick")).config
+    config = PlannedRow.of_system("dilated-gru", 0, preset_config("quick")).config
     bins, channels, grouped, hidden = 513, 128, 128 // 4, 64
     gru = 2 * (channels + hidden) * 3 * hidden
     first = 3 * bins * channels + 3 * 3 * grouped * channels + gru + bins * channels

@@ -44,7 +44,6 @@ def run_throughput(out, *arguments):
     return json.loads((out / "throughput.json").read_text())
 
 
-@pytest.mark.torch
 def test_sizes_are_timed_beside_torch(tmp_path, capsys):
     pytest.importorskip("torch")
     found = run_throughput(tmp_path, "--systems", "mad", "--batches", "1", "2", "--lengths", "24", "--peer", "torch")
@@ -98,7 +97,6 @@ def test_a_folder_takes_up_further_cases(tmp_path, capsys):
     assert json.loads((tmp_path / "throughput.json").read_text()) == third
 
 
-@pytest.mark.torch
 def test_forms_are_timed_though_torch_does_not_have_the_system(tmp_path):
     pytest.importorskip("torch")
     size = ["--systems", "dae", "--batches", "2", "--lengths", "24", "--modes", "train"]
@@ -135,7 +133,6 @@ def test_double_precision(tmp_path):
     assert set(found["peaks"]) == {"float32", "float64"}
 
 
-@pytest.mark.torch
 def test_other_outputs_than_those_of_torch_are_an_error(tmp_path, monkeypatch):
     pytest.importorskip("torch")
     right = ours.initial_state
@@ -155,7 +152,6 @@ def test_other_outputs_than_those_of_torch_are_an_error(tmp_path, monkeypatch):
         throughput.main([*SMALL, *size, "--out", str(tmp_path)])
 
 
-@pytest.mark.torch
 def test_other_losses_than_those_of_torch_are_an_error(tmp_path, monkeypatch):
     pytest.importorskip("torch")
     right = run_case.training_loss
@@ -175,7 +171,7 @@ def test_interrupted_it_leaves_what_it_has(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(run_case, "run_case", lambda *arguments: next(turns, interrupt)(*arguments))
     size = ["--systems", "dae", "--batches", "1", "--lengths", "24"]
     assert throughput.main([*SMALL, *size, "--out", str(tmp_path)]) == 130
-    assert f"interrupted; what was measured until then: {tmp_path}/" in capsys.readouterr().out
+    assert capsys.readouterr().err == f"throughput: interrupted; what was measured until then: {tmp_path}/\n"
     (row,) = json.loads((tmp_path / "throughput.json").read_text())["results"]
     assert row["mode"] == "forward"
 
@@ -263,7 +259,7 @@ def test_device_report_names_what_it_had_no_time_for(tmp_path, capsys):
     ("arguments", "line"),
     [
         (["--systems", "mda"], "system 'mda': unknown"),
-        (["--budget-s", "0"], "--budget-s: found 0.0, expected more than 0"),
+        (["--budget-s", "0"], "--budget-s: found 0.0, expected a positive number"),
     ],
 )
 def test_bad_options_of_device_report(tmp_path, capsys, arguments, line):

@@ -11,7 +11,7 @@ pytest.importorskip("cyclopts")
 from experiments.benchmarks.case import Case, make_batch
 from experiments.benchmarks.throughput import ours
 from experiments.benchmarks.throughput import peak as peak_module
-from experiments.benchmarks.throughput.ours import computing_in
+from experiments.benchmarks.throughput.ours import timed_in
 from experiments.benchmarks.throughput.peak import measure_peak
 from madsep_jax.config.io import override
 from madsep_jax.errors import InputError
@@ -62,7 +62,7 @@ def test_the_data_are_magnitudes_and_the_same_each_time():
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 def test_weights_do_not_depend_on_size_or_form(precision):
     first, other = mad(precision=precision), Case.of("mad", "forward", 5, 30, "quick", precision=precision)
-    with computing_in(precision):
+    with timed_in(precision):
         states = [
             ours.initial_state(case.with_form(form), case.dtype) for case, form in ((first, "plain"), (other, "fast"))
         ]
@@ -75,7 +75,7 @@ def test_weights_do_not_depend_on_size_or_form(precision):
 def test_precisions_that_a_cpu_does_not_have():
     if jax.default_backend() != "cpu":
         pytest.skip("needs a machine without accelerator")
-    with pytest.raises(InputError, match="--precisions: found 'tf32', which a CPU does not have"), computing_in("tf32"):
+    with pytest.raises(InputError, match="--precisions: found 'tf32', which a CPU does not have"), timed_in("tf32"):
         pass
 
 

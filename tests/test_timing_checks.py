@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip("cyclopts")
 
-from experiments.benchmarks.case import Case, Prepared
+from experiments.benchmarks.case import Case, PreparedCase
 from experiments.benchmarks.device_report import correctness
 from experiments.benchmarks.equality import UnequalOutputsError, check_equal, check_outputs
 
@@ -15,7 +15,7 @@ def mad(**changes):
 
 
 def prepared(output):
-    return Prepared(run=lambda: None, output_BTF=np.asarray(output))
+    return PreparedCase(run=lambda: None, output_BTF=np.asarray(output))
 
 
 def test_unequal_outputs_are_an_error():

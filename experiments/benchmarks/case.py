@@ -147,7 +147,7 @@ def make_batch(config: RunConfig, dtype: np.dtype) -> Batch:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Prepared:
+class PreparedCase:
     """One way of doing a case's work, compiled and loaded, its data on the device."""
 
     run: Callable[[], object]

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.benchmarks.case import Case, Form, Precision, Prepared, make_batch
+from experiments.benchmarks.case import Case, Form, Precision, PreparedCase, make_batch
 from madsep_jax.train.batch import TrainState
 from madsep_jax.train.step import make_train_step
 
@@ -60,7 +60,7 @@ def check_equal(case: Case, what: str, found: Mapping[str, Any]) -> float:
     return worst
 
 
-def check_outputs(case: Case, prepared: Mapping[str, Prepared]) -> float:
+def check_outputs(case: Case, prepared: Mapping[str, PreparedCase]) -> float:
     """Compare what all ways of inference return for the case's batch; see `check_equal`."""
     outputs = {name: one.output_BTF for name, one in prepared.items() if one.output_BTF is not None}
     return check_equal(case, "outputs", outputs) if outputs else 0.0

@@ -16,6 +16,7 @@ from typing import Any
 
 _PROJECT = Path(__file__).parents[2]
 _LIMIT_S = 3600
+_BAD_INPUT = 2
 
 
 def run_new_process(function: Callable[..., Any], **arguments: Any) -> Any:
@@ -37,11 +38,13 @@ def run_together(
         The answers.
 
     Raises:
-        RuntimeError: where a process fails, with what it said.
+        InputError: where the function does.
+        RuntimeError: where a process fails otherwise, with what it said.
     """
     import subprocess
 
     from data_pipelines.child_process import interrupts_blocked
+    from madsep_jax.errors import InputError
 
     path = os.pathsep.join(filter(None, [str(_PROJECT), os.environ.get("PYTHONPATH")]))
     command = [sys.executable, "-m", __name__, function.__module__, function.__name__]
@@ -67,6 +70,8 @@ def run_together(
         for process in running:
             process.kill()
     for process, (out, errors) in zip(running, said, strict=True):
+        if process.returncode == _BAD_INPUT:
+            raise InputError(errors.splitlines()[-1])
         if process.returncode:
             raise RuntimeError(f"{function.__module__} failed in its process:\n{out}{errors}")
     return [json.loads(out.splitlines()[-1]) for out, _ in said]
@@ -80,4 +85,10 @@ def _end_with_input() -> None:
 if __name__ == "__main__":
     threading.Thread(target=_end_with_input, daemon=True).start()
     module, name, given = sys.argv[1:]
-    print(json.dumps(getattr(importlib.import_module(module), name)(**json.loads(given))))
+    try:
+        print(json.dumps(getattr(importlib.import_module(module), name)(**json.loads(given))))
+    except ValueError as error:
+        if type(error).__name__ != "InputError":  # which would have to be imported
+            raise
+        print(error, file=sys.stderr)
+        sys.exit(_BAD_INPUT)

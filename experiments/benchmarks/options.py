@@ -4,7 +4,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from experiments.cli.options import Whole, flag, option_class, require_at_least
+from experiments.cli.options import Preset, Systems, Whole, flag, option_class, require_at_least, require_positive
 from madsep_jax.config.systems import expand
 from madsep_jax.errors import InputError
 
@@ -20,7 +20,7 @@ _QUICK_SYSTEMS = ("mad", "dws-3-16", "dws-5-32")
 class SizeOptions:
     """At which size."""
 
-    preset: str = "paper"
+    preset: Preset = "paper"
     """Size of the signal and recipe: paper, or quick (a quarter of the size)."""
 
     def expand(self, systems: tuple[str, ...]) -> list[str]:
@@ -36,7 +36,7 @@ class SizeOptions:
 class SystemOptions(SizeOptions):
     """Which system."""
 
-    system: str = "mad"
+    system: Annotated[str, Systems] = "mad"
     """System to train, by the names of `experiments.ablation`."""
 
     def __post_init__(self) -> None:
@@ -67,12 +67,6 @@ def require_some(options: object, *names: str) -> None:
     for name in names:
         if not getattr(options, name):
             raise InputError(f"{flag(name)}: found nothing, expected at least one")
-
-
-def require_positive(options: object, name: str) -> None:
-    """Raise InputError unless an option is more than 0."""
-    if not getattr(options, name) > 0:
-        raise InputError(f"{flag(name)}: found {getattr(options, name)}, expected a positive number")
 
 
 def saved_options(options: Any, **changes: Any) -> dict[str, Any]:

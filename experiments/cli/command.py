@@ -1,10 +1,13 @@
 """How every command ends: bad input as one line and exit code 2; a training that a signal stops, once it is saved."""
 
+import codecs
 import errno
 import importlib.metadata
+import io
 import os
 import select
 import sys
+import unicodedata
 from collections.abc import Sequence
 from typing import TextIO
 
@@ -15,11 +18,11 @@ from madsep_jax.errors import InputError, InputErrors, shown
 
 BAD_INPUT = 2
 
-#: What a user's disk, or what it allows, is the cause of.
-_OF_FILES = {
-    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ESTALE),
-    *(errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR),
-}
+#: Errors of the system that are told in one line: a disk is full; a file or folder, which has a name, cannot be used.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_UNUSABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP, errno.EIO)
+
+_PLAINER = {"–": "-", "—": "-", "−": "-", "×": "x"}
 
 #: Nobody reads the output any more, as in `| head`: as Rich, which prints most of it, has it.
 OUTPUT_CLOSED = 1
@@ -28,35 +31,49 @@ OUTPUT_CLOSED = 1
 def run(app: App, argv: Sequence[str] | None = None) -> int:
     """Run a command on its arguments (the process's own when None) and return the exit code."""
     keeps("")
-    guard = Guard(app.name[0]) if argv is None else None  # the process is the command's own
+    guard = None
+    if argv is None:  # the process is the command's own
+        guard = Guard(app.name[0])
+        _write_what_can_be_written()
     try:
-        code = _run(app, argv)
+        line, code = _outcome(app, argv, guard)
+        if line:
+            print(f"{app.name[0]}: {line}", file=sys.stderr)
         if sys.stdout is not None:  # as it is where the command was started without one
             sys.stdout.flush()  # a closed pipe is met here and not when the process ends
+    except BrokenPipeError:
+        if not any([_reader_has_gone(sys.stdout), _reader_has_gone(sys.stderr)]):
+            raise
+        code = OUTPUT_CLOSED
+    return guard.ended(code) if guard else code
+
+
+def _outcome(app: App, argv: Sequence[str] | None, guard: Guard | None) -> tuple[str, int]:
+    """Return what a command says at last, on stderr, and its exit code; errors of the program itself are raised."""
+    try:
+        code = _run(app, argv)
+        if guard and guard.received:
+            raise KeyboardInterrupt  # which got lost on its way
+        return "", code
     except Stopped as stopped:
-        if str(stopped):
-            _say(app, str(stopped))
-        code = stopped.exit_code
+        return str(stopped), stopped.exit_code
     except BaseException as error:
         if guard and guard.received:  # whatever the interruption has become on its way
             guard.leave(guard.received, unwound=True)
+        if isinstance(error, KeyboardInterrupt):
+            return line_of(), INTERRUPTED
         if isinstance(error, CycloptsError | InputError):
-            _say(app, _one_line(error))
-            code = BAD_INPUT
-        elif isinstance(error, KeyboardInterrupt):
-            _say(app, line_of())
-            code = INTERRUPTED
-        elif isinstance(error, BrokenPipeError) and any([_reader_has_gone(sys.stdout), _reader_has_gone(sys.stderr)]):
-            code = OUTPUT_CLOSED
-        elif isinstance(error, OSError) and error.errno in _OF_FILES:
-            where = f"{shown(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
-            _say(app, f"{where}cannot be read or written: {error.strerror}")
-            code = BAD_INPUT
-        else:
-            raise
-    if guard and guard.received:  # and nobody has passed it on
-        guard.leave(guard.received, unwound=True)
-    return guard.ended(code) if guard else code
+            return _one_line(error), BAD_INPUT
+        if isinstance(error, OSError) and _is_of_the_machine(error):
+            where = f"{shown(os.fsdecode(error.filename))}: " if isinstance(error.filename, str | bytes) else ""
+            return f"{where}{error.strerror}", BAD_INPUT
+        raise
+
+
+def _is_of_the_machine(error: OSError) -> bool:
+    """Whether files, folders or disks are not as they have to be, and the program is not to blame."""
+    unusable = error.errno in (*_UNUSABLE, errno.EEXIST)  # a file where a folder is to be
+    return error.errno in _FULL or (unusable and error.filename is not None)
 
 
 def _run(app: App, argv: Sequence[str] | None) -> int:
@@ -67,8 +84,20 @@ def _run(app: App, argv: Sequence[str] | None) -> int:
     return result if isinstance(result, int) else 0
 
 
-def _say(app: App, line: str) -> None:
-    print(f"{app.name[0]}: {line}", file=sys.stderr)
+def _write_what_can_be_written() -> None:
+    """Have a terminal that does not know a character show a plainer one."""
+    codecs.register_error("plainer", _plainer)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="plainer")
+
+
+def _plainer(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    characters = error.object[error.start : error.end]
+    plain = [_PLAINER.get(one) or unicodedata.normalize("NFKD", one).encode("ascii", "ignore") for one in characters]
+    return "".join(one if isinstance(one, str) else one.decode() or "?" for one in plain), error.end
 
 
 def _version() -> str:

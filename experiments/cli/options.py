@@ -6,10 +6,12 @@ import typing
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, ClassVar, Generic, TypeVar, dataclass_transform
 
-from cyclopts import Parameter, Token
+from cyclopts import Parameter, Token, convert
 
 from madsep_jax.config.fields import Setting, settings_of
 from madsep_jax.config.io import override
+from madsep_jax.config.presets import PRESETS
+from madsep_jax.config.systems import ALL
 from madsep_jax.config.training import Which
 from madsep_jax.errors import InputError
 
@@ -25,10 +27,29 @@ def _whole(kind: Any, tokens: Sequence[Token]) -> int | tuple[int, ...]:
         try:
             numbers.append(int(token.value))
         except ValueError:
-            raise ValueError(f"found {token.value!r}, expected a whole number") from None
+            name = f"{token.keyword}: " if tokens[1:] else ""  # of several values, Cyclopts would not say of what
+            raise ValueError(f"{name}found {token.value!r}, expected a whole number") from None
     return tuple(numbers) if typing.get_origin(kind) is tuple else numbers[0]
 
 
+def in_any_case(*names: str) -> Parameter:
+    """Return what has an option take these names in capitals or not, and others as they are."""
+    by_lower = {name.lower(): name for name in names}
+
+    def converted(hint: Any, tokens: Sequence[Token]) -> Any:
+        return convert(hint, [token.evolve(value=by_lower.get(token.value.lower(), token.value)) for token in tokens])
+
+    return Parameter(converter=converted)
+
+
+def _system(hint: Any, tokens: Sequence[Token]) -> Any:
+    """All names are in small letters, but one."""
+    names = [ALL if token.value.upper() == ALL else token.value.lower() for token in tokens]
+    return convert(hint, [token.evolve(value=name) for token, name in zip(tokens, names, strict=True)])
+
+
+Systems = Parameter(converter=_system)
+Preset = Annotated[str, in_any_case(*PRESETS)]
 Whole = Parameter(converter=_whole)
 Many = Parameter(consume_multiple=(1, None), negative=())
 ManyOrNone = Parameter(consume_multiple=(1, None), negative=(), show_default=False)
@@ -47,8 +68,21 @@ WhichWeights = Annotated[
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 def option_class(options: type[Content]) -> type[Content]:
-    """Make a class a frozen dataclass, each of whose fields is an option of a command."""
+    """Make a class a frozen dataclass, each of whose fields is an option of a command.
+
+    Choices are taken in capitals or not.
+    """
+    for name, hint in vars(options).get("__annotations__", {}).items():
+        if typing.get_origin(hint) is not typing.ClassVar and (choices := _choices(hint)):
+            options.__annotations__[name] = Annotated[hint, in_any_case(*choices)]
     return Parameter(name="*")(dataclasses.dataclass(frozen=True, kw_only=True)(options))
+
+
+def _choices(hint: Any) -> list[str]:
+    """Return the choices of a Literal, also of one within another type; nothing for another type."""
+    if typing.get_origin(hint) is typing.Literal:
+        return list(typing.get_args(hint))
+    return [choice for part in typing.get_args(hint) for choice in _choices(part)]
 
 
 class OptionsOf(Generic[Config]):
@@ -119,6 +153,13 @@ def require_at_least(options: object, **least: float) -> None:
         found = getattr(options, name)
         if found is not None and not found >= value:
             raise InputError(f"{flag(name)}: found {found}, expected at least {value}")
+
+
+def require_positive(options: object, *names: str) -> None:
+    """Raise InputError unless these options are more than 0."""
+    for name in names:
+        if not getattr(options, name) > 0:
+            raise InputError(f"{flag(name)}: found {getattr(options, name)}, expected a positive number")
 
 
 def flag(name: str) -> str:

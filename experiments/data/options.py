@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from experiments.cli.options import ManyOrNone, Switch, Whole, option_class, parse_assignment
+from experiments.cli.options import ManyOrNone, Preset, Switch, Whole, option_class, parse_assignment
 from madsep_jax.config.io import override
 from madsep_jax.config.presets import preset_config
 from madsep_jax.errors import InputError
@@ -36,7 +36,7 @@ class PrepareOptions:
     dtype: Literal["float32", "float16"] | None = None
     """Of the magnitudes. Default: float32."""
 
-    preset: str = "paper"
+    preset: Preset = "paper"
     """Signal and sequences: paper, released_code, or quick (a quarter of the size)."""
 
     set: Annotated[tuple[str, ...], ManyOrNone] = ()

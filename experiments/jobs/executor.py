@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from experiments.cli.options import ManyOrNone, Switch, Whole, require_at_least
+from experiments.cli.options import ManyOrNone, Switch, Whole, option_class, require_at_least
 from experiments.jobs.row_command import RowCommand
 from madsep_jax.errors import InputError
 
@@ -32,8 +32,8 @@ _LOG = "SUBMITIT_LOG_LEVEL"
 _OURS = ("error", "output", "array", "open-mode")
 
 
-@Parameter(name="*", group="Rows as jobs")
-@dataclass(frozen=True, kw_only=True)
+@Parameter(group="Rows as jobs")
+@option_class
 class LaunchOptions:
     """Where jobs run, and what each of them gets."""
 

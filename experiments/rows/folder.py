@@ -16,7 +16,7 @@ from experiments.cli.results import read_as
 from experiments.jobs.record import JobRecord, read_record
 from experiments.rows.identity import LENGTH, check_identity
 from experiments.rows.plan import Plan
-from experiments.rows.row import Row, RowResult, is_of_rows
+from experiments.rows.row import PlannedRow, RowResult, is_of_rows
 from experiments.scoring.estimators import REFERENCES
 from madsep_jax.checkpoint.folder import checkpoint_folder
 from madsep_jax.config.io import from_dict, override, to_flat
@@ -84,7 +84,7 @@ class ExperimentFolder:
             raise InputError(f"--out {self.path}: cannot be written: {error.strerror}") from None
         clear_leftovers(self.path)
 
-    def finished(self, row: Row) -> RowResult | None:
+    def finished(self, row: PlannedRow) -> RowResult | None:
         """Return the result of a row that is finished, a failed one included; that of a shorter training is none.
 
         But one that has failed, or stopped early, which a longer one would do at the same step.
@@ -99,12 +99,12 @@ class ExperimentFolder:
             raise InputError(f"{path}: is of another configuration than this row's; choose another --out")
         return result if result.failed or result.stopped_early else None
 
-    def all_failed(self, rows: Sequence[Row]) -> bool:
+    def all_failed(self, rows: Sequence[PlannedRow]) -> bool:
         """Whether there is nothing but failures of these rows, those without a model apart."""
         results = [self.finished(row) for row in rows if row.config]
         return bool(results) and all(result is not None and result.failed for result in results)
 
-    def results(self, rows: Sequence[Row]) -> list[RowResult]:
+    def results(self, rows: Sequence[PlannedRow]) -> list[RowResult]:
         """Return what is finished of these rows and of those of other commands, in one order whoever asks."""
         known = {row.folder_name for row in rows}
         others = [path for path in sorted((self.path / "rows").glob(f"*/{_RESULT}")) if path.parent.name not in known]
@@ -115,7 +115,7 @@ class ExperimentFolder:
             key=lambda result: (order.get(result.system, len(order)), place_of(result.system), result.seed or 0),
         )
 
-    def finish(self, row: Row, result: RowResult) -> None:
+    def finish(self, row: PlannedRow, result: RowResult) -> None:
         """Keep the result of a row that this process has run."""
         result = dataclasses.replace(result, environment=environment())
         write_json(row.folder(self.path) / _RESULT, dataclasses.asdict(result))
@@ -125,9 +125,9 @@ def _read_result(path: Path) -> RowResult | None:
     return read_as(RowResult, path, "delete its folder")
 
 
-def row_groups(rows: Sequence[Row], seeds_together: bool) -> list[list[Row]]:
+def row_groups(rows: Sequence[PlannedRow], seeds_together: bool) -> list[list[PlannedRow]]:
     """Return the rows that are run one after the other by one process: each by itself, or the seeds of a system."""
-    groups: dict[str, list[Row]] = {}
+    groups: dict[str, list[PlannedRow]] = {}
     for row in rows:
         groups.setdefault(row.system if seeds_together else row.folder_name, []).append(row)
     return list(groups.values())
@@ -135,8 +135,8 @@ def row_groups(rows: Sequence[Row], seeds_together: bool) -> list[list[Row]]:
 
 @contextmanager
 def claimed(
-    rows: Sequence[Row], folder: ExperimentFolder, console: Console, *, in_job: bool = False
-) -> Iterator[list[Row]]:
+    rows: Sequence[PlannedRow], folder: ExperimentFolder, console: Console, *, in_job: bool = False
+) -> Iterator[list[PlannedRow]]:
     """Keep other processes from running the rows that are left to do, and yield these.
 
     A row that another process is running, or that a job waits to run (another one, where this process is `in_job`), is
@@ -154,14 +154,13 @@ def claimed(
             elif not in_job and (job := read_record(place)) and job.state(place) != "ended":
                 say(console, f"{row.folder_name}: is given to job {job.job_id} and left to it")
             elif not folder.finished(row):  # as it may be by now
-                for written_in in (place, place / "scores", checkpoint_folder(place)):
-                    clear_leftovers(written_in)
+                _clear_leftovers(place)
                 left.append(row)
         yield left
 
 
 @contextmanager
-def claimed_for_all(rows: Sequence[Row], experiment: Path) -> Iterator[None]:
+def claimed_for_all(rows: Sequence[PlannedRow], experiment: Path) -> Iterator[None]:
     """Keep others from running rows that several processes train together; to be called by the first of these.
 
     Raises:
@@ -172,7 +171,13 @@ def claimed_for_all(rows: Sequence[Row], experiment: Path) -> Iterator[None]:
             if not held.enter_context(try_lock(row.lock(experiment))):
                 who = holder(row.lock(experiment))
                 raise InputError(f"{row.folder(experiment)}: found in use by {who}, expected to be free")
+            _clear_leftovers(row.folder(experiment))
         yield
+
+
+def _clear_leftovers(row_folder: Path) -> None:
+    for place in (row_folder, row_folder / "scores", checkpoint_folder(row_folder)):
+        clear_leftovers(place)
 
 
 @dataclass(frozen=True)
@@ -191,7 +196,7 @@ class RowState:
         return self.kind in ("running", "queued")
 
 
-def row_state(row: Row, folder: ExperimentFolder) -> RowState:
+def row_state(row: PlannedRow, folder: ExperimentFolder) -> RowState:
     """Return the state of a row: from its result, from its lock, and from its job, in this order."""
     place = row.folder(folder.path)
     if result := folder.finished(row):
@@ -208,7 +213,7 @@ def row_state(row: Row, folder: ExperimentFolder) -> RowState:
     return RowState(state, job=job, runs_in=name)
 
 
-def how_far(row: Row, plan: Plan) -> str:
+def how_far(row: PlannedRow, plan: Plan) -> str:
     """Return what a running row is at: the step of its training, or the songs that are scored."""
     place = row.folder(plan.out)
     if row.config and not (place / "training.json").is_file():

@@ -26,7 +26,7 @@ from experiments.rows.folder import ExperimentFolder, RowState, how_far, row_gro
 from experiments.rows.options import AblationOptions
 from experiments.rows.plan import Plan
 from experiments.rows.report import ALL_FAILED, show, update_report
-from experiments.rows.row import Row
+from experiments.rows.row import PlannedRow
 from madsep_jax.host.locks import lock
 
 _POLL_S = 2.0
@@ -140,18 +140,18 @@ class _Launcher:
         limit = self._options.launch.jobs or (1 if self._options.launch.launcher == "local" else len(self._groups))
         return limit - sum(any(states[row.folder_name].taken for row in group) for group in self._groups)
 
-    def _is_due(self, group: Sequence[Row], states: dict[str, RowState]) -> bool:
+    def _is_due(self, group: Sequence[PlannedRow], states: dict[str, RowState]) -> bool:
         """Whether a group has rows left to do, nobody is at any of them, and no job of now has failed at them."""
         left = [row for row in group if states[row.folder_name].kind != "finished"]
         return bool(left) and all(self._is_free(row, states[row.folder_name]) for row in left)
 
-    def _is_free(self, row: Row, state: RowState) -> bool:
+    def _is_free(self, row: PlannedRow, state: RowState) -> bool:
         if state.taken or state.job is None or state.job.job_id not in self._seen:
             return not state.taken
         stopped = read_end(row.folder(self._plan.out), state.job.job_id) == 0  # from outside, and has saved before
         return stopped and self._starts[row.folder_name] < _MOST_STARTS
 
-    def _submit(self, rows: Sequence[Row]) -> None:
+    def _submit(self, rows: Sequence[PlannedRow]) -> None:
         options, folders = self._options, [row.folder(self._plan.out) for row in rows]
         names = tuple(row.folder_name for row in rows)
         command = command_of_job(options, names)
@@ -198,7 +198,7 @@ class ShownRows:
         if self._console.is_terminal:
             self._live.update(table, refresh=True)
 
-    def _detail(self, row: Row, state: RowState) -> str:
+    def _detail(self, row: PlannedRow, state: RowState) -> str:
         if state.kind == "finished" and state.result and (sdr_db := state.result.median_db("SDR")) is not None:
             return f"SDR {sdr_db:.2f} dB"
         return how_far(row, self._plan) if state.kind == "running" else ""

@@ -10,7 +10,9 @@ from experiments.cli.options import (
     ManyOrNone,
     OptionsOf,
     Out,
+    Preset,
     Switch,
+    Systems,
     Whole,
     option_class,
     options_of,
@@ -60,7 +62,7 @@ class RunOptions(OptionsOf[RunConfig]):
 class AblationOptions:
     """What to compare, on what, and where to keep it."""
 
-    systems: Annotated[tuple[str, ...], ManyOrNone] = ()
+    systems: Annotated[tuple[str, ...], ManyOrNone, Systems] = ()
     """Systems to compare: mad, dws-L-C (L layers, C channels; -res, -dilated and -k3 may follow), or dws for every
     combination of --layers and --channels; mad-ris-s, mad-ris-l (recurrent inference), mad-twinnet, mad-dilated,
     dilated-gru, dae, dae-deep, skip-filtering; ALL for one of each. Default: a few that suit the preset."""
@@ -87,7 +89,7 @@ class AblationOptions:
     """Train on this set, prepared by `python -m experiments.prepare` as spectrograms or as waveforms, in place of
     the training songs of --data."""
 
-    preset: str = "quick"
+    preset: Preset = "quick"
     """Recipe: quick (a quarter of the signal size, minutes), paper (full size, as published),
     or released_code (as paper, but for what the published programs do otherwise)."""
 

@@ -18,7 +18,7 @@ from experiments.data.prepared import PreparedTraining
 from experiments.data.songs import Songs, load_songs
 from experiments.jobs.executor import import_submitit
 from experiments.rows.options import AblationOptions
-from experiments.rows.row import Row, is_of_rows
+from experiments.rows.row import PlannedRow, is_of_rows
 from experiments.scoring.estimators import REFERENCES
 from experiments.scoring.protocols import EngineName
 from experiments.training.given_weights import GivenWeights
@@ -49,7 +49,7 @@ class Plan:
     """What an experiment consists of."""
 
     base: RunConfig
-    rows: list[Row]
+    rows: list[PlannedRow]
     songs: Songs
     out: Path
     how: How = field(default_factory=How)
@@ -98,7 +98,7 @@ def make_plan(options: AblationOptions, console: Console | None = None) -> Plan:
     return replace(plan, rows=[_with_schedule(row, plan) for row in rows])
 
 
-def _with_schedule(row: Row, plan: Plan) -> Row:
+def _with_schedule(row: PlannedRow, plan: Plan) -> PlannedRow:
     """Write the length of a row's training into its schedule. Raises InputError where the warm-up is longer."""
     if row.config is None:
         return row
@@ -152,11 +152,11 @@ def base_config(options: AblationOptions, prepared: PreparedTraining | None) -> 
     return with_scaled_batch(config, options.sharing.config())
 
 
-def make_rows(options: AblationOptions, base: RunConfig) -> list[Row]:
+def make_rows(options: AblationOptions, base: RunConfig) -> list[PlannedRow]:
     """Return the rows, references first. Raises InputError where there is no such system, or no such row."""
     systems = expand(options.systems or DEFAULT_SYSTEMS[options.preset], options.layers, options.channels, base.preset)
-    rows = [Row(name, None) for name in REFERENCES]
-    rows += [Row.of_system(system, seed, base) for system in systems for seed in range(options.seeds)]
+    rows = [PlannedRow(name, None) for name in REFERENCES]
+    rows += [PlannedRow.of_system(system, seed, base) for system in systems for seed in range(options.seeds)]
     known = {row.folder_name: row for row in rows}
     for name in options.only_rows:
         if name not in known:

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from experiments.cli.results import Column, Report, Row, Table
 from experiments.rows.folder import ExperimentFolder
+from experiments.rows.identity import LENGTH
 from experiments.rows.plan import Plan
 from experiments.rows.row import RowResult
 from experiments.scoring.protocols import PROTOCOLS
@@ -65,9 +66,12 @@ def caption(plan: Plan, results: Sequence[RowResult]) -> str:
 
 def _shorter(plan: Plan, results: Sequence[RowResult]) -> list[str]:
     """Return which rows no command has trained for as long as the plan says, and their steps."""
-    names, wanted = ("steps", "epochs"), to_dict(plan.base)["training"]
-    trained = [one for one in results if one.config and one.steps and not one.stopped_early]
-    others = [one for one in trained if any(one.config["training"][name] != wanted[name] for name in names)]
+    wanted = to_dict(plan.base)["training"]
+
+    def is_shorter(one: RowResult) -> bool:
+        return any((one.config or {})["training"][name] != wanted[name] for name in LENGTH)
+
+    others = [one for one in results if one.steps and not one.stopped_early and is_shorter(one)]
     return [f"{one.system}, seed {one.seed}: {one.steps:,}" for one in others]
 
 

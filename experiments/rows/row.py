@@ -14,7 +14,7 @@ def is_of_rows(name: str) -> bool:
 
 
 @dataclass(frozen=True)
-class Row:
+class PlannedRow:
     """What is to be done. A row differs from the base in its system's fields and its seed, and in nothing else."""
 
     system: str
@@ -22,7 +22,7 @@ class Row:
     """None for the rows that need no training."""
 
     @classmethod
-    def of_system(cls, system: str, seed: int, base: RunConfig) -> "Row":
+    def of_system(cls, system: str, seed: int, base: RunConfig) -> "PlannedRow":
         """Return the row of a system, fitted to the base's signal."""
         return cls(system, override(base, {**fields_of(system, base), "training.seed": seed}))
 

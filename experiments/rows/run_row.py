@@ -13,7 +13,7 @@ from data_pipelines.songs.spectrograms import load_features
 from experiments.cli.console import Bar, say
 from experiments.rows.options import AblationOptions
 from experiments.rows.plan import Plan
-from experiments.rows.row import Row, RowResult
+from experiments.rows.row import PlannedRow, RowResult
 from experiments.scoring.estimators import checkpoint_estimator, reference_estimator
 from experiments.scoring.score_songs import score_tracks
 from experiments.training.log import read_log
@@ -53,7 +53,7 @@ def step_reporter(bar: Bar, sequences: int) -> OnStep:
 
 
 def train_rows(
-    rows: Sequence[Row], plan: Plan, source_of: SourceOf, console: Console
+    rows: Sequence[PlannedRow], plan: Plan, source_of: SourceOf, console: Console
 ) -> dict[str, TrainResult | NonFiniteLossError]:
     """Train rows that differ in their seed alone, in one program; those without a model are passed over.
 
@@ -81,7 +81,7 @@ def train_rows(
 
 
 def run_row(
-    row: Row,
+    row: PlannedRow,
     trained: TrainResult | NonFiniteLossError | None,
     plan: Plan,
     pool: Executor,

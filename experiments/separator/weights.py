@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from experiments.cli.console import ANY_DEVICE, DeviceOptions, make_console, say, show_device
-from experiments.cli.options import Out, WhichWeights, option_class
+from experiments.cli.options import Out, WhichWeights, Whole, option_class
 from madsep_jax.config.io import from_dict, override, to_dict
 from madsep_jax.config.presets import masker_fields, preset_config
 from madsep_jax.config.run import ModelConfig, RunConfig
@@ -26,7 +26,7 @@ class ImportOptions:
     out: Annotated[Path, Out]
     """Folder of the checkpoint, for `madsep separate --checkpoint`; a new one, or an empty one."""
 
-    context_frames: int | None = None
+    context_frames: Annotated[int | None, Whole] = None
     """L, the context frames at each end of the sequences that the model was trained on. Default: what `madsep export`
     wrote, otherwise 10."""
 

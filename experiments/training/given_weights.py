@@ -55,10 +55,11 @@ class GivenWeights:
     def check(self, config: RunConfig, row: str) -> None:
         """Raise InputError where a row's model is another one than that of the weights."""
         mine, wanted = self.model, config.model
+        wrong: dict[str, tuple[Any, Any]] = {}
         if mine.masker.kind != wanted.masker.kind:
-            wrong = {"masker": (mine.masker.kind, wanted.masker.kind)}
+            wrong["masker"] = mine.masker.kind, wanted.masker.kind
         else:
-            wrong = {"bins": (mine.bins, wanted.bins)} if mine.bins != wanted.bins else {}
+            wrong |= {"bins": (mine.bins, wanted.bins)} if mine.bins != wanted.bins else {}
             wrong |= {f"masker.{name}": pair for name, pair in differences(mine.masker, wanted.masker).items()}
         texts = [f"{n} {a!r}, expected {b!r}" for n, (a, b) in wrong.items() if n.split(".")[-1] not in _OF_TRAINING]
         if texts:

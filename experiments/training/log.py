@@ -4,7 +4,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -115,7 +115,7 @@ class TrainLog:
                 kept = [line for line in _whole_lines(path) if json.loads(line)["step"] <= first_step]
                 write_text(path, "".join(kept))
         self._file = _path(folder, "train").open("a", encoding="utf-8")
-        self._events = EventsWriter(str(place / "events"))
+        self._events = EventsWriter(str(place / "events"), f".{first_step}")  # two may start within a second
         self._add(Event(session_log=SessionLog(status=SessionLog.START)), first_step + 1)  # hides what came later
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
@@ -153,13 +153,9 @@ class TrainLog:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        try:
-            with errors_named(self._folder):
-                self._file.close()
-                self._events.close()
-        except OSError:
-            if kind is None:  # else the first error says more
-                raise
+        errors = errors_named(self._folder) if kind is None else suppress(OSError)  # of which the first one says more
+        with errors, closing(self._events):
+            self._file.close()
 
 
 def read_log(folder: Path, part: Part) -> list[dict[str, float]]:

@@ -1,13 +1,12 @@
 """Options of the songs that are kept out of training."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from experiments.cli.options import Switch, Whole, require_at_least
+from experiments.cli.options import Switch, Whole, option_class, require_at_least
 from madsep_jax.config.io import override
 from madsep_jax.config.run import RunConfig
 from madsep_jax.config.signal import SignalConfig
@@ -19,8 +18,8 @@ if TYPE_CHECKING:
     from experiments.training.validation import Validation
 
 
-@Parameter(name="*", group="Validation")
-@dataclass(frozen=True, kw_only=True)
+@Parameter(group="Validation")
+@option_class
 class ValidationOptions:
     """Songs that are kept out of training, and what is found of them."""
 

@@ -26,11 +26,18 @@ def find_damage(folder: Path, part: str) -> str | None:
     None where all files are as they were written, or where no checksums tell how that was.
     """
     try:
+        return _damage(folder, part)
+    except OSError as error:
+        return error.strerror or str(error)
+
+
+def _damage(folder: Path, part: str) -> str | None:
+    try:
         sums = json.loads((folder / _FILE).read_text(encoding="utf-8"))
         expected = {name: (int(size), str(crc)) for name, (size, crc) in sums.items()}
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError):
         return f"{_FILE} is damaged"
     for name, (size, crc) in expected.items():
         if name.split("/")[0] != part:

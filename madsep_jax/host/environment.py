@@ -5,7 +5,12 @@ import os
 import platform
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from madsep_jax.errors import InputError, first_line
+
+if TYPE_CHECKING:
+    import jax
 
 _PACKAGES = ("madsep-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "tensorflow", "museval")
 
@@ -16,7 +21,7 @@ def environment() -> dict[str, Any]:
 
     from madsep_jax.host.compiler import compiler_options
 
-    devices = jax.devices()
+    devices = find_devices()
     return {
         "backend": jax.default_backend(),
         "device": devices[0].device_kind,
@@ -29,6 +34,20 @@ def environment() -> dict[str, Any]:
         "compiler_options": compiler_options(),
         "versions": {name: version for name in _PACKAGES if (version := _version(name))},
     }
+
+
+def find_devices() -> "list[jax.Device]":
+    """Return JAX's devices, for which it starts. Raises InputError where it has been told to use what it cannot."""
+    import jax
+
+    try:
+        return jax.devices()
+    except (RuntimeError, AssertionError) as error:  # the latter of an accelerator that has a plugin and is not there
+        asked = jax.config.jax_platforms  # type: ignore[attr-defined]
+        if not asked:
+            raise
+        reason = f" ({first_line(error)})" if str(error) else ""
+        raise InputError(f"JAX_PLATFORMS={asked}: found no such device{reason}, expected another one or none") from None
 
 
 def cpu_cores() -> int:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated, Literal, get_args
 
 from experiments.benchmarks.options import Mode, SizeOptions, require_some
-from experiments.cli.options import Many, ManyOrNone, Out, Whole, option_class, require_at_least
+from experiments.cli.options import Many, ManyOrNone, Out, Preset, Systems, Whole, option_class, require_at_least
 from madsep_jax.config.io import override
 from madsep_jax.config.presets import preset_config
 from madsep_jax.config.run import RunConfig
@@ -17,7 +17,7 @@ PartName = Literal["systems", "depth", "length", "start", "export", "compiler", 
 class CompileOptions(SizeOptions):
     """What to compile, how often, and where to keep the results."""
 
-    systems: Annotated[tuple[str, ...], ManyOrNone] = ()
+    systems: Annotated[tuple[str, ...], ManyOrNone, Systems] = ()
     """Systems to compile, by the names of `experiments.ablation`; dws for each of --depths with --channels. Default:
     mad, dws-5-64 and dws-7-256; with --preset quick its small ones."""
 
@@ -39,14 +39,14 @@ class CompileOptions(SizeOptions):
     lengths: Annotated[tuple[int, ...], Many, Whole] = (60, 120, 240, 480)
     """Frames of a sequence in the part length."""
 
-    small_systems: Annotated[tuple[str, ...], ManyOrNone] = ()
+    small_systems: Annotated[tuple[str, ...], ManyOrNone, Systems] = ()
     """Systems of the parts length, compiler and op-by-op, which take time and memory. Default: the first two of
     --systems."""
 
     repeats: Annotated[int, Whole] = 3
     """How often each thing is measured; less often, once at least, where that takes more than a minute."""
 
-    preset: str = "paper"
+    preset: Preset = "paper"
     """Size of the signal and recipe: paper, released_code, or quick."""
 
     batch: Annotated[int | None, Whole] = None

@@ -12,7 +12,7 @@ import numpy as np
 from experiments.benchmarks.case import Case, Form, make_batch
 from experiments.benchmarks.equality import largest_difference, small_case
 from experiments.benchmarks.rounds import reason
-from experiments.benchmarks.throughput.ours import computing_in, forward_of, initial_state
+from experiments.benchmarks.throughput.ours import forward_of, initial_state, timed_in
 from madsep_jax.models import build_model
 from madsep_jax.train.step import make_train_step
 
@@ -80,7 +80,7 @@ def _compare(case: Case, form: Form, reference: dict[str, Any]) -> Agreement:
 
 def _numbers(case: Case, form: Form, device: jax.Device) -> dict[str, Any]:
     config = case.with_form(form)
-    with computing_in(case.precision):
+    with timed_in(case.precision):
         state = initial_state(config, case.dtype)
         raise_bias = functools.partial(_raise_bias, build_model(config.model).output_layers().values())
         state = state.replace(params=jax.tree_util.tree_map_with_path(raise_bias, state.params))  # type: ignore[attr-defined]

@@ -4,8 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from experiments.benchmarks.options import Form, Mode, VariantOptions, require_some
-from experiments.cli.options import Many, Out, Whole, option_class
-from madsep_jax.errors import InputError
+from experiments.cli.options import Many, Out, Systems, Whole, option_class, require_positive
 
 if TYPE_CHECKING:
     from experiments.benchmarks.case import Case
@@ -21,7 +20,7 @@ class ReportOptions(VariantOptions):
 
     turns: Annotated[int, Whole] = 2
 
-    systems: Annotated[tuple[str, ...], Many] = (
+    systems: Annotated[tuple[str, ...], Many, Systems] = (
         "mad",
         "dws-5-64",
         "dws-7-256",
@@ -37,7 +36,7 @@ class ReportOptions(VariantOptions):
     )
     """Systems to check and to profile, the most important first."""
 
-    timed: Annotated[tuple[str, ...], Many] = ("mad", "dws-5-64", "dws-7-256", "mad-twinnet")
+    timed: Annotated[tuple[str, ...], Many, Systems] = ("mad", "dws-5-64", "dws-7-256", "mad-twinnet")
     """Systems whose throughput is measured, the most important first."""
 
     batches: Annotated[tuple[int, ...], Many, Whole] = (4, 16, 64, 256)
@@ -61,8 +60,7 @@ class ReportOptions(VariantOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         require_some(self, "systems", "timed", "batches", "lengths", "forms")
-        if not self.budget_s > 0:
-            raise InputError(f"--budget-s: found {self.budget_s}, expected more than 0")
+        require_positive(self, "budget_s")
         self.expand(self.systems + self.timed)
 
     def case(self, system: str, mode: Mode, batch: int | None = None, frames: int | None = None) -> "Case":

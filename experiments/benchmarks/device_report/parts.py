@@ -17,7 +17,7 @@ from experiments.benchmarks.device_report.profiling import Operation, slowest_op
 from experiments.benchmarks.options import Form
 from experiments.benchmarks.rounds import reason
 from experiments.benchmarks.throughput import ours
-from experiments.benchmarks.throughput.ours import computing_in
+from experiments.benchmarks.throughput.ours import timed_in
 from experiments.benchmarks.throughput.peak import Peak, measure_peak
 from experiments.benchmarks.throughput.report import Timings
 from experiments.benchmarks.throughput.run_case import compare_training_losses, free_memory, run_case
@@ -143,7 +143,7 @@ def profile(progress: Progress, until: float) -> None:
 
 def profile_one(case: Case, form: Form, program: ours.Program | Exception) -> list[Operation]:
     """Return the slowest operations of a compiled program. Raises the error that it did not compile for."""
-    with computing_in(case.precision):
+    with timed_in(case.precision):
         prepared = ours.prepare(case, form, program)
         return slowest_operations(prepared.run, prepared.program_text())
 
@@ -156,7 +156,7 @@ def compile_side_by_side(
     def compile_one(pair: tuple[Case, Form]) -> ours.Program | Exception:
         case, form = pair
         try:
-            with computing_in(case.precision):
+            with timed_in(case.precision):
                 if flops and form == pairs[0][1]:
                     _ = case.flops  # kept by the case
                 program = ours.compile_program(case, form)

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from experiments.benchmarks.options import SizeOptions, require_some
-from experiments.cli.options import Many, Out, Whole, option_class, require_at_least
+from experiments.cli.options import Many, Out, Preset, Systems, Whole, option_class, require_at_least
 
 if TYPE_CHECKING:
     from experiments.benchmarks.case import Case
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 class DispatchOptions(SizeOptions):
     """What to measure, and where to keep the results."""
 
-    systems: Annotated[tuple[str, ...], Many] = ("mad", "dws-3-16", "dae")
+    systems: Annotated[tuple[str, ...], Many, Systems] = ("mad", "dws-3-16", "dae")
     """Systems to train, by the names of `experiments.ablation`."""
 
-    preset: str = "quick"
+    preset: Preset = "quick"
     """Size of the signal and recipe: quick (a quarter of the size), or paper."""
 
     batch: Annotated[int, Whole] = 4

@@ -3,8 +3,17 @@
 from pathlib import Path
 from typing import Annotated
 
-from experiments.benchmarks.options import SizeOptions, require_positive
-from experiments.cli.options import Many, ManyOrNone, Out, Whole, option_class, require_at_least
+from experiments.benchmarks.options import SizeOptions
+from experiments.cli.options import (
+    Many,
+    ManyOrNone,
+    Out,
+    Systems,
+    Whole,
+    option_class,
+    require_at_least,
+    require_positive,
+)
 from madsep_jax.errors import InputError
 
 
@@ -15,7 +24,7 @@ class InputOptions(SizeOptions):
     prepared: Annotated[tuple[Path, ...], ManyOrNone] = ()
     """Sets to read. Default: the embedded songs as spectrograms of 16 bits and as waveforms, prepared into OUT/sets."""
 
-    systems: Annotated[tuple[str, ...], Many] = ("mad", "dws-5-64")
+    systems: Annotated[tuple[str, ...], Many, Systems] = ("mad", "dws-5-64")
     """Systems to train, by the names of `experiments.ablation`; none: --no-training."""
 
     training: bool = True

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from experiments.benchmarks.case import Case, Precision, Prepared, make_batch
+from experiments.benchmarks.case import Case, Precision, PreparedCase, make_batch
 from experiments.benchmarks.peer.systems import build_peer, loss_of, make_train_step
 from madsep_jax.errors import InputError
 from madsep_jax.host.memory import require_memory
@@ -49,7 +49,7 @@ def load_peer(case: Case, variables: Any, form: PeerForm, device: torch.device) 
     return model
 
 
-def prepare(case: Case, variables: Any, form: PeerForm, device: torch.device) -> Prepared:
+def prepare(case: Case, variables: Any, form: PeerForm, device: torch.device) -> PreparedCase:
     """Load a case with these weights, and run it once."""
     _use_precision(case.precision)
     model = load_peer(case, variables, form, device)
@@ -82,7 +82,7 @@ def prepare(case: Case, variables: Any, form: PeerForm, device: torch.device) ->
         return found
 
     first = step()
-    return Prepared(
+    return PreparedCase(
         run=step,
         output_BTF=first.cpu().numpy() if case.mode == "forward" else None,
         memory=memory | ({"peak": torch.cuda.max_memory_allocated()} if on_gpu else {}),

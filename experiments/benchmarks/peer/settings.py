@@ -3,9 +3,8 @@
 import os
 from typing import Any
 
-import jax
-
 from madsep_jax.errors import InputError
+from madsep_jax.host.environment import find_devices
 
 #: Of a GPU's memory, for each side where two are timed.
 _MEMORY_SHARE = "0.45"
@@ -28,5 +27,5 @@ def start_torch() -> dict[str, Any]:
         if error.name != "torch":
             raise
         raise InputError("--peer torch: PyTorch is not installed; python -m pip install torch") from None
-    peer.peer_device(jax.default_backend())
+    peer.peer_device(find_devices()[0].platform)
     return peer.torch_settings()

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from experiments.benchmarks.options import SystemOptions
-from experiments.cli.options import Many, Out, Switch, Whole, option_class, require_at_least
+from experiments.cli.options import Many, Out, Preset, Switch, Whole, option_class, require_at_least
 from madsep_jax.errors import InputError
 
 Platform = Literal["cpu", "accelerator"]
@@ -33,12 +33,12 @@ class Case:
 class ScalingOptions(SystemOptions):
     """What to measure, and where to keep the results."""
 
-    preset: str = "quick"
+    preset: Preset = "quick"
 
-    devices: Annotated[tuple[int, ...], Many] = (1, 2, 4, 8)
+    devices: Annotated[tuple[int, ...], Many, Whole] = (1, 2, 4, 8)
     """Devices, those of all processes together."""
 
-    processes: Annotated[tuple[int, ...], Many] = (1, 2)
+    processes: Annotated[tuple[int, ...], Many, Whole] = (1, 2)
     """Processes that share the devices."""
 
     styles: Annotated[tuple[Style, ...], Many] = ("jit", "pmap")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from experiments.benchmarks.options import Form, Mode, Precision, VariantOptions, require_some
-from experiments.cli.options import Many, ManyOrNone, Out, Whole, option_class
+from experiments.cli.options import Many, ManyOrNone, Out, Systems, Whole, option_class
 
 if TYPE_CHECKING:
     from experiments.benchmarks.case import Case
@@ -19,7 +19,7 @@ _FULL_SIZE_SYSTEMS = ("mad", "mad-twinnet", "dws-5-64", "dws-7-256")
 class ThroughputOptions(VariantOptions):
     """What to time, at which sizes, and where to keep the results."""
 
-    systems: Annotated[tuple[str, ...], ManyOrNone] = ()
+    systems: Annotated[tuple[str, ...], ManyOrNone, Systems] = ()
     """Systems to time, by the names of `experiments.ablation`. Default: mad, mad-twinnet, dws-5-64 and dws-7-256; with
     --preset quick its small ones."""
 

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.benchmarks.case import Case, Form, Precision, Prepared, Runs, make_batch, planned_memory
+from experiments.benchmarks.case import Case, Form, Precision, PreparedCase, Runs, make_batch, planned_memory
 from experiments.benchmarks.rounds import timed
 from madsep_jax.config.io import override
 from madsep_jax.config.run import RunConfig
@@ -73,7 +73,7 @@ def compile_program(case: Case, form: Form) -> Program:
     return Program(*timed(lambda: function.lower(*arguments).compile()))
 
 
-def prepare(case: Case, form: Form, program: Program | Exception | None = None) -> Prepared:
+def prepare(case: Case, form: Form, program: Program | Exception | None = None) -> PreparedCase:
     """Compile a case in one form where it is not yet, and run it once.
 
     This, and each run of the result, is to be done in the case's precision.
@@ -95,7 +95,7 @@ def prepare(case: Case, form: Form, program: Program | Exception | None = None) 
     arguments = (state, batch) if trains else (inference_variables(config, state.variables), batch.mix_BSF)
     runs = Runs(compiled, arguments, trains)
     first = runs.run()
-    return Prepared(
+    return PreparedCase(
         run=runs.run,
         output_BTF=None if trains else np.asarray(first),
         compile_s=program.compile_s,
@@ -111,7 +111,7 @@ def _accessed_bytes(compiled: Any) -> float | None:
 
 
 @contextlib.contextmanager
-def computing_in(precision: Precision) -> Iterator[None]:
+def timed_in(precision: Precision) -> Iterator[None]:
     """Let JAX trace and compile in a precision.
 
     float32 is that in matrix products and convolutions too, where JAX's default on a GPU is tf32.

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from experiments.benchmarks.case import Precision
 from experiments.benchmarks.rounds import timed
-from experiments.benchmarks.throughput.ours import computing_in
+from experiments.benchmarks.throughput.ours import timed_in
 
 _CPU_SIZES = (1024, 2048, 3072)
 _ACCELERATOR_SIZES = (2048, 4096, 8192)
@@ -34,7 +34,7 @@ class Peak:
 
 def measure_peak(precision: Precision, seconds: float) -> Peak:
     """Measure matrix products of several sizes, and a copy, for about so many seconds each."""
-    with computing_in(precision):
+    with timed_in(precision):
         speeds = {MatrixProduct(precision, size).gflop_per_s(seconds): size for size in _sizes()}
         best = max(speeds)
         x = jnp.ones(_CPU_COPY if _on_cpu() else _ACCELERATOR_COPY, _dtype(precision))
@@ -56,7 +56,7 @@ class MatrixProduct:
     """
 
     def __init__(self, precision: Precision, size: int | None = None) -> None:
-        """Compile it; `computing_in(precision)` has to be entered. By default of the middle size."""
+        """Compile it; `timed_in(precision)` has to be entered. By default of the middle size."""
         size = size or _sizes()[len(_sizes()) // 2]
         self._factor = jax.random.uniform(jax.random.key(0), (size, size), _dtype(precision))
         self._product = jax.jit(jnp.matmul).lower(self._factor, self._factor).compile()

@@ -7,12 +7,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.benchmarks.case import Case, Prepared
+from experiments.benchmarks.case import Case, PreparedCase
 from experiments.benchmarks.equality import check_equal, check_outputs, small_case, training_loss
 from experiments.benchmarks.options import Form, VariantOptions
 from experiments.benchmarks.rounds import Spread, Times, interleave, reason
 from experiments.benchmarks.throughput import ours
-from experiments.benchmarks.throughput.ours import computing_in
+from experiments.benchmarks.throughput.ours import timed_in
 from experiments.benchmarks.throughput.peak import MatrixProduct
 from madsep_jax.config.io import to_dict
 from madsep_jax.errors import InputError
@@ -56,17 +56,17 @@ def run_case(
         UnequalOutputsError: where two variants do not return the same.
         CompiledWhileTimedError: where JAX compiled anything in a timed step.
     """
-    prepared: dict[str, Prepared] = {}
+    prepared: dict[str, PreparedCase] = {}
     failures: dict[str, str] = {}
 
-    def attempt(name: str, prepare: Callable[[], Prepared]) -> None:
+    def attempt(name: str, prepare: Callable[[], PreparedCase]) -> None:
         on_stage(f"preparing {name}")
         try:
             prepared[name] = prepare()
         except (RuntimeError, MemoryError, InputError) as error:
             failures[name] = reason(error)
 
-    with computing_in(case.precision):
+    with timed_in(case.precision):
         with without_compilation_cache():
             for form in forms:
                 attempt(f"jax {form}", lambda form=form: ours.prepare(case, form, (programs or {}).get(form)))  # type: ignore[misc]
@@ -92,9 +92,9 @@ def run_case(
 
 
 def make_row(
-    case: Case, variant: str, prepared: Prepared | None, times: Times, peaks: Sequence[float]
+    case: Case, variant: str, prepared: PreparedCase | None, times: Times, peaks: Sequence[float]
 ) -> dict[str, Any]:
-    """Return all that is known of a variant, without the parts of `Prepared` that are no numbers.
+    """Return all that is known of a variant, without the parts of `PreparedCase` that are no numbers.
 
     Times are seconds of one step; what does not apply, or was not measured, is None.
 
@@ -145,7 +145,7 @@ def compare_training_losses(case: Case, forms: Sequence[Form]) -> float | None:
     from experiments.benchmarks.peer import run as peer
 
     small = small_case(case)
-    with computing_in(case.precision):
+    with timed_in(case.precision):
         state = ours.initial_state(small.config, small.dtype)
         device = peer.peer_device(jax.default_backend())
         try:
@@ -156,7 +156,7 @@ def compare_training_losses(case: Case, forms: Sequence[Form]) -> float | None:
         return check_equal(small, "training losses", losses)
 
 
-def _attempt_torch(case: Case, attempt: Callable[[str, Callable[[], Prepared]], None]) -> None:
+def _attempt_torch(case: Case, attempt: Callable[[str, Callable[[], PreparedCase]], None]) -> None:
     from experiments.benchmarks.peer import run as peer
 
     device = peer.peer_device(jax.default_backend())

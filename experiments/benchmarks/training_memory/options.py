@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from experiments.benchmarks.options import SystemOptions, require_some
-from experiments.cli.options import Many, Out, Whole, option_class
+from experiments.cli.options import Many, Out, Systems, Whole, option_class
 from madsep_jax.config.run import Precision
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class MemoryOptions(SystemOptions):
     """What to compile, and where to keep the results."""
 
-    system: str = "dws-15-256"
+    system: Annotated[str, Systems] = "dws-15-256"
 
     batch: Annotated[int, Whole] = 64
     """Sequences in a batch."""
