@@ -143,12 +143,14 @@ class FfmpegSource:
             stated_s = float(sound.duration * sound.time_base) if sound.duration else None
         else:
             return None
-        if kind == "mp3" and abs(self._mp3_header_s() - (stated_s or 0)) > 4 * _TOLERANCE_S:
-            return None  # an estimate by the bit rate, as also of mp3s that were joined
+        if kind == "mp3":  # less what encoders add to both ends; else it is an estimate
+            most_s = self._mp3_header_s()
+            if not most_s - 3 * 1152 / self.info.sample_rate <= (stated_s or 0) <= most_s:
+                return None
         return stated_s if stated_s and stated_s < _ABSURD_S else None
 
     def _mp3_header_s(self) -> float:
-        """Return the seconds, with up to a tenth of padding, that an mp3's first frame states; 0: it states none."""
+        """Return the seconds, with what an encoder adds, that an mp3's first frame states; 0: it states none."""
         self._file.seek(0)
         tag = _MP3_TAG.match(self._file.read(10))
         self._file.seek(_tag_bytes(tag) if tag else 0)
@@ -188,7 +190,7 @@ def _frames(container: Any, sound: Any) -> Iterator[tuple[Any, float | None]]:
         try:
             frames = packet.decode()
         except av.FFmpegError:
-            if not tag and not _MP3_HEADER.search(data):
+            if not tag and not (packet.pos or 0) < tag_end and not _MP3_HEADER.search(data):
                 failed_s = (failed_s or 0.0) + float((packet.duration or 0) * packet.time_base)
             continue
         for frame in frames:
