@@ -112,6 +112,8 @@ class FfmpegSource:
                 if len(streams) <= self._stream:
                     raise UndecodableError(f"found {len(streams)} sound streams, expected {self._stream + 1}")
                 sound = streams[self._stream]
+                if sound.codec_context is None:
+                    raise UndecodableError("its sound is of a kind that no decoder is there for")
                 if sound.codec_context.name in _LOSSLESS:  # else a damaged block would be a burst of noise
                     sound.codec_context.options = {"err_detect": "crccheck+explode"}
                 yield container, sound
@@ -126,11 +128,13 @@ class FfmpegSource:
             if converter and found != converted:
                 yield from ((last, None) for last in converter.resample(None))
                 converter = None
-            if frame is None or (found[1:] == (self._places, self.info.sample_rate) and not _has_many_planes(frame)):
+            if frame is None or (found[1:] == (self._places, self.info.sample_rate) and not _is_beyond_pyav(frame)):
                 yield frame, lost_s
                 continue
             if converter is None:
                 converter, converted = av.AudioResampler("flt", self._places, self.info.sample_rate), found
+            if lost_s is not None:
+                yield None, lost_s
             frame.pts = None
             yield from ((part, None) for part in converter.resample(frame))
 
@@ -204,9 +208,9 @@ def _frames(container: Any, sound: Any) -> Iterator[tuple[Any, float | None]]:
         yield None, failed_s
 
 
-def _has_many_planes(frame: Any) -> bool:
-    """Whether PyAV would look for one plane too many, behind the eight that a frame has room for."""
-    return bool(frame.format.is_planar and frame.layout.nb_channels >= 8)
+def _is_beyond_pyav(frame: Any) -> bool:
+    """Whether PyAV cannot return a frame's samples, or looks for more planes than the eight that it has room for."""
+    return frame.format.name.startswith("s64") or bool(frame.format.is_planar and frame.layout.nb_channels >= 8)
 
 
 def _samples(frame: Any) -> np.ndarray:
@@ -233,6 +237,6 @@ def _subtype(sound: Any, frame: Any) -> str:
         return next((f"PCM_{name}" for most, name in ((8, "S8"), (16, "16"), (24, "24")) if bits <= most), "PCM_32")
     if not (codec.startswith("pcm_") or codec in _LOSSLESS):
         return codec.upper()
-    if kind == "s32" and not _has_many_planes(frame) and not (frame.to_ndarray() & 0xFF).any():
+    if kind == "s32" and not _is_beyond_pyav(frame) and not (frame.to_ndarray() & 0xFF).any():
         return "PCM_24"
     return {"u8": "PCM_U8", "s16": "PCM_16", "s32": "PCM_32", "flt": "FLOAT", "dbl": "DOUBLE"}.get(kind, codec.upper())
