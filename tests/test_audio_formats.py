@@ -47,6 +47,7 @@ def test_every_file_has_the_length_that_ffmpeg_decodes(row):
         ("alac", "ipod", "s32p", ("MP4", "ALAC_24"), 2**-23),
         ("pcm_u8", "mov", None, ("MP4", "PCM_U8"), 2**-7),
         ("pcm_s24le", "mov", None, ("MP4", "PCM_24"), 2**-23),
+        ("pcm_s64le", "nut", None, ("NUT", "PCM_32"), 2**-31),
         ("pcm_f32le", "mov", None, ("MP4", "FLOAT"), 0),
         ("pcm_f64le", "mov", None, ("MP4", "DOUBLE"), 0),
         ("flac", "flac", "s16", ("FLAC", "PCM_16"), 2**-15),

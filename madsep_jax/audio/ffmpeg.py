@@ -26,6 +26,9 @@ _STATING = ("mov", "flac", "wav", "w64", "aiff", "caf", "au", "avi", "ogg", "ape
 #: Codecs whose samples are those that were encoded, but for `pcm_…`.
 _LOSSLESS = ("flac", "wavpack", "tta", "ape", "tak", "mlp", "truehd", "wmalossless", "shorten", "als")
 
+#: libsndfile's names of FFmpeg's sample formats; it has no longer integers.
+_DEPTHS = {"u8": "PCM_U8", "s16": "PCM_16", "s32": "PCM_32", "s64": "PCM_32", "flt": "FLOAT", "dbl": "DOUBLE"}
+
 #: An mp3's first frame, which states the number of frames and holds no sound; a tag before it.
 _MP3_HEADER = re.compile(rb"(?:Xing|Info)\x00\x00\x00[\x01\x03\x05\x07\x09\x0b\x0d\x0f](.{4})", re.DOTALL)
 _MP3_TAG = re.compile(rb"ID3[\x02-\x04]\x00.([\x00-\x7f]{4})", re.DOTALL)
@@ -239,4 +242,4 @@ def _subtype(sound: Any, frame: Any) -> str:
         return codec.upper()
     if kind == "s32" and not _is_beyond_pyav(frame) and not (frame.to_ndarray() & 0xFF).any():
         return "PCM_24"
-    return {"u8": "PCM_U8", "s16": "PCM_16", "s32": "PCM_32", "flt": "FLOAT", "dbl": "DOUBLE"}.get(kind, codec.upper())
+    return _DEPTHS.get(kind, codec.upper())
