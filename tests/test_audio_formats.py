@@ -105,7 +105,7 @@ def test_wma(tmp_path):
     assert abs(lag(audio.samples_NC[:, 0], X_NC[:, 0])) <= 4096
 
 
-@pytest.mark.parametrize("kind", ["GSM610", "IMA_ADPCM", "ULAW", "ALAC_24"])
+@pytest.mark.parametrize("kind", ["GSM610", "G721_32", "IMA_ADPCM", "ULAW", "ALAC_24"])
 def test_what_libsndfile_alone_writes(tmp_path, kind):
     x_NC, container = (X_NC[:, :1], "WAV") if kind != "ALAC_24" else (X_NC, "CAF")
     sf.write(tmp_path / "a", x_NC, RATE, kind, format=container)
@@ -113,6 +113,7 @@ def test_what_libsndfile_alone_writes(tmp_path, kind):
     assert audio.subtype == kind
     assert 0 <= len(audio.samples_NC) - len(X_NC) < 2048
     assert np.corrcoef(audio.samples_NC[: len(X_NC), 0], x_NC[:, 0])[0, 1] > 0.98
+    np.testing.assert_array_equal(read_audio(tmp_path / "a", start=20000).samples_NC, audio.samples_NC[20000:])
 
 
 @pytest.mark.parametrize(
@@ -220,6 +221,9 @@ def test_no_library_writes_on_the_terminal(tmp_path, capfd):
     (tmp_path / "half.mp3").write_bytes(mp3[: len(mp3) // 2])
     sf.write(tmp_path / "a.wav", X_NC, RATE)
     (tmp_path / "half.wav").write_bytes((tmp_path / "a.wav").read_bytes()[:99999])
+    sf.write(tmp_path / "a.sds", X_NC[:, :1], RATE)
+    sds = (tmp_path / "a.sds").read_bytes()
+    (tmp_path / "hole.sds").write_bytes(sds[: len(sds) // 2] + b"\xff" * 900 + sds[len(sds) // 2 + 900 :])
     encode(tmp_path / "mp3.wav", "libmp3lame", "wav", X_NC)
     (tmp_path / "none.ogg").write_bytes(b"OggS" * 1000)
     (tmp_path / "none.mp3").write_bytes(b"ID3" + b"no sound" * 1000)
