@@ -233,6 +233,7 @@ def test_seeds_are_trained_together(run, first, tmp_path, monkeypatch):
     assert "Mean ± standard deviation" in (out / "table.md").read_text()
 
 
+@pytest.mark.thorough
 def test_several_steps_in_a_call_change_nothing(run, first, tmp_path):
     """Bit for bit, with dropout; three steps by two leave a smaller last call."""
     out = tmp_path / "out"

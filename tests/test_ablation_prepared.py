@@ -62,6 +62,7 @@ def losses(tmp_path, out):
     return [json.loads(line)["loss"] for line in lines]
 
 
+@pytest.mark.thorough
 def test_every_form_trains_the_same(songs, tmp_path, capsys):
     """The first step's loss; the cache of whole songs' spectrograms holds what the prepared sets do."""
     found = {}

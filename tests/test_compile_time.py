@@ -275,6 +275,7 @@ def test_what_eager_and_op_by_op_mean(monkeypatch):
     assert seen == [compiled, eager, op_by_op, eager, op_by_op]
 
 
+@pytest.mark.thorough
 def test_a_new_process_reads_what_the_one_before_compiled():
     (cold, warm, exported_cold, exported_warm) = measure_starts([DAE], 1)
     assert [row["start"] for row in (cold, warm, exported_cold, exported_warm)] == list(STARTS)

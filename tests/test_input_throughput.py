@@ -11,14 +11,16 @@ from experiments.input_throughput import main
 from experiments.prepare import main as prepare
 
 
-def test_measures_and_writes(tmp_path, capsys):
+@pytest.mark.parametrize("batches", [(2,), pytest.param((1, 2), marks=pytest.mark.thorough)])
+def test_measures_and_writes(tmp_path, capsys, batches):
     songs = make_songs(tmp_path / "songs", train=1, test=1, seconds=1.0)
     sets = []
     for features in ("spectrogram", "waveform"):
         sets.append(str(tmp_path / features))
         paths = ["--manual-dir", str(songs), "--data-dir", sets[-1]]
         assert prepare(["dsd100", *paths, "--features", features, "--preset", "quick", "--processes", "1"]) == 0
-    options = ["--preset", "quick", "--systems", "dws-1-4", "--batches", "1", "2", "--steps", "2", "--seconds", "0.1"]
+    options = ["--preset", "quick", "--systems", "dws-1-4", "--steps", "2", "--seconds", "0.1"]
+    options += ["--batches", *map(str, batches)]
     assert main(["--prepared", *sets, *options, "-o", str(tmp_path / "out")]) == 0
     text = capsys.readouterr().out
     content = json.loads((tmp_path / "out" / "input_throughput.json").read_text())
@@ -34,9 +36,9 @@ def test_measures_and_writes(tmp_path, capsys):
         assert 0 < row["first_quartile"] <= row["sequences_per_s"] <= row["third_quartile"]
         assert row["mb_per_s"] == pytest.approx(row["sequences_per_s"] * row["sequence_bytes"] / 1e6)
         assert 0 < row["cpu_share"] <= 1.05
-    assert [(row["system"], row["batch"]) for row in content["trainings"]] == [("dws-1-4", 1)] * 2 + [
-        ("dws-1-4", 2)
-    ] * 2
+    assert [(row["system"], row["batch"]) for row in content["trainings"]] == [
+        ("dws-1-4", batch) for batch in batches for _ in sets
+    ]
     for row in content["trainings"]:
         assert len(row["step_s"]) == len(row["wait_s"]) == 2
         assert row["wait_share"] == pytest.approx(sum(row["wait_s"]) / (sum(row["wait_s"]) + sum(row["step_s"])))

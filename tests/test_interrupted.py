@@ -32,7 +32,7 @@ from madsep_jax.train.step import init_state
 HERE = Path(__file__).parent
 STEPS = 40
 SHORT = {"system": "gru", "steps": STEPS}
-LONG = {"system": "dws", "steps": 200}  # BatchNorm's statistics too, and dropout
+LONG = {"system": "dws", "steps": 600}  # BatchNorm's statistics too, and dropout
 LIMIT_S = 300  # for anything that is waited for, on a busy machine
 
 

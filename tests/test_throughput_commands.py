@@ -34,6 +34,7 @@ sys.meta_path.insert(0, Block())
 @pytest.fixture(autouse=True)
 def small_matrices(monkeypatch):
     """The peak itself is tested elsewhere; without optimisations a large product takes many seconds."""
+    monkeypatch.setattr(peak, "_SECONDS", 0.02)
     monkeypatch.setattr(peak, "_CPU_SIZES", (64,))
     monkeypatch.setattr(peak, "_CPU_COPY", 1000)
 
@@ -217,7 +218,7 @@ def test_device_report_without_the_packages_for_songs(tmp_path):
         *("--forms", "plain", "--peer", "none", "--budget-s", "1000", "--out", str(tmp_path)),
     ]
     code = f"{BLOCK}\nfrom experiments.benchmarks.throughput import peak\n"
-    code += "peak._CPU_SIZES, peak._CPU_COPY = (64,), 1000\n"
+    code += "peak._SECONDS, peak._CPU_SIZES, peak._CPU_COPY = 0.02, (64,), 1000\n"
     code += f"from experiments.device_report import main\nsys.exit(main({arguments}))"
     environment = {**os.environ, "PYTHONPATH": str(HERE.parent)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=300)

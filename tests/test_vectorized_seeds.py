@@ -58,7 +58,7 @@ def train(config, program, runs):
     return found
 
 
-@pytest.mark.parametrize("system", ["dws", "ris"])
+@pytest.mark.parametrize("system", ["dws", pytest.param("ris", marks=pytest.mark.thorough)])
 def test_each_seed_is_trained_as_alone(system, float64):
     """With dropout (DWS) and with an end of the recurrent inference of each seed's own; two steps in a call."""
     configs = [of_seed(SYSTEMS[system], seed) for seed in range(SEEDS)]

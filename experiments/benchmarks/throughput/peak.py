@@ -16,6 +16,9 @@ _ACCELERATOR_SIZES = (2048, 4096, 8192)
 _CPU_COPY = 2**27
 _ACCELERATOR_COPY = 2**29
 
+#: For each matrix product and for the copy, where nothing else is said.
+_SECONDS = 1.0
+
 
 @dataclass(frozen=True)
 class Peak:
@@ -29,7 +32,7 @@ class Peak:
     """Bytes read and written in passing over a large array, 1e9 a second."""
 
 
-def measure_peak(precision: Precision, seconds: float = 1.0) -> Peak:
+def measure_peak(precision: Precision, seconds: float) -> Peak:
     """Measure matrix products of several sizes, and a copy, for about so many seconds each."""
     with timed_in(precision):
         speeds = {MatrixProduct(precision, size).gflop_per_s(seconds): size for size in _sizes()}
@@ -41,7 +44,7 @@ def measure_peak(precision: Precision, seconds: float = 1.0) -> Peak:
 
 def best_peaks(precisions: Sequence[Precision], before: Mapping[str, Peak]) -> dict[str, Peak]:
     """Measure the peak of each precision; return the faster of it and that of before: the machine's speed moves."""
-    now: dict[str, Peak] = {precision: measure_peak(precision) for precision in precisions}
+    now: dict[str, Peak] = {precision: measure_peak(precision, _SECONDS) for precision in precisions}
     both = {name: [peaks[name] for peaks in (now, before) if name in peaks] for name in {**now, **before}}
     return {name: max(found, key=lambda peak: peak.gflop_per_s) for name, found in both.items()}
 
