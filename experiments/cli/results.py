@@ -12,7 +12,7 @@ from tabulate import tabulate
 from experiments.cli.console import say
 from madsep_jax.errors import InputError
 from madsep_jax.host.environment import environment
-from madsep_jax.host.files import clear_leftovers, read_json, write_json, write_text, written_aside
+from madsep_jax.host.files import read_json, write_json, write_text, written_aside
 
 #: One line of a table: the same as in the JSON file.
 Row = Mapping[str, Any]
@@ -106,7 +106,6 @@ class Report:
 
     def write(self, folder: Path) -> None:
         """Write everything, each file whole or not at all: NAME.json, table.md, further texts and pictures."""
-        clear_leftovers(folder)
         write_json(folder / f"{self.name}.json", plain(self.content))
         tables = {"table.md": self.markdown()} if self.tables else {}
         for name, text in {**tables, **self.texts}.items():
