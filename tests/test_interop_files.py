@@ -3,6 +3,8 @@
 import os
 import pickle
 import pickletools
+import resource
+import signal
 import sys
 
 import numpy as np
@@ -201,6 +203,19 @@ def test_written_whole_or_not_at_all(tmp_path, mad, monkeypatch):
         write_safetensors(path, {"a": np.zeros(2)})
     assert_same(load_file(path), mad)
     assert os.listdir(path.parent) == ["mad.safetensors"]
+
+
+def test_a_full_disk_is_told_in_one_line(tmp_path):
+    """A limit of the size of files stands for one."""
+    before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(InputError, match=r"a\.safetensors: cannot be written: .*File too large"):
+            write_safetensors(tmp_path / "a.safetensors", {"a": np.zeros(1000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert os.listdir(tmp_path) == []
 
 
 def test_axes_that_are_views_are_written_right(tmp_path):

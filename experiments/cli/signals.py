@@ -90,8 +90,11 @@ class Guard:
 
     def leave(self, received: signal.Signals, unwound: bool = False) -> None:
         """End the process and those of its pools, without what it has written aside."""
-        if not unwound and sys.stdout is not None and sys.stdout.isatty():
-            os.write(1, _SHOW_CURSOR)
+        with contextlib.suppress(OSError, ValueError):
+            if sys.stdout is not None and unwound:
+                sys.stdout.flush()
+            elif sys.stdout is not None and sys.stdout.isatty():
+                os.write(1, _SHOW_CURSOR)
         for child in multiprocessing.active_children():
             child.kill()
         drop_asides()

@@ -1,11 +1,12 @@
 """The protocols by which scores are read: what is computed of each window, and how it becomes one number."""
 
 from dataclasses import dataclass
-from typing import Literal
-
-import numpy as np
+from typing import TYPE_CHECKING, Literal
 
 from madsep_jax.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 ProtocolName = Literal["sisec18", "paper", "usdr", "si-sdr"]
 EngineName = Literal["jax", "museval"]
@@ -84,12 +85,12 @@ METRICS = ("SDR", "ISR", "SIR", "SAR")
 class WindowScores:
     """Scores in dB of S sources in W windows: float64 (S, W). NaN: no score. +inf: nothing was wrong."""
 
-    sdr_SW: np.ndarray
-    isr_SW: np.ndarray
-    sir_SW: np.ndarray
-    sar_SW: np.ndarray
+    sdr_SW: "np.ndarray"
+    isr_SW: "np.ndarray"
+    sir_SW: "np.ndarray"
+    sar_SW: "np.ndarray"
 
-    def of_source(self, source: int) -> dict[str, np.ndarray]:
+    def of_source(self, source: int) -> "dict[str, np.ndarray]":
         """Return one source's scores in dB by the name of the metric, each (W,)."""
         scores = (self.sdr_SW, self.isr_SW, self.sir_SW, self.sar_SW)
         return {metric: score_SW[source] for metric, score_SW in zip(METRICS, scores, strict=True)}

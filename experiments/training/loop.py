@@ -3,6 +3,7 @@
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import repeat
 from pathlib import Path
@@ -87,11 +88,17 @@ def _train(starts: Sequence[Start], source: Source, on_step: OnStep, how: How) -
         names = ", ".join(start.folder.name for start in starts)
         how.say(f"{names}: goes on from step {first} of {order.total_steps}")
     program = Program(how.parallel.steps_per_call, len(starts))
-    layout = make_layout(starts[0].config, how.parallel, program)
-    state = layout.place_state(program.join_states([start.state for start in starts]))
-    silence = [repeat(example_batch(source, start.order, process_shard())) for start in starts]
-    call, compile_s = compile_layout(layout, state, layout.place_batch(next(program.join_batches(silence))))
-    with StopSignals() as signals:  # from here on there is something to save
+    signals, is_alone = StopSignals(), process_shard()[1] == 1
+    with ExitStack() as stack:
+        if not is_alone:  # the others would wait for one that ends
+            stack.enter_context(signals)
+        layout = make_layout(starts[0].config, how.parallel, program)
+        state = layout.place_state(program.join_states([start.state for start in starts]))
+        silence = [repeat(example_batch(source, start.order, process_shard())) for start in starts]
+        call, compile_s = compile_layout(layout, state, layout.place_batch(next(program.join_batches(silence))))
+        if is_alone:  # until here there was nothing to save
+            stack.enter_context(signals)
+
         trace = profiled(call, how.profile_steps, program.steps, order.total_steps - first, starts[0].folder, how.say)
         with Log(starts, layout.devices) as log, Saver(starts, source, how.saving, signals) as saver, trace as call:
             judge = Judge(how.validation, starts, log, signals)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from madsep_jax.errors import InputError
+from madsep_jax.errors import InputError, first_line
 from madsep_jax.host.files import written_aside
 
 _TORCH_ENDINGS = (".pt", ".pth")
@@ -62,14 +62,17 @@ def write_safetensors(
         InputError: where it cannot be written, or safetensors is not installed.
     """
     safetensors = _safetensors()
+    from safetensors import SafetensorError
+
     texts = {name: json.dumps(value) for name, value in (metadata or {}).items()}
     arrays = {name: np.ascontiguousarray(array) for name, array in state_dict.items()}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with written_aside(path) as aside:
             safetensors.save_file(arrays, aside, metadata=texts)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
+    except (OSError, SafetensorError) as error:  # the latter of a full disk, too
+        reason = error.strerror if isinstance(error, OSError) else None
+        raise InputError(f"{path}: cannot be written: {reason or first_line(error)}") from error
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
