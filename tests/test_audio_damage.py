@@ -85,6 +85,23 @@ def test_a_hole(tmp_path, kind, lost_s):
     assert len(audio.missing) in (1, 2)
 
 
+@pytest.mark.parametrize("kind", ["flac", "wv"])
+def test_wrong_bytes_of_a_lossless_file_are_no_burst_of_noise(tmp_path, kind):
+    """A block whose checksum is wrong is left out, where FFmpeg would decode it to what it is not."""
+    path = tmp_path / "song"
+    MAKERS[kind](path)
+    whole_NC = read_audio(path).samples_NC
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 3] = b"\x5a\xa5\x5a"
+    path.write_bytes(data)
+    audio = read_audio(path)
+    lost = len(whole_NC) - len(audio.samples_NC)
+    at = round(audio.missing[0].at_s * RATE)
+    np.testing.assert_array_equal(audio.samples_NC, np.delete(whole_NC, slice(at, at + lost), axis=0))
+    assert sum(part.seconds for part in audio.missing) == pytest.approx(lost / RATE, abs=1e-3)
+    assert 0 < lost < RATE
+
+
 def test_only_what_is_missing_of_the_range_is_told(tmp_path):
     path = with_hole(encode(tmp_path / "a.mp3", "libmp3lame", "mp3", LONG_NC))
     for start_s, duration_s, count in ((0.0, 2.0, 0), (4.0, 2.0, 1), (7.0, None, 0), (0.0, None, 1)):

@@ -140,6 +140,8 @@ class FfmpegSource:
                 yield None, lost_s
             frame.pts = None
             yield from ((part, None) for part in converter.resample(frame))
+        if converter:
+            yield from ((last, None) for last in converter.resample(None))
 
     def _read_stated_s(self, kind: str, container: Any, sound: Any) -> float | None:
         """Return the seconds of the stream by the header, or None where it would be an estimate."""
@@ -152,7 +154,7 @@ class FfmpegSource:
             return None
         if kind == "mp3":  # less what encoders add to both ends; else it is an estimate
             most_s = self._mp3_header_s()
-            if not most_s - 3 * 1152 / self.info.sample_rate <= (stated_s or 0) <= most_s:
+            if not most_s - 3 * 1152 / self.info.sample_rate <= (stated_s or 0) <= most_s + 1e-3:
                 return None
         return stated_s if stated_s and stated_s < _ABSURD_S else None
 
@@ -167,6 +169,7 @@ class FfmpegSource:
 
 
 def _tag_bytes(tag: re.Match[bytes]) -> int:
+    """Return the length of a tag, with its head; it is written in bytes of seven bits."""
     size = 0
     for byte in tag[1]:
         size = size << 7 | byte
