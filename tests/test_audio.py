@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from madsep_jax.audio.files import AudioInfo, probe_audio, read_audio, resample, write_audio
+from madsep_jax.audio import AudioInfo, probe_audio, read_audio, resample, write_audio
 from madsep_jax.errors import InputError
 
 sf = pytest.importorskip("soundfile")

@@ -15,7 +15,7 @@ from data_pipelines.builders import Dsd100, Embedded, Musdb18, Musdb18Hq, SongCo
 from data_pipelines.embedded import EmbeddedConfig, embedded_tracks
 from data_pipelines.songs.layouts import find_stem_files
 from data_pipelines.songs.tracks import STEMS
-from madsep_jax.audio.files import read_audio
+from madsep_jax.audio import read_audio
 
 CORPUS = Path(__file__).parents[2] / "shared" / "corpus"
 CONFIGS = [SongConfig.of(settings) for settings in (SPECTROGRAM, HALF, WAVEFORM)]

@@ -11,7 +11,7 @@ import pytest
 from data_pipelines.songs.layouts import find_tracks
 from data_pipelines.songs.song_files import FolderTrack
 from data_pipelines.songs.tracks import STEMS
-from madsep_jax.audio.files import write_audio
+from madsep_jax.audio import write_audio
 from madsep_jax.errors import InputError
 
 soundfile = pytest.importorskip("soundfile")

@@ -224,7 +224,7 @@ def test_a_damaged_cache_file_is_made_anew(tmp_path, damage):
 @pytest.mark.parametrize("rate", [16000, 7350])
 def test_other_rates_are_resampled(tmp_path, rate):
     pytest.importorskip("soxr")
-    from madsep_jax.audio.files import resample
+    from madsep_jax.audio import resample
 
     track = FakeTrack(sample_rate=rate)
     (found,) = load_features([track], SIGNAL, tmp_path)

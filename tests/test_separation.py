@@ -94,7 +94,7 @@ def test_each_channel_gets_the_mask_of_their_average(variables):
 def test_other_rates(variables, rate, channels):
     """The same as by hand: resampled, separated, resampled back, at exactly the length of the mixture."""
     pytest.importorskip("soxr")
-    from madsep_jax.audio.files import resample
+    from madsep_jax.audio import resample
 
     mixture_NC = noise(1501, channels)
     separated = separate(GRU, variables, mixture_NC, rate)

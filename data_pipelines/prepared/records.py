@@ -8,7 +8,7 @@ import numpy as np
 
 from data_pipelines.prepared.settings import FeatureSettings
 from data_pipelines.songs.tracks import Track, TrackAudio
-from madsep_jax.audio.files import resample
+from madsep_jax.audio import resample
 from madsep_jax.config.signal import SignalConfig
 from madsep_jax.signal.framing import cut_sequence, first_frame, song_frames, window_start
 from madsep_jax.signal.stft import EDGE_HOPS, analysis_window, frame_count, full_frame_count

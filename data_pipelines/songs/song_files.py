@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from data_pipelines.songs.tracks import STEMS, Split, TrackAudio, file_stamp, fingerprint_of
-from madsep_jax.audio.files import probe_audio, read_audio
-from madsep_jax.audio.mp4 import decode_streams, probe_streams
+from madsep_jax.audio import probe_audio, read_audio
+from madsep_jax.audio.reading import decode_streams, probe_streams
 from madsep_jax.errors import InputError, shown
 
 #: The endings looked for, in this order: where a stem is there as both, the wav is read.

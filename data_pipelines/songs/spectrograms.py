@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from data_pipelines.songs.tracks import Track, fingerprint_of
-from madsep_jax.audio.files import resample
+from madsep_jax.audio import resample
 from madsep_jax.config.signal import SignalConfig
 from madsep_jax.errors import InputError
 from madsep_jax.host.files import written_aside

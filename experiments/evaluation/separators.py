@@ -10,7 +10,7 @@ from data_pipelines.songs.tracks import STEMS, Track, TrackAudio, file_stamp, fi
 from experiments.evaluation.options import EvaluateOptions
 from experiments.scoring.estimators import Estimator, checkpoint_estimator
 from experiments.scoring.song_scores import TARGETS
-from madsep_jax.audio.files import probe_audio, read_audio
+from madsep_jax.audio import probe_audio, read_audio
 from madsep_jax.checkpoint.folder import find_checkpoint
 from madsep_jax.errors import InputError, shown
 

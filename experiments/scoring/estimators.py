@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from data_pipelines.songs.tracks import TrackAudio
-from madsep_jax.audio.files import process_at_rate
+from madsep_jax.audio.resampling import process_at_rate
 from madsep_jax.checkpoint.folder import load_level, load_model
 from madsep_jax.config.signal import SignalConfig
 from madsep_jax.separation import Separated, separate

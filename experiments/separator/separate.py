@@ -19,7 +19,7 @@ from experiments.separator.separated_files import (
     write_pair,
 )
 from madsep_jax import separation
-from madsep_jax.audio.files import AudioInfo, probe_audio, read_audio
+from madsep_jax.audio import AudioInfo, probe_audio, read_audio
 from madsep_jax.checkpoint.folder import find_checkpoint, load_model
 from madsep_jax.errors import InputError, shown
 from madsep_jax.host.compiler import use_compilation_cache

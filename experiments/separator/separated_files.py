@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from madsep_jax.audio.files import FLOAT_SUBTYPES, PCM_BITS, AudioInfo, write_audio
+from madsep_jax.audio import FLOAT_SUBTYPES, PCM_BITS, AudioInfo, write_audio
 from madsep_jax.errors import InputError, shown
 from madsep_jax.host.files import aside_of
 
