@@ -10,10 +10,10 @@ from collections.abc import Sequence
 
 from cyclopts import App
 
-from experiments.benchmarks.compile_time.parts import CompileOptions, make_parts
-from experiments.benchmarks.compile_time.report import CompileTimes
+from experiments.benchmarks.compile_time.options import CompileOptions
 from experiments.cli.command import run
 from experiments.cli.console import ANY_DEVICE, Bar, DeviceOptions, make_console, say, show_device
+from experiments.cli.signals import keeps
 
 _DEFAULTS = CompileOptions()
 app = App(
@@ -24,6 +24,9 @@ app = App(
 @app.default
 def compile_time(options: CompileOptions = _DEFAULTS, device: DeviceOptions = ANY_DEVICE) -> None:
     """Measure how long programs take to compile, what shortens that, and when it has paid."""
+    from experiments.benchmarks.compile_time.parts import make_parts
+    from experiments.benchmarks.compile_time.report import CompileTimes
+
     console = make_console()
     show_device(console, device)
     parts = make_parts(options)
@@ -33,6 +36,7 @@ def compile_time(options: CompileOptions = _DEFAULTS, device: DeviceOptions = AN
             rows = part.run(options.repeats, bar.advance)
         times.add(name, part, rows, options.repeats)
         times.report().write(options.out)
+        keeps(f"what was measured until then: {options.out}/")
         console.print(times.table(name).terminal())
     say(console, times.caption)
     times.report().show_files(console, options.out)

@@ -10,17 +10,11 @@ import dataclasses
 import sys
 from collections.abc import Sequence
 
-import numpy as np
 from cyclopts import App
 
-from data_pipelines.songs.spectrograms import load_features
 from experiments.cli.command import run
 from experiments.cli.console import ANY_DEVICE, Bar, DeviceOptions, make_console, say, show_device
-from experiments.coupling_maps.fit import choose_fit, fit_mapping, frame_pairs, protocol
 from experiments.coupling_maps.options import CouplingsOptions
-from experiments.coupling_maps.report import make_folder, write_results
-from experiments.data.songs import load_songs
-from madsep_jax.checkpoint.folder import find_checkpoint, load_config, load_model
 from madsep_jax.config.io import to_dict
 from madsep_jax.config.systems import system_name
 from madsep_jax.errors import InputError
@@ -34,6 +28,15 @@ app = App(name="couplings", usage=_USAGE, help=__doc__.split("\n\n")[0])
 @app.default
 def couplings(*, options: CouplingsOptions, device: DeviceOptions = ANY_DEVICE) -> None:
     """Show what a trained separator has learnt, as a matrix from the mixture's spectrum to the voice's."""
+    import numpy as np
+
+    from data_pipelines.songs.spectrograms import load_features
+    from experiments.cli.results import show_results
+    from experiments.coupling_maps.fit import choose_fit, fit_mapping, frame_pairs, protocol
+    from experiments.coupling_maps.report import make_folder, write_results
+    from experiments.data.songs import load_songs
+    from madsep_jax.checkpoint.folder import find_checkpoint, load_config, load_model, saved_step, scored_weights
+
     console = make_console()
     show_device(console, device)
     checkpoint = find_checkpoint(options.checkpoint)
@@ -42,7 +45,8 @@ def couplings(*, options: CouplingsOptions, device: DeviceOptions = ANY_DEVICE) 
     fit_config = choose_fit(options, config, system)
     songs = load_songs(options.data, config.signal.sample_rate)
     make_folder(options.out)
-    config, variables = load_model(checkpoint)
+    which = options.which or scored_weights(config)
+    config, variables = load_model(checkpoint, which)
     songs = dataclasses.replace(songs, test=songs.test[: options.songs])
     with Bar(console, "spectrograms", len(songs.test)) as bar:
         features = load_features(songs.test, config.signal, options.cache, bar.advance)
@@ -62,12 +66,14 @@ def couplings(*, options: CouplingsOptions, device: DeviceOptions = ANY_DEVICE) 
         "protocol": protocol(config, songs, pairs, sum(track.frames for track in features)),
         "couplings": to_dict(fit_config),
         "checkpoint": str(options.checkpoint),
+        "weights": {"which": which, "step": saved_step(checkpoint, which)},
         "config": to_dict(config),
         "environment": environment(),
     }
     table = write_results(options.out, fit, pairs, config.signal, about)
     console.print(table.terminal())
-    say(console, f"{table.caption} Results: {options.out}/")
+    say(console, table.caption)
+    show_results(console, options.out, "couplings.json", "couplings.npz", "two pictures")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -8,12 +8,10 @@ import sys
 import time
 from collections.abc import Sequence
 
-import jax
 from cyclopts import App
 
-from experiments.benchmarks.device_report.parts import Progress, ReportOptions, check, measure, profile, show
+from experiments.benchmarks.device_report.options import ReportOptions
 from experiments.benchmarks.options import saved_options
-from experiments.benchmarks.peer.settings import start_torch
 from experiments.cli.command import run
 from experiments.cli.console import ANY_DEVICE, DeviceOptions, make_console, say, show_device
 
@@ -28,6 +26,11 @@ def device_report(options: ReportOptions = _DEFAULTS, device: DeviceOptions = AN
     Correctness: every system, on the accelerator in float32 against the CPU in float64. Throughput: plain and fast
     forms beside PyTorch. Profile: the operations that take most time.
     """
+    import jax
+
+    from experiments.benchmarks.device_report.parts import Progress, check, measure, profile, show
+    from experiments.benchmarks.peer.settings import start_torch
+
     start = time.monotonic()
     console = make_console()
     settings = {"options": saved_options(options), "torch": start_torch() if options.peer == "torch" else None}

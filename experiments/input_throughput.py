@@ -11,11 +11,11 @@ from typing import Any
 
 from cyclopts import App
 
-from experiments.benchmarks.input_throughput.options import InputOptions, prepare_embedded
+from experiments.benchmarks.input_throughput.options import InputOptions
 from experiments.benchmarks.options import saved_options
 from experiments.cli.command import run
 from experiments.cli.console import ANY_DEVICE, DeviceOptions, make_console, show_device, tracked
-from experiments.data.prepared import PreparedTraining
+from experiments.cli.signals import keeps
 from madsep_jax.config.io import override
 from madsep_jax.config.presets import preset_config
 
@@ -26,15 +26,24 @@ app = App(name="input_throughput", usage="Usage: python -m experiments.input_thr
 @app.default
 def input_throughput(options: InputOptions = _DEFAULTS, device: DeviceOptions = ANY_DEVICE) -> None:
     """Measure how fast training sequences come from prepared sets, and how long a training waits for them."""
+    from experiments.data.prepared import PreparedTraining
+
     console = make_console()
     base = preset_config(options.preset)
     systems = options.expand(options.systems) if options.training else []
     show_device(console, device)
-    folders = options.prepared or prepare_embedded(base, options.out / "sets", console)
-    sets = [PreparedTraining.find(folder) for folder in folders]
 
     from data_pipelines.prepared.reader import PreparedSongs
-    from experiments.benchmarks.input_throughput.measure import Source, make_report, measure_pipelines, measure_training
+    from experiments.benchmarks.input_throughput.measure import (
+        Source,
+        make_report,
+        measure_pipelines,
+        measure_training,
+        prepare_embedded,
+    )
+
+    folders = options.prepared or prepare_embedded(base, options.out / "sets", console)
+    sets = [PreparedTraining.find(folder) for folder in folders]
 
     sources: list[Source] = []
     for one in sets:
@@ -51,6 +60,7 @@ def input_throughput(options: InputOptions = _DEFAULTS, device: DeviceOptions = 
     for system, batch, source in tracked(console, "input", cases):
         trainings.append(measure_training(source, system, batch, options.steps))
         make_report(pipelines, trainings, settings).write(options.out)
+        keeps(f"what was measured until then: {options.out}/")
     make_report(pipelines, trainings, settings).finish(console, options.out)
 
 

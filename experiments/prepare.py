@@ -12,7 +12,6 @@ from cyclopts import App
 from experiments.cli.command import run
 from experiments.cli.console import Bar, make_console, say
 from experiments.data.options import Name, PrepareOptions
-from experiments.data.prepared import summary
 from madsep_jax.errors import InputError
 
 _DEFAULTS = PrepareOptions()
@@ -27,10 +26,13 @@ def prepare(name: Name, /, options: PrepareOptions = _DEFAULTS) -> None:
     Stopped and started again it continues. Started on a set that is there, it checks every record, and writes anew the
     shards that are missing or damaged.
     """
+    from experiments.data.prepared import summary
+
     settings = options.settings()
     console = make_console()
     from data_pipelines.builders import BUILDERS
     from data_pipelines.builders.preparation import sketch
+    from experiments.data.songs import songs_to_prepare
 
     builder = BUILDERS[name].of(settings, options.data_dir or Path())
     if options.instructions:
@@ -41,7 +43,9 @@ def prepare(name: Name, /, options: PrepareOptions = _DEFAULTS) -> None:
         raise InputError("--data-dir: found none, expected the folder that the prepared set shall be in")
     if builder.MANUAL_DOWNLOAD_INSTRUCTIONS and options.manual_dir is None:
         raise InputError("--manual-dir: found none, expected the folder of the songs (--instructions says which)")
-    work = sketch(builder, options.manual_dir)
+    work = sketch(builder, options.manual_dir, lambda found: songs_to_prepare(found, options, console))
+    for bad in work.bad:
+        say(console, f"{bad.line}: left out")
     for line in work.left_out:
         say(console, f"{line}: left out")
     for line in work.filled_up:
@@ -49,7 +53,7 @@ def prepare(name: Name, /, options: PrepareOptions = _DEFAULTS) -> None:
     hours = sum(track.duration_s for track in work.tracks) / 3600
     size = f"{work.records:,} sequences of {settings.record_bytes:,} bytes, {work.bytes / 1e9:.2f} GB"
     say(console, f"{len(work.tracks)} tracks, {hours:.2f} h: {size} in {work.folder}")
-    with Bar(console, "checking" if work.done else "preparing", len(work.tracks)) as bar:
+    with Bar(console, "checking" if work.done else "preparing", len(work.tracks), kept=not work.done) as bar:
         index = work.run(options.runner(), bar.advance)
     console.print(summary(index, work.folder))
 

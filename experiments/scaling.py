@@ -10,9 +10,7 @@ from collections.abc import Sequence
 from cyclopts import App
 
 from experiments.benchmarks.options import saved_options
-from experiments.benchmarks.rounds import in_turn
-from experiments.benchmarks.scaling.measure import ScalingOptions, environment_of, run_case
-from experiments.benchmarks.scaling.report import make_report
+from experiments.benchmarks.scaling.options import ScalingOptions
 from experiments.cli.command import run
 from experiments.cli.console import ANY_DEVICE, Bar, DeviceOptions, make_console, show_device
 
@@ -23,6 +21,10 @@ app = App(name="scaling", usage="Usage: python -m experiments.scaling [OPTIONS]"
 @app.default
 def scaling(options: ScalingOptions = _DEFAULTS, device: DeviceOptions = ANY_DEVICE) -> None:
     """Measure a train step on several devices and processes: its time, and what each device keeps of its speed."""
+    from experiments.benchmarks.rounds import in_turn
+    from experiments.benchmarks.scaling.measure import environment_of, run_case
+    from experiments.benchmarks.scaling.report import make_report
+
     console, cases = make_console(), options.cases()
     show_device(console, device, environment_of(options.on))
     with Bar(console, "scaling", options.rounds * len(cases)) as bar:

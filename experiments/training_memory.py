@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from cyclopts import App
 
-from experiments.benchmarks.training_memory.measure import MemoryOptions, make_report, measure
+from experiments.benchmarks.training_memory.options import MemoryOptions
 from experiments.cli.command import run
 from experiments.cli.console import ANY_DEVICE, DeviceOptions, make_console, show_device, tracked
 
@@ -20,6 +20,8 @@ app = App(name="training_memory", usage="Usage: python -m experiments.training_m
 @app.default
 def training_memory(options: MemoryOptions = _DEFAULTS, device: DeviceOptions = ANY_DEVICE) -> None:
     """Compile a train step in float32 and bfloat16, with blocks kept or computed again, and say what each takes."""
+    from experiments.benchmarks.training_memory.measure import make_report, measure
+
     console = make_console()
     show_device(console, device)
     rows = [measure(case) for case in tracked(console, "compiling", options.cases())]

@@ -1,13 +1,21 @@
-"""Masker-Denoiser singing-voice separation: recurrent and depthwise-separable, in JAX and Flax Linen."""
+"""Masker-Denoiser singing-voice separation: recurrent and depthwise-separable, in JAX and Flax Linen.
+
+Settings and errors are there at once, what computes is imported when it is asked for: JAX takes seconds.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from madsep_jax.config.maskers import AutoencoderConfig, DilatedConfig, DwsMaskerConfig, GruMaskerConfig
 from madsep_jax.config.run import ComputeConfig, LossConfig, ModelConfig, RunConfig
 from madsep_jax.config.signal import DataConfig, SeparationConfig, SequenceConfig, SignalConfig
 from madsep_jax.config.training import EarlyStoppingConfig, ScheduleConfig, TrainingConfig
 from madsep_jax.errors import InputError
-from madsep_jax.models import Separation, build_model
-from madsep_jax.separation import separate, separate_blocks
-from madsep_jax.signal.stft import istft, stft
+
+if TYPE_CHECKING:
+    from madsep_jax.models import Separation, build_model
+    from madsep_jax.separation import separate, separate_blocks
+    from madsep_jax.signal.stft import istft, stft
 
 __all__ = [
     "AutoencoderConfig",
@@ -33,3 +41,24 @@ __all__ = [
     "separate_blocks",
     "stft",
 ]
+
+_LATER = {
+    "Separation": "madsep_jax.models",
+    "build_model": "madsep_jax.models",
+    "istft": "madsep_jax.signal.stft",
+    "separate": "madsep_jax.separation",
+    "separate_blocks": "madsep_jax.separation",
+    "stft": "madsep_jax.signal.stft",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what computes."""
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_LATER[name]), name)
+
+
+def __dir__() -> list[str]:
+    """Return all names, also of what is not imported yet."""
+    return sorted({*globals(), *__all__})

@@ -13,6 +13,13 @@ class InputError(ValueError):
     """
 
 
+class InputErrors(InputError):
+    """Several things at once that cannot be used: a line for each, and one about all of them before these."""
+
+    def __init__(self, about: str, lines: Iterable[str]) -> None:
+        super().__init__("\n".join([about, *(f"  {line}" for line in lines)]))
+
+
 def did_you_mean(name: str, valid: Iterable[str]) -> str:
     """End of an error line: the nearest of the valid names, or all of them where none is near."""
     valid = sorted(valid)

@@ -114,7 +114,7 @@ def test_each_row_keeps_its_training(first):
 
 def test_again_it_trains_and_scores_nothing(run, first, monkeypatch):
     before = files(first / "rows")
-    monkeypatch.setattr(ablation, "run_row", None)  # is not to be called
+    monkeypatch.setattr(run_row, "run_row", None)  # is not to be called
     assert run(first, "mad", "dws-1-4") == 0
     assert files(first / "rows") == before
     assert list(rows(first)) == [*REFERENCES, "mad", "dws-1-4"]
@@ -162,15 +162,15 @@ def test_added_system_is_run_alone(run, first, tmp_path, monkeypatch):
     before = files(out / "rows")
     ran = []
 
-    def run_row(row, *rest):
+    def noted(row, *rest):
         ran.append(row.folder_name)
         return done_row(row, *rest)
 
-    done_row = ablation.run_row
-    monkeypatch.setattr(ablation, "run_row", run_row)
+    done_row = run_row.run_row
+    monkeypatch.setattr(run_row, "run_row", noted)
     assert run(out, "dws-0-2", "mad") == 0
     assert ran == ["dws-0-2-seed0"]
-    assert list(rows(out)) == [*REFERENCES, "dws-0-2", "mad", "dws-1-4"]  # the last from the command before
+    assert list(rows(out)) == [*REFERENCES, "mad", "dws-0-2", "dws-1-4"]  # whatever command asks
     after = files(out / "rows")
     assert {path: time for path, time in after.items() if path in before} == before
 
@@ -248,9 +248,9 @@ def test_sigterm_saves_the_training_and_scores_nothing(run, first, tmp_path, mon
 
 def test_diverged_rows_are_marked_and_the_next_one_runs(run, tmp_path, capsys):
     out = tmp_path / "out"
-    assert run(out, "dws-0-2", "dws-0-1", steps=4, learning_rate=1e38) == 0
+    assert run(out, "dws-0-2", "dws-0-1", steps=4, learning_rate=1e38) == 1  # as all of them have failed
     found = rows(out)
-    assert list(found) == [*REFERENCES, "dws-0-2", "dws-0-1"]
+    assert list(found) == [*REFERENCES, "dws-0-1", "dws-0-2"]
     for name in ("dws-0-2", "dws-0-1"):
         assert found[name]["status"].startswith("failed: loss is ")
         assert found[name]["scores"] is None
@@ -258,7 +258,9 @@ def test_diverged_rows_are_marked_and_the_next_one_runs(run, tmp_path, capsys):
         assert "failed: loss is nan at step 2" in line or "failed: loss is inf at step 2" in line
         assert not any((out / "rows" / f"{name}-seed0" / "checkpoint").glob("[0-9]*"))  # nothing spoiled is kept
     assert found["mixture"]["scores"] is not None
-    assert "dws-0-2-seed0: loss is " in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "dws-0-2-seed0: loss is " in said
+    assert said.endswith("All rows that are trained have failed; their status says why.\n")
 
 
 @pytest.mark.thorough

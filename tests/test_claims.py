@@ -89,13 +89,13 @@ def test_processes_that_train_together_want_all_rows(folder):
 def test_a_folder_that_two_make_is_that_of_the_first(tmp_path):
     out = tmp_path / "out"
     first, same, other = (
-        ExperimentFolder.find(out, override(BASE, {"training.steps": steps}), "songs") for steps in (1, 1, 2)
+        ExperimentFolder.find(out, override(BASE, {"training.steps": steps}), "songs") for steps in (2, 2, 1)
     )
     first.create()
     before = (out / "experiment.json").stat()
     same.create()
     assert (out / "experiment.json").stat() == before
-    with pytest.raises(InputError, match=r"holds another experiment, with training\.steps 1, expected 2"):
+    with pytest.raises(InputError, match=r"holds another experiment, with training\.steps 2, expected 1"):
         other.create()
     assert [path.name for path in out.iterdir()] == ["experiment.json"]
 

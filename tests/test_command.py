@@ -11,6 +11,8 @@ import pytest
 
 cyclopts = pytest.importorskip("cyclopts")
 
+from sources import COMMANDS, ROOT
+
 from experiments.cli.command import run
 from madsep_jax.errors import InputError
 
@@ -149,3 +151,29 @@ def test_output_that_nobody_reads_ends_it_quietly(arguments, unbuffered):
         os.close(writing)
     assert getattr(found, other) == b""
     assert found.returncode == 1
+
+
+SAYS_WHAT_IT_CAN = """
+import importlib, sys
+
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {heavy}:
+            raise ImportError(f"{{name}} is imported")
+
+sys.meta_path.insert(0, Block())
+for name in {commands}:
+    main = importlib.import_module(name).main
+    sub_commands = ["separate", "import", "export"] if name == "experiments.madsep" else []
+    for asked in [["--help"], ["--version"], *([sub, "--help"] for sub in sub_commands)]:
+        assert main(asked) == 0, (name, asked)
+    assert main(["--no-such-option"]) == 2, name
+"""
+HEAVY = ("jax", "jaxlib", "flax", "optax", "orbax", "tensorflow", "tensorflow_datasets", "matplotlib", "scipy", "torch")
+
+
+def test_help_version_and_wrong_options_need_nothing_that_takes_seconds_to_import():
+    code = SAYS_WHAT_IT_CAN.format(heavy=HEAVY, commands=COMMANDS)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Usage: ") == len(COMMANDS) + 3

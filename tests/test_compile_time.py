@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 pytest.importorskip("cyclopts")
 
 from experiments.benchmarks.case import Case
-from experiments.benchmarks.compile_time.parts import CompileOptions, make_parts
+from experiments.benchmarks.compile_time.options import CompileOptions
+from experiments.benchmarks.compile_time.parts import make_parts
 from experiments.benchmarks.compile_time.report import PICTURES
 from experiments.benchmarks.compile_time.stages import about, compile_in_stages, measure_stages, program_size
 from experiments.benchmarks.compile_time.starts import STARTS, measure_starts

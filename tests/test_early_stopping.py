@@ -6,7 +6,10 @@ from hypothesis import strategies as st
 
 pytest.importorskip("cyclopts")
 
-from experiments.training.validation import ValidationOptions, stops_after
+from experiments.training.options import ValidationOptions
+from experiments.training.validation import stops_after
+from madsep_jax.config.io import override
+from madsep_jax.config.run import RunConfig
 from madsep_jax.config.training import EarlyStoppingConfig
 from madsep_jax.errors import InputError
 
@@ -33,6 +36,8 @@ def first_stop(values, **fields):
         ([-1, -2, -3], {"patience": 2, "metric": "SDR"}, 3),
         ([NAN, NAN], {"patience": 2}, 2),
         ([3, NAN, 2, NAN, NAN], {"patience": 2}, 5),
+        ([3, None, 2, None, None], {"patience": 2, "metric": "loss"}, 5),
+        ([3, None, None], {"patience": 2, "metric": "SDR"}, 3),
         ([1, 1, 1, 1], {"patience": None}, None),
         ([], {"patience": 1}, None),
     ],
@@ -70,16 +75,41 @@ def test_bad_rules_are_named(fields, message):
     assert message in str(caught.value)
 
 
+RULE = "training.early_stopping"
+
+
+def with_metric(options, fields, others=()):
+    """The rule of a configuration with these fields, given by options of their own but for the others."""
+    named = {f"{RULE}.{name}": value for name, value in fields.items()}
+    config = override(RunConfig(), named)
+    flags = named.keys() - {f"{RULE}.{name}" for name in others}
+    return ValidationOptions(**options).with_metric(config, flags, named.keys() - flags).training.early_stopping
+
+
 def stopping_after_3(metric=None, **options):
-    """The fields of the configuration, of a patience of 3 and perhaps a metric, with these options."""
-    given = {"patience": 3} if metric is None else {"patience": 3, "metric": metric}
-    fields = {f"training.early_stopping.{name}": value for name, value in given.items()}
-    return ValidationOptions(**options).with_metric({"training.epochs": 7, **fields})
+    """That of a patience of 3 and perhaps a metric, with these options."""
+    return with_metric(options, {"patience": 3} if metric is None else {"patience": 3, "metric": metric})
 
 
 def test_without_patience_nothing_stops():
-    given = {"training.epochs": 7, "training.early_stopping.min_delta": 1.0, "training.early_stopping.metric": "SDR"}
-    assert ValidationOptions(validation_loss=True).with_metric(given) == {"training.epochs": 7}
+    assert with_metric({"validation_loss": True}, {}) == EarlyStoppingConfig()
+    assert with_metric({}, {"metric": "loss", "min_delta": 0.0}, ["metric", "min_delta"]) == EarlyStoppingConfig()
+
+
+@pytest.mark.parametrize("fields", [{"min_delta": 1.0}, {"metric": "SDR"}, {"metric": "loss"}, {"min_delta": 0.0}])
+def test_how_to_stop_is_refused_where_nothing_stops(fields):
+    (name,) = fields
+    with pytest.raises(InputError, match=f"--early-stopping-{name.replace('_', '-')}: found no --early-stopping-pat"):
+        with_metric({"validation_loss": True}, fields)
+
+
+@pytest.mark.parametrize("others", [["patience"], ["metric"], ["patience", "metric"]])
+def test_a_rule_that_is_set_by_name_is_as_good(others):
+    """By `--set`, that is."""
+    rule = with_metric({"validation_loss": True, "validate_every": 1}, {"patience": 3, "metric": "SDR"}, others)
+    assert (rule.patience, rule.metric) == (3, "SDR")
+    with pytest.raises(InputError, match="found no --validation-loss"):
+        with_metric({}, {"patience": 3}, ["patience"])
 
 
 @pytest.mark.parametrize(
@@ -92,7 +122,7 @@ def test_without_patience_nothing_stops():
     ],
 )
 def test_the_metric_is_one_that_is_measured(options, expected):
-    assert stopping_after_3(**options)["training.early_stopping.metric"] == expected
+    assert stopping_after_3(**options).metric == expected
 
 
 @pytest.mark.parametrize(

@@ -124,9 +124,9 @@ def test_musevals_aggregator_reads_the_files(first):
 def test_again_it_scores_what_has_changed(run, first, estimates, songs, monkeypatch):
     scored = []
 
-    def score_and_write(path, track, *rest):
+    def score_and_write(path, track, *rest, **kept):
         scored.append(track)
-        done(path, track, *rest)
+        done(path, track, *rest, **kept)
 
     done = scoring.score_and_write
     monkeypatch.setattr(scoring, "score_and_write", score_and_write)

@@ -13,7 +13,7 @@ if importlib.util.find_spec("museval") is None:  # importing it would need ffmpe
 from tiny_songs import make_songs
 
 from experiments import evaluation_speed
-from experiments.benchmarks.evaluation_speed.cases import score_in_new_process
+from experiments.benchmarks.evaluation_speed import cases
 
 NEW_PROCESS = {"peak_bytes": 10**9, "first_s": 3.0, "again_s": 2.0}
 
@@ -24,7 +24,7 @@ def run(tmp_path, *arguments):
 
 def test_both_engines_take_turns(tmp_path, monkeypatch):
     monkeypatch.setattr(evaluation_speed, "cpu_cores", lambda: 1)  # other processes take seconds to start
-    monkeypatch.setattr(evaluation_speed, "score_in_new_process", lambda *rest: NEW_PROCESS)
+    monkeypatch.setattr(cases, "score_in_new_process", lambda *rest: NEW_PROCESS)
     songs = make_songs(tmp_path / "songs", train=1, test=1)
     assert run(tmp_path, "--protocols", "sisec18", "--data", str(songs)) == 0
     content = json.loads((tmp_path / "out" / "evaluation_speed.json").read_text())
@@ -35,16 +35,21 @@ def test_both_engines_take_turns(tmp_path, monkeypatch):
         assert result["largest_difference_db"] < 1e-3
     assert content["environment"]["versions"]["museval"]
     table = (tmp_path / "out" / "table.md").read_text()
-    assert "2 real songs" in table
+    assert "2 songs, leaking" in table
     assert "sisec18: 1.00 GB, first call 3.0 s, second 2.0 s" in table
 
 
 def test_a_long_case_gets_one_round(tmp_path, monkeypatch):
     monkeypatch.setattr(evaluation_speed, "cpu_cores", lambda: 1)
-    monkeypatch.setattr(evaluation_speed, "score_in_new_process", lambda *rest: NEW_PROCESS)
-    assert run(tmp_path, "--protocols", "sisec18", "--data", str(tmp_path / "absent"), "--enough", "0") == 0
-    [made_up] = json.loads((tmp_path / "out" / "evaluation_speed.json").read_text())["results"]
-    assert len(made_up["jax_s"]) == len(made_up["museval_s"]) == 1
+    monkeypatch.setattr(cases, "score_in_new_process", lambda *rest: NEW_PROCESS)
+    songs = make_songs(tmp_path / "songs", train=0, test=1)
+    arguments = ["--protocols", "sisec18", "--data", str(songs), "--enough", "0", "--targets", "stems"]
+    assert run(tmp_path, *arguments, "--cases", "swapped", "silent", "short") == 0
+    *found, made_up = json.loads((tmp_path / "out" / "evaluation_speed.json").read_text())["results"]
+    assert [row["songs"] for row in found] == ["songs, swapped", "songs, silent", "songs, short"]
+    for row in (*found, made_up):
+        assert len(row["jax_s"]) == len(row["museval_s"]) == 1
+        assert row["largest_difference_db"] < 1e-3
 
 
 def test_bad_options_are_named(tmp_path, capsys):
@@ -56,6 +61,6 @@ def test_bad_options_are_named(tmp_path, capsys):
 @pytest.mark.slow
 def test_memory_is_of_a_process_of_its_own():
     """Ten seconds of stereo sound take little beside the programs themselves."""
-    small, large = (score_in_new_process("sisec18", seconds) for seconds in (2.0, 12.0))
+    small, large = (cases.score_in_new_process("sisec18", seconds) for seconds in (2.0, 12.0))
     assert 10**8 < small["peak_bytes"] < large["peak_bytes"] < 2 * 10**9
     assert small["again_s"] < small["first_s"]  # which compiles

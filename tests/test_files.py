@@ -1,14 +1,19 @@
 """Files come into place whole, from a name that no other thread of any machine has."""
 
+import contextlib
 import os
 import re
 import socket
+import subprocess
+import sys
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sources import SOURCES
 
-from madsep_jax.host.files import aside_of, write_text, written_aside
+from madsep_jax.host.files import aside_of, clear_leftovers, drop_asides, write_text, written_aside
 
 
 def test_a_name_aside_has_host_and_process_and_is_a_thread_s_own(tmp_path, monkeypatch):
@@ -45,3 +50,31 @@ def test_no_other_file_makes_such_names_itself():
     """But for what a job starts with, which imports the standard library alone."""
     making = {name for name, path in SOURCES.items() if re.search(r'\.partial"|uuid', path.read_text())}
     assert making == {"madsep_jax.host.files", "experiments.jobs.row_command"}
+
+
+def test_what_killed_processes_have_left_is_deleted(tmp_path):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    host, mine, dead = socket.gethostname(), threading.get_native_id(), gone.pid
+    day_ago = time.time() - 25 * 60 * 60
+    left = [f".a.json.{host}.{dead}.partial", f".song.{host}.{dead}.partial/x.wav", ".old.elsewhere.7.partial"]
+    kept = [f".b.json.{host}.{mine}.partial", ".c.json.elsewhere.7.partial", ".hidden", f"a.{host}.{dead}.partial"]
+    kept += ["inner/.a.json.elsewhere.7.partial", "a.json"]
+    for name in left + kept:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("")
+    os.utime(tmp_path / left[2], (day_ago, day_ago))
+    clear_leftovers(tmp_path)
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()) == sorted(kept)
+    clear_leftovers(tmp_path / "absent")
+
+
+def test_a_process_that_ends_before_its_time_deletes_what_it_has_not_renamed(tmp_path):
+    with contextlib.suppress(FileNotFoundError), written_aside(tmp_path / "a") as aside:
+        aside.write_text("half")
+        folder = aside_of(tmp_path / "song")
+        folder.mkdir()
+        (folder / "half.wav").write_text("")
+        drop_asides()
+        assert not list(tmp_path.iterdir())
+    assert not list(tmp_path.iterdir())

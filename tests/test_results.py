@@ -12,11 +12,12 @@ from experiments.benchmarks.compile_time.report import CompileTimes
 from experiments.benchmarks.dispatch import ways
 from experiments.benchmarks.evaluation_speed import measure as evaluation_speed
 from experiments.benchmarks.input_throughput import measure as input_throughput
-from experiments.benchmarks.scaling.measure import Case
+from experiments.benchmarks.scaling.options import Case
 from experiments.benchmarks.scaling.report import make_report as scaling_report
 from experiments.benchmarks.throughput import report as throughput
 from experiments.benchmarks.throughput.peak import Peak
 from experiments.benchmarks.training_memory import measure as training_memory
+from experiments.benchmarks.training_memory.options import MemoryOptions
 from experiments.cli.results import Column, Report, Table, read_earlier
 from experiments.rows.report import csv_table, row_table
 from experiments.rows.row import RowResult
@@ -95,7 +96,7 @@ def test_dispatch(on):
 def test_training_memory(monkeypatch):
     content, table = kept("training-memory")
     monkeypatch.setattr(training_memory, "environment", lambda: content["environment"])
-    report = training_memory.make_report(content["bytes"], training_memory.MemoryOptions())
+    report = training_memory.make_report(content["bytes"], MemoryOptions())
     assert report.markdown() == table
     assert report.content["settings"].keys() == content["settings"].keys()
 

@@ -8,7 +8,9 @@ pytest.importorskip("cyclopts")
 pytest.importorskip("matplotlib")
 
 from experiments import scaling
-from experiments.benchmarks.scaling.measure import Case, ScalingOptions, run_case
+from experiments.benchmarks.scaling import measure
+from experiments.benchmarks.scaling.measure import run_case
+from experiments.benchmarks.scaling.options import Case, ScalingOptions
 from experiments.benchmarks.scaling.report import make_report, rows_of
 
 ENVIRONMENT = {"device": "cpu", "cpu_cores": 2, "versions": {"jax": "1"}}
@@ -55,7 +57,7 @@ def test_cases_are_those_that_processes_can_share():
 def test_everything_is_written(tmp_path, monkeypatch, capsys):
     """Two rounds of two cases, in turn."""
     times = iter([0.4, 0.1, 0.2, 0.3])
-    monkeypatch.setattr(scaling, "run_case", lambda case, platform: found(jit=[next(times)]))
+    monkeypatch.setattr(measure, "run_case", lambda case, platform: found(jit=[next(times)]))
     arguments = ["--devices", "1", "2", "--processes", "1", "--styles", "jit", "--rounds", "2"]
     assert scaling.main([*arguments, "--out", str(tmp_path / "out")]) == 0
     content = json.loads((tmp_path / "out" / "scaling.json").read_text())

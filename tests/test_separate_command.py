@@ -15,7 +15,7 @@ pytest.importorskip("cyclopts")
 from tiny_checkpoint import save_model
 
 from experiments.madsep import main
-from experiments.separator.separated_files import add_up
+from experiments.separator.separated_files import add_up, check_peaks, most_of
 from madsep_jax.errors import InputError
 
 
@@ -81,7 +81,7 @@ def check_sum(arrays_NC, tolerance=1e-4):
 def test_sample_format_is_like_the_songs(tmp_path, row, ending, subtype, expected):
     song = tmp_path / f"song.{ending}"
     try:
-        sf.write(song, noise_NC(channels=2), 8000, subtype=subtype, format=ending.upper())
+        sf.write(song, noise_NC(30001, channels=2), 8000, subtype=subtype, format=ending.upper())
     except (sf.SoundFileError, ValueError):
         pytest.skip(f"libsndfile {sf.__libsndfile_version__} writes no {subtype}")
     infos, arrays_NC = separated(song, row)
@@ -124,7 +124,7 @@ def test_loud_results_saturate_and_still_add_up(tmp_path, loud, options):
     mixture_NC = np.sign(np.sin(np.arange(4000) / 9.0))[:, None] * [1.0, 0.999]
     mixture_NC[:100] = -1.0
     sf.write(song, mixture_NC, 8000, subtype="PCM_16")
-    _, arrays_NC = separated(song, loud, *options)
+    _, arrays_NC = separated(song, loud, *options, "--mask-limit", "none")
     mixture_NC, voice_NC, _ = arrays_NC
     if "FLOAT" in options:
         np.testing.assert_allclose(voice_NC, 3 * mixture_NC, rtol=0, atol=1e-4)  # float files are not limited
@@ -134,6 +134,15 @@ def test_loud_results_saturate_and_still_add_up(tmp_path, loud, options):
         assert np.array_equal(np.sign(voice_NC), np.sign(mixture_NC))
         assert np.abs(voice_NC).min() > 0.99
         np.testing.assert_allclose(arrays_NC[1] + arrays_NC[2], mixture_NC, rtol=0, atol=1e-9)
+
+
+def test_the_voice_is_at_most_the_song_where_nothing_else_is_asked_for(tmp_path, loud):
+    song = tmp_path / "song.wav"
+    sf.write(song, noise_NC(), 8000, subtype="PCM_16")
+    mixture_NC, voice_NC, _ = separated(song, loud)[1]
+    np.testing.assert_allclose(voice_NC, mixture_NC, rtol=0, atol=1 / 2**14)
+    mixture_NC, half_NC, _ = separated(song, loud, "--mask-limit", "0.5")[1]
+    np.testing.assert_allclose(half_NC, mixture_NC / 2, rtol=0, atol=1 / 2**14)
 
 
 def test_samples_beyond_full_scale(tmp_path, row, capsys):
@@ -147,16 +156,31 @@ def test_samples_beyond_full_scale(tmp_path, row, capsys):
     arguments = ["separate", str(song), "-o", str(tmp_path / "out"), "--checkpoint", str(row), "--subtype", "PCM_16"]
     assert main(arguments) == 2
     error = capsys.readouterr().err
-    assert f"madsep: {song}: found samples of 9.00 times full scale, expected at most 2 for PCM_16" in error
+    assert f"madsep: {song}: found samples of 9 times full scale, expected at most 2 for PCM_16" in error
     assert (tmp_path / "out/song/vocals.wav").read_bytes() == before
+    sf.write(song, np.full((100, 1), 1e30), 8000, subtype="FLOAT")
+    assert main(arguments[:-2]) == 2
+    assert "found samples of 1e+30 times full scale, expected sound" in capsys.readouterr().err
+
+
+def test_a_few_samples_beyond_what_two_files_hold_are_cut_and_told(tmp_path, row, capsys):
+    mixture_NC = noise_NC(peak=0.5)
+    mixture_NC[1000:1002] = [[7.0], [-7.0]]
+    sf.write(tmp_path / "song.wav", mixture_NC, 8000, subtype="FLOAT")
+    _, arrays_NC = separated(tmp_path / "song.wav", row, "--subtype", "PCM_16")
+    expected_NC = mixture_NC.clip(-2, 2 - 2 / 2**15)
+    np.testing.assert_allclose(arrays_NC[1] + arrays_NC[2], expected_NC, rtol=0, atol=0.5 / 2**15 + 1e-7)
+    assert "samples beyond twice full scale were cut: 2 (" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "PCM_32"])
 def test_pair_is_within_the_codes_for_every_mixture_and_voice(subtype):
     full_scale = 2.0 ** (int(subtype[4:]) - 1)
     high = 1 - 1 / full_scale
-    mixture_NC = np.linspace(-2, 2 * high, 401)[:, None] * np.ones((1, 301))
-    voice_NC = np.broadcast_to(np.linspace(-5, 5, 301), mixture_NC.shape)
+    mixture_NC = (np.linspace(-2, 2 * high, 401)[:, None] * np.ones((1, 301))).astype(np.float32)
+    too_high_NC = mixture_NC.astype(np.float64) > 2 * high  # rounded up, and refused
+    mixture_NC = np.where(too_high_NC, np.nextafter(mixture_NC, np.float32(0)), mixture_NC)
+    voice_NC = np.broadcast_to(np.linspace(-5, 5, 301), mixture_NC.shape).astype(np.float32)
     found_voice_NC, found_accompaniment_NC = add_up(mixture_NC, voice_NC, subtype)
     for found_NC in (found_voice_NC, found_accompaniment_NC):
         assert found_NC.min() >= -1 - 0.5 / full_scale
@@ -164,8 +188,10 @@ def test_pair_is_within_the_codes_for_every_mixture_and_voice(subtype):
     np.testing.assert_allclose(found_voice_NC + found_accompaniment_NC, mixture_NC, rtol=0, atol=1e-15)
     free_NC = (np.abs(voice_NC) < 0.9) & (np.abs(mixture_NC - voice_NC) < 0.9)
     np.testing.assert_allclose(found_voice_NC[free_NC], voice_NC[free_NC], rtol=0, atol=0.5 / full_scale)
-    with pytest.raises(InputError, match=r"2\.10 times full scale, expected at most 2"):
-        add_up(np.full((1, 1), 2.1), np.zeros((1, 1)), subtype)
+    with pytest.raises(InputError, match=r"2\.1 times full scale, expected at most 2"):
+        check_peaks(2, 1000, 2.1, subtype)
+    check_peaks(1, 1000, 2.1, subtype)
+    assert most_of(subtype) == (-2, 2 * high)
 
 
 def test_several_songs_one_line_each_and_again(tmp_path, row, capsys):
@@ -177,9 +203,10 @@ def test_several_songs_one_line_each_and_again(tmp_path, row, capsys):
     assert main(arguments) == 0
     first, *lines = capsys.readouterr().out.splitlines()
     assert "CPU cores" in first
-    assert len(lines) == 2
-    assert lines[0].startswith(f"{tmp_path}/a [1].wav: 0.4 s of sound in ")
-    assert "real-time factor" in lines[1]
+    assert len(lines) == 3
+    assert lines[0].startswith(f"separator: {row}/checkpoint (gru, preset ")
+    assert lines[1].startswith(f"{tmp_path}/a [1].wav: 0.4 s of sound in ")
+    assert "real-time factor" in lines[2]
     (out / "a [1]" / "note.txt").write_text("stays")
     sf.write(tmp_path / "a [1].wav", noise_NC(2000), 8000)
     assert main(arguments) == 0
@@ -226,7 +253,8 @@ def test_it_loads_nothing_that_only_training_needs(tmp_path, row):
 import sys
 from experiments.madsep import main
 assert main({arguments}) == 0
-trains = ("tensorflow", "tensorboardX", "data_pipelines", "experiments.training", "experiments.rows")
+trains = ("tensorflow", "tensorboardX", "data_pipelines.batches", "data_pipelines.prepared")
+trains += ("data_pipelines.songs.tracks", "experiments.training", "experiments.rows")
 print([name for name in trains if name in sys.modules])
 """
     found = subprocess.run(

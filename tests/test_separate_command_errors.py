@@ -1,4 +1,4 @@
-"""Bad input of `madsep separate`: one line that names it, exit code 2, and nothing written."""
+"""Bad input of `madsep separate`: one line that names it. The other songs are done, but where the command is wrong."""
 
 import shutil
 
@@ -51,10 +51,10 @@ def _with_nan():
     return samples_NC
 
 
-#: What is there beside good.wav, the arguments after it, and the error. {d} is the folder.
+#: What is there beside good.wav, the arguments after it, and the error; good.wav is separated. {d} is the folder.
 BAD_SONGS = {
     "missing": (lambda d: None, ["{d}/bad.wav"], "{d}/bad.wav: no such file, expected an audio file"),
-    "folder": (lambda d: (d / "bad.wav").mkdir(), ["{d}/bad.wav"], "{d}/bad.wav: is a folder, expected"),
+    "folder": (lambda d: (d / "bad.wav").mkdir(), ["{d}/bad.wav"], "{d}/bad.wav: found no sound files, expected"),
     "empty": (lambda d: _touch(d / "bad.wav"), ["{d}/bad.wav"], "{d}/bad.wav: is empty (0 bytes), expected"),
     "not audio": (
         lambda d: (d / "bad.wav").write_text("no sound " * 99),
@@ -66,11 +66,6 @@ BAD_SONGS = {
         ["{d}/bad.wav"],
         "{d}/bad.wav: 0 samples, expected at least one",
     ),
-    "same name": (
-        lambda d: _write(d / "other/good.flac"),
-        ["{d}/other/good.flac"],
-        "{d}/good.wav and {d}/other/good.flac: found the name 'good' twice, expected names that differ",
-    ),
     "name of dots": (
         lambda d: _write(d / "...wav", format="WAV"),
         ["{d}/...wav"],
@@ -80,6 +75,25 @@ BAD_SONGS = {
         lambda d: _write(d / "out/vocals/vocals.wav"),
         ["{d}/out/vocals/vocals.wav"],
         "{d}/out/vocals/vocals.wav: is one of the songs, and would be replaced",
+    ),
+    "flac of 9 channels": (
+        lambda d: _write(d / "nine.wav", noise_NC(channels=9)),
+        ["{d}/nine.wav", "--format", "flac"],
+        "{d}/nine.wav as flac: 9 channels at 8000 Hz, expected what FLAC can hold",
+    ),
+    "a name too long": (
+        lambda d: _write(d / f"{'x' * 240}.wav"),
+        [f"{{d}}/{'x' * 240}.wav", "--name", "{song}_and_its_{stem}.{ext}"],
+        f"{{d}}/out/{'x' * 240}_and_its_vocals.wav: found a name of more than 255 bytes; choose another --name",
+    ),
+}
+
+#: The same, where nothing can be done.
+BAD_COMMANDS = {
+    "same name": (
+        lambda d: _write(d / "other/good.flac"),
+        ["{d}/other/good.flac"],
+        "{d}/good.wav and {d}/other/good.flac: found one place, {d}/out/good/vocals.wav, for the results of both",
     ),
     "result is a folder": (
         lambda d: (d / "out/good/accompaniment.wav").mkdir(parents=True),
@@ -96,11 +110,6 @@ BAD_SONGS = {
         lambda d: _touch(d / "f"),
         ["--out", "{d}/f/out"],
         "{d}/f: found a file, expected a folder for the results",
-    ),
-    "flac of 9 channels": (
-        lambda d: _write(d / "nine.wav", noise_NC(channels=9)),
-        ["{d}/nine.wav", "--format", "flac"],
-        "{d}/nine.wav as flac: 9 channels at 8000 Hz, expected what FLAC can hold",
     ),
     "flac of floats": (
         lambda d: None,
@@ -120,20 +129,40 @@ BAD_SONGS = {
 }
 
 
-@pytest.mark.parametrize("case", BAD_SONGS)
+def _run(folder, row, extra):
+    arguments = ["separate", str(folder / "good.wav"), *(text.replace("{d}", str(folder)) for text in extra)]
+    if "--out" not in extra:
+        arguments += ["-o", str(folder / "out")]
+    if "--checkpoint" not in extra:
+        arguments += ["--checkpoint", str(row)]
+    return main(arguments)
+
+
+@pytest.mark.parametrize("case", BAD_COMMANDS)
 def test_bad_input_is_found_before_anything_is_written(tmp_path, row, capsys, case):
+    prepare, extra, expected = BAD_COMMANDS[case]
+    _write(tmp_path / "good.wav")
+    prepare(tmp_path)
+    before = _files(tmp_path)
+    assert _run(tmp_path, row, extra) == 2
+    assert _error(capsys).startswith("madsep: " + expected.replace("{d}", str(tmp_path)))
+    assert _files(tmp_path) == before
+
+
+@pytest.mark.parametrize("case", BAD_SONGS)
+def test_a_bad_song_is_named_and_the_other_is_done(tmp_path, row, capsys, case):
     prepare, extra, expected = BAD_SONGS[case]
     _write(tmp_path / "good.wav")
     prepare(tmp_path)
     before = _files(tmp_path)
-    arguments = ["separate", str(tmp_path / "good.wav"), *(text.replace("{d}", str(tmp_path)) for text in extra)]
-    if "--out" not in extra:
-        arguments += ["-o", str(tmp_path / "out")]
-    if "--checkpoint" not in extra:
-        arguments += ["--checkpoint", str(row)]
-    assert main(arguments) == 2
-    assert _error(capsys).startswith("madsep: " + expected.replace("{d}", str(tmp_path)))
-    assert _files(tmp_path) == before
+    assert _run(tmp_path, row, extra) == 1
+    title, line = capsys.readouterr().err.splitlines()
+    assert title == "madsep: 1 of 2 songs were not separated:"
+    assert line.startswith("  " + expected.replace("{d}", str(tmp_path)))
+    new = {path for path in _files(tmp_path).keys() - before.keys() if path.is_file()}
+    assert {path.stem.rpartition("_")[2] for path in new} == {"vocals", "accompaniment"}
+    assert all("good" in str(path.relative_to(tmp_path / "out")) for path in new)
+    assert len(new) == 2
 
 
 def test_nan_is_found_when_the_song_is_read(tmp_path, row, capsys):
@@ -187,7 +216,19 @@ def test_damaged_checkpoint(tmp_path, row, capsys, damage, expected):
     [
         (["separate", "-o", "out", "--checkpoint", "c"], ["SONG", "requires an argument"]),
         (["separate", "a.wav", "--checkpoint", "c"], ["--out", "requires an argument"]),
-        (["separate", "a.wav", "-o", "out"], ["--checkpoint", "requires an argument"]),
+        (["separate", "a.wav", "-o", "out", "--subtype", "PCM_8"], ["PCM_8", "--subtype", "PCM_16, PCM_24"]),
+        (["separate", "a.wav", "-o", "out", "--bitrate", "fast"], ["--bitrate", "fast", "192 or 192k"]),
+        (["separate", "a.wav", "-o", "out", "--bitrate", "192"], ["--bitrate", "no such option, as wav has none"]),
+        (
+            ["separate", "a.wav", "-o", "out", "--format", "mp3", "--subtype", "PCM_16"],
+            ["--subtype: found PCM_16, expected no such option, as mp3 has one alone"],
+        ),
+        (["separate", "a.wav", "-o", "out", "--start", "-1"], ["--start: found -1.0, expected seconds, 0 or more"]),
+        (["separate", "a.wav", "-o", "out", "--duration", "0"], ["--duration: found 0.0, expected seconds, more than"]),
+        (["separate", "a.wav", "-o", "out", "--mask-limit", "0"], ["--mask-limit: found 0.0, expected a number above"]),
+        (["separate", "a.wav", "-o", "out", "--mask-limit", "nan"], ["--mask-limit: found nan, expected a number"]),
+        (["separate", "a.wav", "-o", "out", "--stems", "drums"], ["--stems", "drums", "vocals"]),
+        (["separate", "a.wav", "-o", "out", "--name", "{title}"], ["unknown field {title}", "{song}", "{stem}"]),
         (["separate", "a.wav", "-o", "out", "--chekpoint", "c"], ["--chekpoint", "--checkpoint"]),
         (["separate", "a.wav", "-o", "out", "--checkpoint", "c", "--format", "wave"], ["wave", "--format", "wav"]),
         (["separate", "a.wav", "-o", "out", "--checkpoint", "c", "-z"], ["-z", "--format"]),

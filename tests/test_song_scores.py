@@ -80,7 +80,9 @@ def test_file_round_trip_and_museval_schema(tmp_path):
             np.testing.assert_array_equal(again.targets[target][metric], scores.targets[target][metric])
     assert scores.counts("vocals") == WindowCounts(windows=3, valid=2, nan=1, silent=1)
     assert [path.name for path in tmp_path.iterdir()] == ["song.json"]
-    written = json.loads((tmp_path / "song.json").read_text(encoding="utf-8"))
+    text = (tmp_path / "song.json").read_text(encoding="utf-8")
+    assert "NaN" not in text  # which is no JSON
+    written = json.loads(text.replace("null", "NaN"))
     schema = Path(str(museval_metrics().__file__)).with_name("musdb.schema.json")
     jsonschema.validate(written, json.loads(schema.read_text(encoding="utf-8")))
     frame = written["targets"][1]["frames"][1]
@@ -119,7 +121,8 @@ WHOLE = scores_of("s", [1.0, 2.0], [3.0, 4.0]).to_json()
         json.dumps(WHOLE | {"targets": [target | {"frames": []} for target in WHOLE["targets"]]}),
         json.dumps(WHOLE | {"window_s": "1"}),
         json.dumps(WHOLE).replace('"SIR"', '"sir"', 1),
-        json.dumps(WHOLE).replace("2.0", "null"),
+        json.dumps(WHOLE).replace("2.0", '"2"'),
+        json.dumps(WHOLE | {"window_s": None}),
     ],
 )
 def test_damaged_file_is_named_in_one_line(tmp_path, text):

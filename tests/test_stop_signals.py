@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("tensorboardX")
 pytest.importorskip("cyclopts")
 
-from experiments.cli.command import Stopped, StopSignals
+from experiments.cli.signals import Stopped, StopSignals
 from madsep_jax.parallel import processes as agreement
 from madsep_jax.parallel.processes import Agreement, Wishes
 
@@ -32,7 +32,7 @@ def test_the_first_signal_is_noted_and_the_handlers_are_put_back(number, code):
 def test_the_second_signal_ends_the_process():
     script = (
         "import os, signal\n"
-        "from experiments.cli.command import StopSignals\n"
+        "from experiments.cli.signals import StopSignals\n"
         "with StopSignals():\n"
         "    os.kill(os.getpid(), signal.SIGTERM)\n"
         "    print('noted', flush=True)\n"

@@ -148,7 +148,7 @@ def test_other_outputs_than_those_of_torch_are_an_error(tmp_path, monkeypatch):
 
     calls = iter([wrong])
     size = ["--systems", "mad", "--batches", "1", "--lengths", "24", "--modes", "forward", "--peer", "torch"]
-    monkeypatch.setattr(throughput, "compare_training_losses", lambda case, forms: None)
+    monkeypatch.setattr(run_case, "compare_training_losses", lambda case, forms: None)
     monkeypatch.setattr(ours, "initial_state", lambda *arguments: next(calls, right)(*arguments))  # of JAX alone
     with pytest.raises(UnequalOutputsError, match="outputs of 'torch' and 'jax auto' differ"):
         throughput.main([*SMALL, *size, "--out", str(tmp_path)])
@@ -165,13 +165,13 @@ def test_other_losses_than_those_of_torch_are_an_error(tmp_path, monkeypatch):
 
 
 def test_interrupted_it_leaves_what_it_has(tmp_path, monkeypatch, capsys):
-    right = throughput.run_case
+    right = run_case.run_case
     turns = iter([right])
 
     def interrupt(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(throughput, "run_case", lambda *arguments: next(turns, interrupt)(*arguments))
+    monkeypatch.setattr(run_case, "run_case", lambda *arguments: next(turns, interrupt)(*arguments))
     size = ["--systems", "dae", "--batches", "1", "--lengths", "24"]
     assert throughput.main([*SMALL, *size, "--out", str(tmp_path)]) == 130
     assert f"interrupted; what was measured until then: {tmp_path}/" in capsys.readouterr().out

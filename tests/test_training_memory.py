@@ -8,7 +8,7 @@ pytest.importorskip("cyclopts")
 pytest.importorskip("tabulate")
 
 from experiments import training_memory
-from experiments.benchmarks.training_memory.measure import MemoryOptions
+from experiments.benchmarks.training_memory.options import MemoryOptions
 
 SMALL = ["--system", "dws-6-4", "--preset", "quick", "--batch", "2"]
 
@@ -41,3 +41,13 @@ def test_bad_options_are_one_line(tmp_path, capsys):
     assert training_memory.main([*SMALL, "--accumulate", "3", "--out", str(tmp_path / "out")]) == 2
     assert "TrainingConfig.accumulation: found 3, expected a divisor of the batch size (2)" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_backend_that_does_not_tell_leaves_its_cells_empty(tmp_path, monkeypatch):
+    monkeypatch.setattr("experiments.benchmarks.training_memory.measure.planned_memory", lambda compiled: {})
+    arguments = [*SMALL, "--precisions", "float32", "--operations", "plain", "--out", str(tmp_path)]
+    assert training_memory.main(arguments) == 0
+    row = json.loads((tmp_path / "training_memory.json").read_text())["bytes"][0]
+    assert (row["held"], row["temporary"], row["total"]) == (None, None, None)
+    cells = [cell.strip() for cell in (tmp_path / "table.md").read_text().splitlines()[2].split("|")]
+    assert cells[5:8] == ["–", "–", "–"]

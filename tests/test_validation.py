@@ -131,11 +131,14 @@ def test_held_out_songs_are_another_experiment(run, first, songs, capsys):
         (("--validate-every", "0"), "--validate-every: found 0, expected at least 1"),
         (("--validate-every", "1", "--validation-songs", "0"), "--validation-songs: found 0, expected at least 1"),
         (("--validation-loss", "--validation-songs", "3"), "--validation-songs 3: found 3 training songs"),
-        (("--early-stopping-patience", "0"), "--early-stopping-patience: found 0, expected at least 1"),
+        (
+            ("--early-stopping-patience", "0"),
+            "--early-stopping-patience: found 0, expected a positive number of validations",
+        ),
         (STOPPING, "--early-stopping-patience: found no --validation-loss, which finds"),
         (
             ("--validation-loss", "--early-stopping-patience", "2", "--early-stopping-min-delta=-1"),
-            "min_delta: found -1",
+            "--early-stopping-min-delta: found -1",
         ),
         (("--schedule", "cosin"), "--schedule"),
         (("--schedule", "exponential"), "ScheduleConfig.final_learning_rate: found 0.0, expected more than 0"),

@@ -1,6 +1,5 @@
 """What a training leaves to look at: the lines of its log, its validation, its early end, its trace."""
 
-import dataclasses
 import gzip
 import json
 import signal
@@ -12,70 +11,15 @@ for package in ("cyclopts", "tensorboardX", "tensorflow", "soundfile"):
     pytest.importorskip(package)
 
 from logged import without_measured
-from tiny import GRU, SEQUENCES, SIGNAL, magnitudes
+from tiny import GRU
+from watched import EPOCH, EPOCHS, Scripted, config, folders, steps_of, train, weights
 
-from data_pipelines.batches.sources import SongSpectrograms
-from data_pipelines.songs.spectrograms import TrackFeatures
-from experiments.cli.command import Stopped
-from experiments.training import loop
+from experiments.cli.signals import Stopped
 from experiments.training.log import read_log
-from experiments.training.loop import How
 from madsep_jax.checkpoint.folder import load_model
 from madsep_jax.config.io import override
-from madsep_jax.config.maskers import AutoencoderConfig
-from madsep_jax.config.parallel import ParallelConfig
 
 PARTS = ["masker", "denoiser", "masker_diagonal_l1", "denoiser_l2"]
-EPOCH, EPOCHS = 5, 4
-#: The model that compiles in the shortest time.
-DAE = dataclasses.replace(GRU, masker=AutoencoderConfig())
-
-
-def source():
-    """Ten sequences: five batches of two."""
-    mix_MF = magnitudes(40, SIGNAL.bins)
-    return SongSpectrograms([TrackFeatures("song", mix_MF, 0.4 * mix_MF)], SEQUENCES)
-
-
-def config(seed=0, base=DAE, **more):
-    return override(base, {"training.epochs": EPOCHS, "training.seed": seed, **more})
-
-
-def weights(variables):
-    return np.asarray(variables["params"]["output"]["kernel"])
-
-
-class Scripted:
-    """Stands in for a validation after each epoch; gives out losses, and keeps what it was asked for."""
-
-    cache = "somewhere"
-
-    def __init__(self, *losses):
-        self.losses, self.seen = list(losses), []
-
-    def due(self, step, steps_per_epoch):
-        assert steps_per_epoch == EPOCH
-        return step % EPOCH == 0
-
-    def measure(self, config, variables, step, steps_per_epoch):
-        self.seen.append((config.training.seed, step, weights(variables)))
-        return {"loss": self.losses[step // EPOCH - 1]}
-
-
-def train(folder, *configs, steps_per_call=1, on_step=lambda step, values: None, **watching):
-    parallel = ParallelConfig(devices=1, steps_per_call=steps_per_call)
-    rows = [folder] if len(configs) == 1 else folders(folder, configs)
-    results = loop.train(configs, rows, source(), on_step, How(parallel, **watching))
-    return results[0] if len(configs) == 1 else results
-
-
-def folders(folder, configs):
-    return [folder / str(config.training.seed) for config in configs]
-
-
-def steps_of(folder):
-    """Of its checkpoints."""
-    return sorted(int(path.name) for path in (folder / "checkpoint").iterdir() if path.name.isdigit())
 
 
 @pytest.fixture(scope="module")

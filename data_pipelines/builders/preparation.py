@@ -11,6 +11,7 @@ from data_pipelines.prepared.index import SetIndex, read_index
 from data_pipelines.prepared.records import TrackFacts
 from data_pipelines.prepared.runners import Runner
 from data_pipelines.prepared.shard import ShardJob, check_shard, is_short, too_short
+from data_pipelines.songs.found import BadSong, FoundSongs
 from data_pipelines.songs.tracks import Track
 from madsep_jax.errors import InputError, shown
 from madsep_jax.host.locks import try_lock
@@ -28,6 +29,8 @@ class Preparation:
     """Lines about tracks that no sequence is cut from."""
     filled_up: Sequence[str]
     """Lines about tracks whose only sequence ends in silence."""
+    bad: Sequence[BadSong] = ()
+    """Songs that are left out as they cannot be used."""
 
     @property
     def folder(self) -> Path:
@@ -78,7 +81,9 @@ class Preparation:
             for number, found in runner(left) if left else ():
                 facts[number] = found
                 on_track(found)
-            self.builder.describe(shards, [facts[number] for number in range(len(jobs))])
+            self.builder.describe(
+                shards, [facts[number] for number in range(len(jobs))], [one.line for one in self.bad]
+            )
             self.builder.info.write_to_directory(shards)
             shards.rename(self.folder)
         shutil.rmtree(work)
@@ -118,13 +123,18 @@ class Preparation:
             raise InputError(f"{self.folder.parent}: {free / 1e6:,.1f} MB free, expected {needed / 1e6:,.1f} MB")
 
 
-def sketch(builder: SongBuilder, manual_dir: Path | None) -> Preparation:
-    """Find the songs. Raises InputError where there are none that can be used."""
+def sketch(
+    builder: SongBuilder,
+    manual_dir: Path | None,
+    choose: Callable[[FoundSongs], FoundSongs] = lambda found: found.without_bad(skip=False),
+) -> Preparation:
+    """Find the songs, of which `choose` takes those to prepare. Raises InputError where none can be used."""
     settings = builder.settings
     tracks: list[Track] = []
     left_out: list[str] = []
     filled_up: list[str] = []
-    for track in builder.find_tracks(manual_dir):
+    songs = choose(builder.find_songs(manual_dir))
+    for track in songs.tracks:
         records = estimated_records(track, settings)
         if records:
             tracks.append(track)
@@ -132,7 +142,7 @@ def sketch(builder: SongBuilder, manual_dir: Path | None) -> Preparation:
             (filled_up if records else left_out).append(too_short(track.name, track.duration_s, settings))
     if not tracks:
         raise InputError(f"{left_out[0]}, and so are all others; expected longer songs")
-    return Preparation(builder, tracks, left_out, filled_up)
+    return Preparation(builder, tracks, left_out, filled_up, songs.bad)
 
 
 @contextmanager

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from data_pipelines.builders.song_builder import SongBuilder
 from data_pipelines.embedded.songs import corpus
-from data_pipelines.songs.layouts import find_stem_files, find_stem_folders, find_tracks
-from data_pipelines.songs.tracks import Track
+from data_pipelines.songs.found import FoundSongs
+from data_pipelines.songs.layouts import find_songs, find_stem_files, find_stem_folders
 
 
 class Dsd100(SongBuilder):
@@ -31,7 +31,7 @@ class Dsd100(SongBuilder):
     MANUAL_DOWNLOAD_INSTRUCTIONS = """\
 Download DSD100.zip (14 GB) from https://sigsep.github.io/datasets/dsd100.html and unpack it. --manual-dir is the folder
 that then has the folders Mixtures and Sources, or the one above it."""
-    find_in = staticmethod(find_tracks)
+    find_in = staticmethod(find_songs)
 
 
 class Embedded(SongBuilder):
@@ -40,9 +40,9 @@ class Embedded(SongBuilder):
     DESCRIPTION = "Songs made from a seed, as training sequences of mixture and voice."
     LICENSE = "Apache-2.0, as the program that makes them."
 
-    def find_tracks(self, manual_dir: Path | None) -> list[Track]:
+    def find_songs(self, manual_dir: Path | None) -> FoundSongs:
         """Return the songs."""
-        return [*corpus(self.settings.signal.sample_rate)]
+        return FoundSongs(corpus(self.settings.signal.sample_rate))
 
 
 def citation(key: str, title: str, doi: str, year: int) -> str:
@@ -84,7 +84,7 @@ class Musdb18Hq(Musdb18):
     MANUAL_DOWNLOAD_INSTRUCTIONS = """\
 Request and download musdb18hq.zip (23 GB) at https://zenodo.org/records/3338373 and unpack it. --manual-dir is the
 folder that then has the folders train and test with a folder for each song."""
-    find_in = staticmethod(find_tracks)
+    find_in = staticmethod(find_songs)
 
 
 class StemsFolder(SongBuilder):
@@ -94,6 +94,6 @@ class StemsFolder(SongBuilder):
     LICENSE = "That of the songs."
     MANUAL_DOWNLOAD_INSTRUCTIONS = """\
 --manual-dir is a folder with a folder for each split (train, and others by any name), in it one for each song, in that
-a wav or flac file for each stem. There must be vocals, and other stems by any name. A file mixture is taken where there
-is one; else the mixture is the sum of the stems."""
+a sound file for each stem. There must be vocals, and a mixture (or mix), an accompaniment (or instrumental, no_vocals)
+or other stems by any name. Without a mixture it is the sum of the others."""
     find_in = staticmethod(find_stem_folders)

@@ -11,6 +11,7 @@ from data_pipelines.prepared.records import Example, TrackFacts, read_samples
 from data_pipelines.prepared.runners import Runner, run_here
 from data_pipelines.prepared.settings import FeatureSettings
 from data_pipelines.prepared.shard import ShardJob, tfds_features
+from data_pipelines.songs.found import FoundSongs
 from data_pipelines.songs.tracks import Track
 from data_pipelines.tfds_cpu import tfds
 from madsep_jax.config.io import to_dict
@@ -52,7 +53,7 @@ class SongBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type:
     HOMEPAGE: str | None = None
     CITATION: str | None = None
     LICENSE: str
-    find_in: Callable[[Path], list[Track]]
+    find_in: Callable[[Path], FoundSongs]
     """Finds the songs in the folder that a person has made as the instructions say; where there is such a folder."""
 
     runner: Runner = staticmethod(run_here)
@@ -64,8 +65,8 @@ class SongBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type:
         config = name if name in cls.builder_configs else SongConfig.of(settings)
         return cls(data_dir=data_dir, config=config, file_format=ARRAY_RECORD)
 
-    def find_tracks(self, manual_dir: Path | None) -> list[Track]:
-        """Return the songs. Raises InputError where the folder is not as the instructions say."""
+    def find_songs(self, manual_dir: Path | None) -> FoundSongs:
+        """Return the songs, good and bad. Raises InputError where the folder is not as the instructions say."""
         assert manual_dir is not None
         return self.find_in(manual_dir)
 
@@ -84,9 +85,9 @@ class SongBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type:
                 jobs.append(ShardJob(track, self.settings, path, facts_folder / f"{split}-{number:05d}.json"))
         return jobs
 
-    def describe(self, folder: Path, tracks: Sequence[TrackFacts]) -> None:
-        """Set what the data set's info says, once all shards are in a folder."""
-        index = SetIndex(self.name, self.settings, tracks)
+    def describe(self, folder: Path, tracks: Sequence[TrackFacts], left_out: Sequence[str] = ()) -> None:
+        """Set what the data set's info says, once all shards are in a folder; `left_out` are lines about bad songs."""
+        index = SetIndex(self.name, self.settings, tracks, left_out)
         infos = [
             tfds.core.SplitInfo(
                 name=split,
@@ -134,7 +135,8 @@ class SongBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type:
     def _tracks(self, dl_manager: Any) -> list[Track]:
         """Return the songs that have sequences, in the order of their shards."""
         manual_dir = Path(dl_manager.manual_dir) if self.MANUAL_DOWNLOAD_INSTRUCTIONS else None
-        return [track for track in self.find_tracks(manual_dir) if estimated_records(track, self.settings)]
+        songs = self.find_songs(manual_dir).without_bad(skip=False)
+        return [track for track in songs.tracks if estimated_records(track, self.settings)]
 
 
 def estimated_records(track: Track, settings: FeatureSettings) -> int:

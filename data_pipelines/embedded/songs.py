@@ -65,6 +65,16 @@ class EmbeddedTrack:
         return self.config.sample_rate
 
     @property
+    def channels(self) -> int:
+        """Stereo."""
+        return 2
+
+    @property
+    def stems(self) -> tuple[str, ...]:
+        """Those of DSD100 and MUSDB18."""
+        return STEMS
+
+    @property
     def samples(self) -> int:
         """Length of the song in samples."""
         return round(self.config.seconds * self.config.sample_rate)

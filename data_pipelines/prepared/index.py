@@ -28,11 +28,14 @@ class SetIndex:
     name: str
     settings: FeatureSettings
     tracks: Sequence[TrackFacts]
+    left_out: Sequence[str] = ()
+    """A line about each song that was left out as bad."""
 
     def content(self) -> dict[str, Any]:
         """Return it as JSON values."""
         tracks = [dataclasses.asdict(track) for track in self.tracks]
-        return {"format": FORMAT, "name": self.name, "settings": to_dict(self.settings), "tracks": tracks}
+        left_out = {"left_out": list(self.left_out)} if self.left_out else {}
+        return {"format": FORMAT, "name": self.name, "settings": to_dict(self.settings), "tracks": tracks, **left_out}
 
     def split(self, name: str) -> list[TrackFacts]:
         """Return the tracks of a split, in the order of its shards."""
@@ -55,7 +58,8 @@ def read_index(folder: Path) -> SetIndex:
         raise InputError(f"{shown(path)}: records of format {found!r}, expected {FORMAT}; prepare the set again")
     try:
         tracks = [TrackFacts(**facts) for facts in content["tracks"]]
-        return SetIndex(content["name"], from_dict(FeatureSettings, content["settings"], "settings"), tracks)
+        settings = from_dict(FeatureSettings, content["settings"], "settings")
+        return SetIndex(content["name"], settings, tracks, content.get("left_out", ()))
     except (KeyError, TypeError):
         raise InputError(f"{shown(path)}: is damaged, expected what preparing the set wrote") from None
 

@@ -37,8 +37,9 @@ class TrackFacts:
     square)."""
     clipped: int
     """Samples of the mixture at or beyond full scale, over both channels."""
-    sum_error: float
-    """Energy of the difference between the mixture and the sum of its stems, as a share of the mixture's."""
+    sum_error: float | None
+    """Energy of the difference between the mixture and the sum of its stems, as a share of the mixture's; None where
+    the mixture is that sum, or there are no stems beside the voice."""
     sum_error_peak: float
     """Largest difference, full scale being 1."""
     sum_error_s: float
@@ -138,7 +139,9 @@ def _is_silent(voice_NC: np.ndarray, number: int, settings: FeatureSettings) -> 
     return not part_NC.size or float(np.mean(part_NC**2)) < 10 ** (_SILENCE_DB / 10)
 
 
-def _sum_error(audio: TrackAudio) -> dict[str, float]:
+def _sum_error(audio: TrackAudio) -> dict[str, Any]:
+    if audio.is_sum or len(audio.stems_NC) == 1:
+        return {"sum_error": None, "sum_error_peak": 0.0, "sum_error_s": 0.0}
     error_NC = np.abs(audio.mixture_NC - np.sum(list(audio.stems_NC.values()), axis=0))
     worst = int(error_NC.max(axis=1).argmax())
     energy, error_energy = (float(np.square(x_NC, dtype=np.float64).sum()) for x_NC in (audio.mixture_NC, error_NC))

@@ -6,11 +6,10 @@ songs and the set's folder under the same paths.
 
 import contextlib
 import itertools
-import multiprocessing
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 
-from data_pipelines.child_process import follow_parent
+from data_pipelines.child_process import process_pool
 from data_pipelines.prepared.records import TrackFacts
 from data_pipelines.prepared.shard import ShardJob
 from madsep_jax.errors import InputError
@@ -29,9 +28,8 @@ def run_in_processes(processes: int) -> Runner:
     """Return what runs jobs in so many processes. They end with this one, however that ends."""
 
     def run(jobs: Sequence[tuple[int, ShardJob]]) -> Iterator[tuple[int, TrackFacts]]:
-        context = multiprocessing.get_context("spawn")
         left = iter(jobs)
-        with ProcessPoolExecutor(min(processes, len(jobs)), mp_context=context, initializer=follow_parent) as pool:
+        with process_pool(min(processes, len(jobs))) as pool:
             pending: dict[Future[TrackFacts], int] = {}
             try:
                 while True:

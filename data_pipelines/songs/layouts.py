@@ -1,82 +1,86 @@
-"""Songs in a folder, found by how it is laid out.
+"""Songs in a folder, found by how it is laid out; by which names a file is what, `names` says.
 
 DSD100:      Mixtures/{Dev,Test}/<track>/mixture.wav, Sources/{Dev,Test}/<track>/{bass,drums,other,vocals}.wav
-MUSDB18-HQ:  {train,test}/<track>/{mixture,bass,drums,other,vocals}.wav
-MUSDB18:     {train,test}/<track>.stem.mp4
-Any origin:  <split>/<track>/{vocals,<any other stem>…}.{wav,flac}, and mixture.{wav,flac} where it is not their sum
+MUSDB18-HQ:  {train,test,valid}/<track>/{mixture,bass,drums,other,vocals}.wav
+MUSDB18:     {train,test,valid}/<track>.stem.mp4
+Any origin:  <split>/<track>/{vocals,<any other stem>…}.<any sound>, and a mixture where it is not their sum
+
+Vocals, and a mixture, an accompaniment or at least one other stem, are enough in all of them.
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable
 from pathlib import Path
 
-from data_pipelines.songs.song_files import STEM_FILE_SUFFIX, SUFFIXES, folder_track, stem_file_track
-from data_pipelines.songs.tracks import STEMS, Split, Track
+from data_pipelines.songs.found import FoundSongs
+from data_pipelines.songs.names import STEM_FILE_ENDING, split_name
+from data_pipelines.songs.song_folders import Finder, entries, folders_in, is_song_like, listed
+from data_pipelines.songs.tracks import Split, Track
 from madsep_jax.errors import InputError, shown
-
-_DSD100_SPLITS: dict[str, Split] = {"Dev": "train", "Test": "test"}
-
-#: MUSDB18's folders, each of a split of that name.
-_MUSDB18_SPLITS = ("train", "test")
 
 _LOOKED_FOR = "expected DSD100's folders Mixtures and Sources or MUSDB18-HQ's folders train and test"
 
 
 def find_tracks(folder: str | os.PathLike[str]) -> list[Track]:
-    """Return the tracks of both splits, sorted by name; only the files' headers are read.
+    """Return the tracks that `find_songs` finds. Raises InputError as that, and where a song cannot be used."""
+    return list(find_songs(folder).without_bad(skip=False).tracks)
 
-    The layout may also lie in one subfolder of `folder` (such as DSD100/). Dev is "train", Test is "test"; either may
-    be missing. A stem may be .wav or .flac. In place of folders, train/ and test/ may hold songs as `.stem.mp4` files,
-    as in MUSDB18. Hidden entries, and files beside the tracks' folders, are ignored. A name may occur in both splits:
-    the pair (split, name) is unique.
+
+def find_songs(folder: str | os.PathLike[str]) -> FoundSongs:
+    """Return the songs of all splits, sorted by name; only the files' headers are read.
+
+    The layout may also lie in one subfolder of `folder` (such as DSD100/). Dev is "train", Test is "test", and any
+    split may be missing. A name may occur in several: the pair (split, name) is unique. A song that cannot be used is
+    among the bad ones.
 
     Raises:
-        InputError: the folder is missing, in neither layout or without tracks, or a track's mixture or stem
-            is missing, not audio, or differs from the mixture in length, rate or channels.
+        InputError: the folder is missing, cannot be read, or is in neither layout or without songs.
     """
     folder = _existing(folder, "the folder of DSD100 or MUSDB18-HQ")
-    try:
-        root = _find_root(folder)
-        is_dsd100 = _layout(root) == "DSD100"
-        tracks = (_dsd100_tracks(root) if is_dsd100 else _musdb18_tracks(root)) or _stem_file_tracks(root)
-    except OSError as e:
-        where = shown(e.filename or folder)
-        raise InputError(f"{where}: cannot be read ({e.strerror}), expected a readable folder") from e
-    if not tracks:
-        where = "Mixtures/Dev and Mixtures/Test" if is_dsd100 else "train or test"
-        raise InputError(f"{shown(root)}: no tracks, expected a folder for each track in {where}")
-    return _sorted(tracks)
+    return _reading(folder, lambda: _songs_of_root(_find_root(folder)))
 
 
-def find_stem_files(folder: str | os.PathLike[str]) -> list[Track]:
-    """Return the tracks in a folder like MUSDB18's, sorted by name.
+def find_stem_files(folder: str | os.PathLike[str]) -> FoundSongs:
+    """Return the songs in a folder like MUSDB18's, sorted by name.
 
-    Files that lie in the folder itself, where neither train/ nor test/ has any, are songs to train on. Raises
-    InputError where the folder is missing or has no such file, or one that cannot be read.
+    Files that lie in the folder itself, where no split has any, are songs to train on. Raises InputError where the
+    folder is missing or has no such file.
     """
     folder = _existing(folder, "that of MUSDB18, with train and test")
-    tracks = _stem_file_tracks(folder) or [stem_file_track(path, "train") for path in _stem_files(folder)]
-    if not tracks:
-        raise InputError(f"{shown(folder)}: no {STEM_FILE_SUFFIX} files, expected them in its folders train and test")
-    return _sorted(tracks)
+
+    def find() -> FoundSongs:
+        finder = Finder()
+        for split, path in _splits(folder):
+            finder.add_split(path, split)
+        if finder.is_empty:
+            finder.add_stem_files(folder, "train")
+        if finder.is_empty:
+            expected = f"no {STEM_FILE_ENDING} files, expected them in its folders train and test"
+            raise InputError(f"{shown(folder)}: {expected}")
+        return finder.songs()
+
+    return _reading(folder, find)
 
 
-def find_stem_folders(folder: str | os.PathLike[str]) -> list[Track]:
-    """Return the tracks of all splits, sorted by name; only the files' headers are read.
+def find_stem_folders(folder: str | os.PathLike[str]) -> FoundSongs:
+    """Return the songs of all splits, which may have any name, sorted by name; only the files' headers are read.
 
-    Stems are the sound files other than `mixture`; there must be `vocals` and at least one more, or a mixture. Where a
-    stem is there as wav and as flac, the wav is read.
-
-    Raises:
-        InputError: the folder is missing or has no tracks, or a track has no vocals, nothing beside them, or files
-            that are not audio or differ in length, rate or channels.
+    Stems are the sound files other than a mixture. A song that cannot be used is among the bad ones. Raises InputError
+    where the folder is missing or has no songs.
     """
     folder = _existing(folder, "one with a folder for each split")
-    tracks = [_stems_track(path, split.name) for split in _track_folders(folder) for path in _track_folders(split)]
-    if not tracks:
-        found = _listed(_entries(folder))
-        raise InputError(f"{shown(folder)}: found {found}, expected a folder for each split, in it one for each track")
-    return _sorted(tracks)
+
+    def find() -> FoundSongs:
+        finder = Finder()
+        for path in folders_in(folder):
+            finder.add_split(path, split_name(path.name) or path.name)
+        if finder.is_empty:
+            found = listed(entries(folder))
+            expected = "expected a folder for each split, in it one for each track"
+            raise InputError(f"{shown(folder)}: found {found}, {expected}")
+        return finder.songs()
+
+    return _reading(folder, find)
 
 
 def _existing(folder: str | os.PathLike[str], expected: str) -> Path:
@@ -87,104 +91,72 @@ def _existing(folder: str | os.PathLike[str], expected: str) -> Path:
     return folder
 
 
-def _sorted(tracks: Iterable[Track]) -> list[Track]:
-    return sorted(tracks, key=lambda track: (track.name, track.split))
+def _reading(folder: Path, find: Callable[[], FoundSongs]) -> FoundSongs:
+    try:
+        return find()
+    except OSError as e:
+        where = shown(e.filename or folder)
+        raise InputError(f"{where}: cannot be read ({e.strerror}), expected a readable folder") from e
 
 
 def _find_root(folder: Path) -> Path:
     """Return the folder that has a layout: `folder`, or the one in it that does."""
     if _layout(folder):
         return folder
-    roots = [path for path in _entries(folder) if path.is_dir() and _layout(path)]
+    roots = [path for path in entries(folder) if path.is_dir() and _layout(path)]
     if not roots:
-        raise InputError(f"{shown(folder)}: found {_listed(_entries(folder))}, {_LOOKED_FOR}")
+        found = listed(entries(folder))
+        nearer = next((path for path in [folder, *folders_in(folder)] if is_song_like(path)), None)
+        hint = f"; a song's folder lies in one of these, as in train/{shown(nearer.name)}" if nearer else ""
+        raise InputError(f"{shown(folder)}: found {found}, {_LOOKED_FOR}{hint}")
     if len(roots) > 1:
-        raise InputError(f"{shown(folder)}: several data sets ({_listed(roots)}), expected one of them")
+        raise InputError(f"{shown(folder)}: several data sets ({listed(roots)}), expected one of them")
     return roots[0]
 
 
 def _layout(folder: Path) -> str | None:
-    found = [
-        layout
-        for layout, names in {"DSD100": ("Mixtures", "Sources"), "MUSDB18-HQ": _MUSDB18_SPLITS}.items()
-        if any((folder / name).is_dir() for name in names)
-    ]
+    found = []
+    if _named(folder, "mixtures") or _named(folder, "sources"):
+        found.append("DSD100")
+    if any(split in ("train", "test") for split, _ in _splits(folder)):
+        found.append("MUSDB18-HQ")
     if len(found) > 1:
         raise InputError(f"{shown(folder)}: folders of both DSD100 and MUSDB18-HQ, {_LOOKED_FOR}")
     return found[0] if found else None
 
 
-def _dsd100_tracks(root: Path) -> list[Track]:
-    tracks: list[Track] = []
-    for part, split in _DSD100_SPLITS.items():
-        mixtures, sources = root / "Mixtures" / part, root / "Sources" / part
-        names = {path.name for path in (*_track_folders(mixtures), *_track_folders(sources))}
-        for name in sorted(names):
-            for there, missing in ((mixtures, sources), (sources, mixtures)):
-                if not (missing / name).is_dir():
-                    wanted = f"expected as {shown(there / name)} is there"
-                    raise InputError(f"{shown(missing / name)}: no such folder, {wanted}")
-            tracks.append(_track(name, split, mixtures / name, sources / name))
-    return tracks
+def _songs_of_root(root: Path) -> FoundSongs:
+    finder = Finder()
+    if _layout(root) == "DSD100":
+        where = "Mixtures/Dev and Mixtures/Test"
+        _add_dsd100(root, finder)
+        known = {*_named(root, "mixtures"), *_named(root, "sources")}
+    else:
+        where = "train or test"
+        known = {path for _, path in _splits(root)}
+        for split, path in _splits(root):
+            finder.add_split(path, split)
+    finder.pass_over_others(root, known)
+    if finder.is_empty:
+        raise InputError(f"{shown(root)}: no tracks, expected a folder for each track in {where}")
+    return finder.songs()
 
 
-def _musdb18_tracks(root: Path) -> list[Track]:
-    return [_track(path.name, split, path, path) for split in _MUSDB18_SPLITS for path in _track_folders(root / split)]
+def _add_dsd100(root: Path, finder: Finder) -> None:
+    """Add the songs of two trees, in which a song has the same name."""
+    trees = [_named(root, name) or [root / name.capitalize()] for name in ("mixtures", "sources")]
+    for tree in (tree for pair in trees for tree in pair):
+        finder.pass_over_others(tree, {path for _, path in _splits(tree)})
+    for split, usual in (("train", "Dev"), ("test", "Test"), ("valid", "Valid")):
+        found = [[path for tree in pair for its, path in _splits(tree) if its == split] for pair in trees]
+        name = next((path.name for paths in found for path in paths), usual)
+        mixtures, sources = (paths or [pair[0] / name] for paths, pair in zip(found, trees, strict=True))
+        finder.add_pairs(mixtures, sources, split)
 
 
-def _track(name: str, split: Split, mixture_folder: Path, stem_folder: Path) -> Track:
-    mixture_path = _sound_file(mixture_folder, "mixture")
-    return folder_track(name, split, mixture_path, tuple(_sound_file(stem_folder, stem) for stem in STEMS))
+def _splits(folder: Path) -> list[tuple[Split, Path]]:
+    return [(split, path) for path in folders_in(folder) if (split := split_name(path.name))]
 
 
-def _sound_file(folder: Path, stem: str) -> Path:
-    for suffix in SUFFIXES:
-        path = folder / f"{stem}{suffix}"
-        if path.exists() or path.is_symlink():
-            return path
-    wanted = " or ".join(f"{stem}{suffix}" for suffix in SUFFIXES)
-    raise InputError(f"{shown(folder)}: found {_listed(_entries(folder))}, expected also {wanted}")
-
-
-def _stems_track(folder: Path, split: Split) -> Track:
-    paths: dict[str, Path] = {}
-    for suffix in SUFFIXES:
-        for path in _entries(folder):
-            if path.suffix == suffix:
-                paths.setdefault(path.stem, path)
-    if "vocals" not in paths or len(paths) < 2:
-        found = _listed(list(paths.values()))
-        raise InputError(f"{shown(folder)}: found {found}, expected vocals.wav or vocals.flac, and at least one more")
-    mixture_path = paths.pop("mixture", None)
-    # the voice first, as everywhere
-    stem_paths = (paths.pop("vocals"), *(paths[name] for name in sorted(paths)))
-    return folder_track(folder.name, split, mixture_path, stem_paths)
-
-
-def _stem_file_tracks(folder: Path) -> list[Track]:
-    return [stem_file_track(path, split) for split in _MUSDB18_SPLITS for path in _stem_files(folder / split)]
-
-
-def _stem_files(folder: Path) -> list[Path]:
-    found = folder.glob(f"*{STEM_FILE_SUFFIX}") if folder.is_dir() else ()
-    return sorted(path for path in found if not path.name.startswith("."))
-
-
-def _track_folders(folder: Path) -> list[Path]:
-    """Return the folders in a folder, sorted by name; none where it is missing. Raises InputError on a broken link."""
-    found = _entries(folder) if folder.is_dir() else []
-    for path in found:
-        if path.is_symlink() and not path.exists():
-            raise InputError(f"{shown(path)}: is a broken link, expected a track's folder")
-    return [path for path in found if path.is_dir()]
-
-
-def _entries(folder: Path) -> list[Path]:
-    """Return what a folder holds, sorted by name, without hidden entries."""
-    return sorted(path for path in folder.iterdir() if not path.name.startswith((".", "__MACOSX")))
-
-
-def _listed(paths: list[Path]) -> str:
-    """Return the first few names for an error line."""
-    names, more = [shown(path.name) for path in paths[:6]], len(paths) - 6
-    return ", ".join(names) + (f" and {more} more" if more > 0 else "") or "nothing"
+def _named(folder: Path, name: str) -> list[Path]:
+    return [path for path in folders_in(folder) if path.name.casefold() == name]

@@ -1,18 +1,20 @@
 """Songs as files: a folder of sound files, or one of MUSDB18's `.stem.mp4`, five AAC streams each."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from data_pipelines.songs.tracks import STEMS, Split, TrackAudio, file_stamp, fingerprint_of
-from madsep_jax.audio import probe_audio, read_audio
+from data_pipelines.songs.contents import content_of
+from data_pipelines.songs.names import STEM_FILE_ENDING, composed
+from data_pipelines.songs.tracks import STEMS, Split, TrackAudio, fingerprint_of
+from madsep_jax.audio import AudioInfo, probe_audio, read_audio
 from madsep_jax.audio.reading import decode_streams, probe_streams
 from madsep_jax.errors import InputError, shown
 
-#: The endings looked for, in this order: where a stem is there as both, the wav is read.
-SUFFIXES = (".wav", ".flac")
-STEM_FILE_SUFFIX = ".stem.mp4"
+#: The files of a song may differ in length by so many seconds; they are cut to the shortest.
+MOST_DIFFERENCE_S = 0.1
 
 #: The order of the streams in a `.stem.mp4`.
 _STREAMS = ("mixture", "drums", "bass", "other", "vocals")
@@ -35,36 +37,52 @@ class _FileTrack:
 
 @dataclass(frozen=True)
 class FolderTrack(_FileTrack):
-    """A song whose stems are files, named as the stems are. Without a mixture it is their sum."""
+    """A song of files by what they are: vocals, and a mixture, an accompaniment or other stems. Cut to the shortest.
+
+    Without a mixture it is the sum of the others.
+    """
 
     channels: int
-    mixture_path: Path | None
-    stem_paths: tuple[Path, ...]
+    files: Mapping[str, Path]
+
+    @property
+    def stems(self) -> tuple[str, ...]:
+        """All but the mixture."""
+        return tuple(name for name in self.files if name != "mixture")
 
     def fingerprint(self) -> str:
-        """Return 16 hexadecimal digits over each file's name, size and time of change. Raises as `read`."""
-        return fingerprint_of("".join(f"{_stamp(path)}\0" for path in self._paths))
+        """Return 16 hexadecimal digits over what each file is and its content, wherever it lies.
+
+        Raises InputError where a file cannot be used; what was found whole is not read again until it changes.
+        """
+        content = content_of(list(self.files.values()), self._check)
+        return fingerprint_of("\0".join([*self.files, content]))
 
     def read(self) -> TrackAudio:
         """Return the samples.
 
         Raises InputError where a file cannot be read, holds NaN or infinite samples, or is not as it was when found.
         """
-        arrays_NC: dict[str, np.ndarray] = {}
-        for path in self._paths:
-            audio = read_audio(path)
-            found = _facts(audio.sample_rate, *audio.samples_NC.shape)
-            expected = _facts(self.sample_rate, self.frames, self.channels)
-            if found != expected:
-                now, before = ", ".join(found), ", ".join(expected)
-                raise InputError(f"{shown(path)}: {now}, expected {before} as it was when found")
-            arrays_NC[path.stem] = audio.samples_NC
-        mixture_NC = arrays_NC.pop("mixture") if self.mixture_path else np.sum(list(arrays_NC.values()), axis=0)
-        return TrackAudio(self.sample_rate, mixture_NC, arrays_NC)
+        arrays_NC = {name: self._read(path) for name, path in self.files.items()}
+        shortest = min(len(samples_NC) for samples_NC in arrays_NC.values())
+        arrays_NC = {name: samples_NC[:shortest] for name, samples_NC in arrays_NC.items()}
+        if "mixture" in arrays_NC:
+            return TrackAudio(self.sample_rate, arrays_NC.pop("mixture"), arrays_NC)
+        mixture_NC = np.sum(list(arrays_NC.values()), axis=0)
+        return TrackAudio(self.sample_rate, mixture_NC, arrays_NC, is_sum=True)
 
-    @property
-    def _paths(self) -> tuple[Path, ...]:
-        return (self.mixture_path, *self.stem_paths) if self.mixture_path else self.stem_paths
+    def _check(self) -> None:
+        for path in self.files.values():
+            self._read(path)
+
+    def _read(self, path: Path) -> np.ndarray:
+        audio = read_audio(path)
+        frames, channels = audio.samples_NC.shape
+        found, expected = (audio.sample_rate, channels), (self.sample_rate, self.channels)
+        if found != expected or not 0 <= frames - self.frames <= MOST_DIFFERENCE_S * self.sample_rate:
+            now, before = ", ".join(_facts(*found, frames)), ", ".join(_facts(*expected, self.frames))
+            raise InputError(f"{shown(path)}: {now}, expected {before} as it was when found")
+        return audio.samples_NC
 
 
 @dataclass(frozen=True)
@@ -73,52 +91,65 @@ class StemFileTrack(_FileTrack):
 
     path: Path
 
+    channels = None
+    stems = STEMS
+
     def fingerprint(self) -> str:
-        """Return 16 hexadecimal digits over the file's name, size and time of change. Raises as `read`."""
-        return fingerprint_of(_stamp(self.path))
+        """Return 16 hexadecimal digits over the file's content. Raises as `FolderTrack.fingerprint`."""
+        return fingerprint_of(content_of([self.path], self.read))
 
     def read(self) -> TrackAudio:
         """Return the samples, as long as the shortest stream.
 
-        Raises InputError where the file cannot be decoded, has no samples, or its streams differ in their channels.
+        Raises InputError where the file cannot be decoded, has no samples, or its streams differ in their channels or,
+        by more than a tenth of a second, in their lengths.
         """
         sample_rate, arrays_NC = decode_streams(self.path, len(_STREAMS))
-        length = min(len(samples_NC) for samples_NC in arrays_NC)
+        lengths = [len(samples_NC) for samples_NC in arrays_NC]
         channels = sorted({samples_NC.shape[1] for samples_NC in arrays_NC})
-        if not length:
+        if not min(lengths):
             raise InputError(f"{shown(self.path)}: 0 samples, expected at least one")
         if len(channels) > 1:
             raise InputError(f"{shown(self.path)}: streams of {channels[0]} and of {channels[1]} channels")
-        streams_NC = {name: samples_NC[:length] for name, samples_NC in zip(_STREAMS, arrays_NC, strict=True)}
+        if max(lengths) - min(lengths) > MOST_DIFFERENCE_S * sample_rate:
+            raise InputError(f"{shown(self.path)}: streams of {min(lengths)} and of {max(lengths)} samples")
+        streams_NC = {name: samples[: min(lengths)] for name, samples in zip(_STREAMS, arrays_NC, strict=True)}
         return TrackAudio(sample_rate, streams_NC["mixture"], {stem: streams_NC[stem] for stem in STEMS})
 
 
-def folder_track(name: str, split: Split, mixture_path: Path | None, stem_paths: tuple[Path, ...]) -> FolderTrack:
-    """Return a track of these files. Raises InputError where the headers of two of them do not agree."""
-    first_path, *others = (mixture_path, *stem_paths) if mixture_path else stem_paths
-    first = probe_audio(first_path)
-    expected_facts = _facts(first.sample_rate, first.frames, first.channels)
-    for path in others:
-        stem = probe_audio(path)
-        pairs = zip(_facts(stem.sample_rate, stem.frames, stem.channels), expected_facts, strict=True)
-        for found, expected in pairs:
-            if found != expected:
-                raise InputError(f"{shown(path)}: {found}, expected {expected} like its {first_path.name}")
-    return FolderTrack(name, split, first.sample_rate, first.frames, first.channels, mixture_path, stem_paths)
+def folder_track(name: str, split: Split, files: Mapping[str, Path]) -> tuple[FolderTrack, str]:
+    """Return a track of these files, the first of which the others are compared with, and how they are cut ("": not).
+
+    Raises InputError where the headers of two of them do not agree.
+    """
+    first_path = next(iter(files.values()))
+    found = {path: probe_audio(path) for path in files.values()}
+    first = found[first_path]
+    for path, info in found.items():
+        pairs = list(zip(_facts_of(info), _facts_of(first), strict=True))
+        if abs(info.frames - first.frames) <= MOST_DIFFERENCE_S * first.sample_rate:
+            pairs.pop()
+        for mine, expected in pairs:
+            if mine != expected:
+                raise InputError(f"{shown(path)}: {mine}, expected {expected} like its {shown(first_path.name)}")
+    shortest, longest = (choose(found, key=lambda path: found[path].frames) for choose in (min, max))
+    frames, more = found[shortest].frames, found[longest].frames - found[shortest].frames
+    if more > MOST_DIFFERENCE_S * first.sample_rate:
+        raise InputError(f"{shown(longest)}: {more} samples more than {shown(shortest.name)}, expected one length")
+    cut = f"{shown(longest)}: {more} samples longer than {shown(shortest.name)}, all are cut to that" if more else ""
+    return FolderTrack(composed(name), split, first.sample_rate, frames, first.channels, files), cut
 
 
 def stem_file_track(path: Path, split: Split) -> StemFileTrack:
     """Return the track in a `.stem.mp4`. Raises InputError where it cannot be read."""
-    return StemFileTrack(path.name.removesuffix(STEM_FILE_SUFFIX), split, *probe_streams(path, len(_STREAMS)), path)
+    name = composed(path.name[: -len(STEM_FILE_ENDING)])
+    return StemFileTrack(name, split, *probe_streams(path, len(_STREAMS)), path)
 
 
-def _facts(sample_rate: int, frames: int, channels: int) -> tuple[str, str, str]:
+def _facts_of(info: AudioInfo) -> tuple[str, str, str]:
+    return _facts(info.sample_rate, info.channels, info.frames)
+
+
+def _facts(sample_rate: int, channels: int, frames: int) -> tuple[str, str, str]:
     """Return in words what the files of one track share; the rate comes first, for lengths differ with it."""
     return f"{sample_rate} Hz", f"{channels} channel{'s' if channels > 1 else ''}", f"{frames} samples"
-
-
-def _stamp(path: Path) -> str:
-    try:
-        return file_stamp(path, path.name)
-    except OSError as e:
-        raise InputError(f"{shown(path)}: {e.strerror}, expected the file that was there before") from e

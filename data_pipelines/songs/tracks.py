@@ -8,11 +8,13 @@ from typing import Protocol
 
 import numpy as np
 
+from data_pipelines.songs.names import PARTS
+
 #: "train" for the songs to learn from, "test" for those to score; a folder of stems may have others.
 Split = str
 
-#: The stems that every track has, in the order of DSD100 and MUSDB18.
-STEMS = ("vocals", "drums", "bass", "other")
+#: The stems of DSD100 and MUSDB18, in their order.
+STEMS = ("vocals", *PARTS)
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,8 @@ class TrackAudio:
     sample_rate: int
     mixture_NC: np.ndarray
     stems_NC: dict[str, np.ndarray]
+    is_sum: bool = False
+    """Whether there was no mixture, which is the sum of the stems then."""
 
     @property
     def voice_NC(self) -> np.ndarray:
@@ -48,8 +52,16 @@ class Track(Protocol):
     def duration_s(self) -> float:
         """Seconds, known without reading the samples."""
 
+    @property
+    def channels(self) -> int | None:
+        """None where that is not known without reading the samples."""
+
+    @property
+    def stems(self) -> tuple[str, ...]:
+        """What `read` gives beside the mixture; "vocals" is always there."""
+
     def fingerprint(self) -> str:
-        """A short text that changes whenever the audio does; part of cache keys."""
+        """A short text that changes whenever the audio does; part of cache keys. May raise as `read`."""
 
     def read(self) -> TrackAudio:
         """Return the samples. Raises InputError where a file cannot be used."""
@@ -61,9 +73,9 @@ def fingerprint_of(text: str, digits: int = 16) -> str:
 
 
 def file_stamp(path: Path, name: object) -> str:
-    """Return a name with the file's size and time of change (ns). Raises OSError where it is not there."""
+    """Return a name with the file's size and times of change (ns). Raises OSError where it is not there."""
     found = path.stat()
-    return f"{name}\0{found.st_size}\0{found.st_mtime_ns}"
+    return f"{name}\0{found.st_size}\0{found.st_mtime_ns}\0{found.st_ctime_ns}"
 
 
 _MAX_BYTES = 150

@@ -3,12 +3,13 @@
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.benchmarks.options import Form, Mode, Precision
 from madsep_jax.config.io import override
 from madsep_jax.config.presets import preset_config
 from madsep_jax.config.run import RunConfig
@@ -19,10 +20,6 @@ from madsep_jax.models.cost import flops, forward_gflop_per_second
 from madsep_jax.models.variables import parameter_counts, without_training_parts
 from madsep_jax.train.batch import Batch, zero_batch
 from madsep_jax.train.step import init_state, jit_train_step, make_train_step
-
-Mode = Literal["forward", "train"]
-Precision = Literal["float32", "tf32", "float64"]
-Form = Literal["auto", "plain", "fast"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,13 +1,15 @@
 """Functions called in new processes, which answer in JSON.
 
 Run as a module, it takes the names of a module and of a function in it, and arguments in JSON, and prints what the
-function returns. By itself it imports next to nothing: what a function imports may be timed.
+function returns. By itself it imports next to nothing: what a function imports may be timed. It ends when its input
+does, as with the process that has started it.
 """
 
 import importlib
 import json
 import os
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -39,21 +41,29 @@ def run_together(
     """
     import subprocess
 
+    from data_pipelines.child_process import interrupts_blocked
+
     path = os.pathsep.join(filter(None, [str(_PROJECT), os.environ.get("PYTHONPATH")]))
     command = [sys.executable, "-m", __name__, function.__module__, function.__name__]
-    running = [
-        subprocess.Popen(
-            [*command, json.dumps(own_arguments)],
-            env={**os.environ, "PYTHONPATH": path, **own_variables},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for own_arguments, own_variables in zip(arguments, variables, strict=True)
-    ]
+    input_of_all, end_of_input = os.pipe()
+    running: list[subprocess.Popen[str]] = []
     try:
+        with interrupts_blocked():
+            running += [
+                subprocess.Popen(
+                    [*command, json.dumps(own_arguments)],
+                    env={**os.environ, "PYTHONPATH": path, **own_variables},
+                    stdin=input_of_all,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                )
+                for own_arguments, own_variables in zip(arguments, variables, strict=True)
+            ]
         said = [process.communicate(timeout=_LIMIT_S) for process in running]
     finally:
+        os.close(input_of_all)
+        os.close(end_of_input)
         for process in running:
             process.kill()
     for process, (out, errors) in zip(running, said, strict=True):
@@ -62,6 +72,12 @@ def run_together(
     return [json.loads(out.splitlines()[-1]) for out, _ in said]
 
 
+def _end_with_input() -> None:
+    os.read(0, 1)
+    os._exit(1)
+
+
 if __name__ == "__main__":
+    threading.Thread(target=_end_with_input, daemon=True).start()
     module, name, given = sys.argv[1:]
     print(json.dumps(getattr(importlib.import_module(module), name)(**json.loads(given))))

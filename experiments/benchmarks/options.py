@@ -2,11 +2,15 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from experiments.cli.options import Whole, flag, option_class, require_at_least
 from madsep_jax.config.systems import expand
 from madsep_jax.errors import InputError
+
+Mode = Literal["forward", "train"]
+Precision = Literal["float32", "tf32", "float64"]
+Form = Literal["auto", "plain", "fast"]
 
 #: Small systems, which are measured with --preset quick where none are named.
 _QUICK_SYSTEMS = ("mad", "dws-3-16", "dws-5-32")

@@ -1,23 +1,25 @@
 """How every command ends: bad input as one line and exit code 2; a training that a signal stops, once it is saved."""
 
+import errno
 import importlib.metadata
 import os
 import select
-import signal
 import sys
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from types import FrameType
-from typing import Any, TextIO
+from collections.abc import Sequence
+from typing import TextIO
 
 from cyclopts import App, CycloptsError, UnknownOptionError, UnusedCliTokensError
 
-from madsep_jax.errors import InputError
+from experiments.cli.signals import INTERRUPTED, Guard, Stopped, keeps, line_of
+from madsep_jax.errors import InputError, InputErrors, shown
 
 BAD_INPUT = 2
-INTERRUPTED = 130
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+#: What a user's disk, or what it allows, is the cause of.
+_OF_FILES = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ESTALE),
+    *(errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR),
+}
 
 #: Nobody reads the output any more, as in `| head`: as Rich, which prints most of it, has it.
 OUTPUT_CLOSED = 1
@@ -25,35 +27,48 @@ OUTPUT_CLOSED = 1
 
 def run(app: App, argv: Sequence[str] | None = None) -> int:
     """Run a command on its arguments (the process's own when None) and return the exit code."""
+    keeps("")
+    guard = Guard(app.name[0]) if argv is None else None  # the process is the command's own
     try:
         code = _run(app, argv)
         if sys.stdout is not None:  # as it is where the command was started without one
             sys.stdout.flush()  # a closed pipe is met here and not when the process ends
-        return code
-    except BrokenPipeError:
-        if not any([_reader_has_gone(sys.stdout), _reader_has_gone(sys.stderr)]):
+    except Stopped as stopped:
+        if str(stopped):
+            _say(app, str(stopped))
+        code = stopped.exit_code
+    except BaseException as error:
+        if guard and guard.received:  # whatever the interruption has become on its way
+            guard.leave(guard.received, unwound=True)
+        if isinstance(error, CycloptsError | InputError):
+            _say(app, _one_line(error))
+            code = BAD_INPUT
+        elif isinstance(error, KeyboardInterrupt):
+            _say(app, line_of())
+            code = INTERRUPTED
+        elif isinstance(error, BrokenPipeError) and any([_reader_has_gone(sys.stdout), _reader_has_gone(sys.stderr)]):
+            code = OUTPUT_CLOSED
+        elif isinstance(error, OSError) and error.errno in _OF_FILES:
+            where = f"{shown(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
+            _say(app, f"{where}cannot be read or written: {error.strerror}")
+            code = BAD_INPUT
+        else:
             raise
-        return OUTPUT_CLOSED
+    if guard and guard.received:  # and nobody has passed it on
+        guard.leave(guard.received, unwound=True)
+    return guard.ended(code) if guard else code
 
 
 def _run(app: App, argv: Sequence[str] | None) -> int:
-    name = app.name[0]
     for part in (app, *app.subapps):  # the sub-commands, too
         part.version = _version
     app.suppress_keyboard_interrupt = False  # Cyclopts would end the process without a word
-    try:
-        result = app(argv, exit_on_error=False, print_error=False, result_action="return_value")
-    except (CycloptsError, InputError) as error:
-        print(f"{name}: {_one_line(error)}", file=sys.stderr)
-        return BAD_INPUT
-    except Stopped as stopped:
-        if str(stopped):
-            print(f"{name}: {stopped}", file=sys.stderr)
-        return stopped.exit_code
-    except KeyboardInterrupt:
-        print(f"{name}: interrupted; start the same command again to continue", file=sys.stderr)
-        return INTERRUPTED
+    result = app(argv, exit_on_error=False, print_error=False, result_action="return_value")
     return result if isinstance(result, int) else 0
+
+
+def _say(app: App, line: str) -> None:
+    print(f"{app.name[0]}: {line}", file=sys.stderr)
 
 
 def _version() -> str:
@@ -65,6 +80,8 @@ def _version() -> str:
 
 def _one_line(error: CycloptsError | InputError) -> str:
     """Return the message in one line; unlike Cyclopts' own it always says what could be given instead."""
+    if isinstance(error, InputErrors):
+        return str(error)  # a line for each
     line = " ".join(str(error).split())
     if isinstance(error, UnusedCliTokensError):
         return f"found {' '.join(error.unused_tokens or [])!r}, expected options only (--help lists them)"
@@ -88,55 +105,3 @@ def _reader_has_gone(stream: TextIO) -> bool:
     os.dup2(nowhere, descriptor)
     os.close(nowhere)
     return True
-
-
-class Stopped(Exception):
-    """A training has ended before its last step, because it was told to; its state is saved.
-
-    Carries the exit code of the command: 0 after SIGTERM, by which a cluster takes a machine back, and 130 after
-    SIGINT, so that what a shell was to run next is not run.
-    """
-
-    def __init__(self, line: str, received: signal.Signals | None) -> None:
-        super().__init__(line)
-        self.exit_code = INTERRUPTED if received == signal.SIGINT else 0
-
-
-class StopSignals:
-    """Takes note of the first SIGTERM or SIGINT, within a `with` in the main thread; a second one ends the process."""
-
-    received: signal.Signals | None = None
-
-    def __init__(self) -> None:
-        self._before: dict[signal.Signals, Any] = {}
-        self._breaks = False
-
-    def __enter__(self) -> "StopSignals":
-        if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._take) for number in _SIGNALS}
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            # None stands for a handler that was not set from Python, and cannot be set again from here.
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
-
-    @contextmanager
-    def ending_at_once(self) -> Iterator[None]:
-        """Let a signal end what is done within the `with`, by raising Stopped; it is left, too, where one has come."""
-        self._breaks = True
-        try:
-            self._break()
-            yield
-        finally:
-            self._breaks = False
-
-    def _take(self, number: int, frame: FrameType | None) -> None:
-        self.received = signal.Signals(number)
-        for other in _SIGNALS:
-            signal.signal(other, signal.SIG_DFL)
-        self._break()
-
-    def _break(self) -> None:
-        if self._breaks and self.received:
-            raise Stopped("", self.received)

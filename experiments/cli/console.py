@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from experiments.cli.options import option_class
+from experiments.cli.signals import keeps
 from madsep_jax.errors import InputError
 from madsep_jax.host.environment import describe_device, environment
 
@@ -31,8 +32,9 @@ def say(console: Console, line: str) -> None:
 class Bar:
     """One piece of work with a known number of parts."""
 
-    def __init__(self, console: Console, title: str, total: int) -> None:
-        """Show nothing yet."""
+    def __init__(self, console: Console, title: str, total: int, kept: bool = False) -> None:
+        """Show nothing yet. Of work that is `kept`, a command that is started again does what is not yet done."""
+        self._kept = kept
         self._console, self._title, self._total, self._done = console, title, total, 0
         self._start = self._last_line = time.monotonic()
         about, text = TextColumn("{task.description}"), TextColumn("{task.fields[text]}")
@@ -42,6 +44,8 @@ class Bar:
 
     def advance_to(self, done: int, text: str = "") -> None:
         """Say that so many parts are done."""
+        if self._kept and done:
+            keeps()
         self._done = done
         self._progress.update(self._task, completed=done, text=text)
         now = time.monotonic()

@@ -10,6 +10,7 @@ from cyclopts import Parameter, Token
 
 from madsep_jax.config.fields import Setting, settings_of
 from madsep_jax.config.io import override
+from madsep_jax.config.training import Which
 from madsep_jax.errors import InputError
 
 Config = TypeVar("Config")
@@ -17,19 +18,31 @@ Content = TypeVar("Content")
 Options = TypeVar("Options", bound="OptionsOf[Any]")
 
 
-def _whole(_: object, tokens: Sequence[Token]) -> int:
+def _whole(kind: Any, tokens: Sequence[Token]) -> int | tuple[int, ...]:
     """Refuse fractions, which would be rounded otherwise."""
-    try:
-        return int(tokens[0].value)
-    except ValueError:
-        raise ValueError(f"found {tokens[0].value!r}, expected a whole number") from None
+    numbers = []
+    for token in tokens:
+        try:
+            numbers.append(int(token.value))
+        except ValueError:
+            raise ValueError(f"found {token.value!r}, expected a whole number") from None
+    return tuple(numbers) if typing.get_origin(kind) is tuple else numbers[0]
 
 
 Whole = Parameter(converter=_whole)
-Many = Parameter(consume_multiple=True, negative=())
-ManyOrNone = Parameter(consume_multiple=True, negative=(), show_default=False)
+Many = Parameter(consume_multiple=(1, None), negative=())
+ManyOrNone = Parameter(consume_multiple=(1, None), negative=(), show_default=False)
 Switch = Parameter(negative=(), show_default=False)
 Out = Parameter(alias="-o")
+
+WhichWeights = Annotated[
+    Which | None,
+    Parameter(
+        help="Which weights of a checkpoint: latest, of the last step, or best, by the score of its training. Default: "
+        "those of the ablation's table, the best where its validation may end a training, else the latest.",
+        show_default=False,
+    ),
+]
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
@@ -48,8 +61,9 @@ class OptionsOf(Generic[Config]):
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             about = self.settings[name].option
-            if about.refused and about.check and value is not None and not about.check.holds(value):
-                raise InputError(f"{about.flag}: found {value!r}, expected {about.refused}")
+            given = value is not None and not isinstance(value, bool)
+            if given and about.check and not about.check.holds(value):
+                raise InputError(f"{about.flag}: found {value!r}, expected {about.check.expected}")
 
     def given(self) -> dict[str, Any]:
         """Return the fields of the config that were given, by their dotted names."""

@@ -10,7 +10,7 @@ from rich.console import Console
 from tabulate import tabulate
 
 from experiments.cli.console import say
-from madsep_jax.errors import InputError
+from madsep_jax.errors import InputError, shown
 from madsep_jax.host.environment import environment
 from madsep_jax.host.files import read_json, write_json, write_text, written_aside
 
@@ -123,8 +123,12 @@ class Report:
     def show_files(self, console: Console, folder: Path) -> None:
         """Print where everything is."""
         pictures = self.pictures if len(self.pictures) < 2 else ["plots"]
-        files = ", ".join([f"{self.name}.json", "table.md", *self.texts, *pictures])
-        say(console, f"Results: {folder}/ ({files})")
+        show_results(console, folder, f"{self.name}.json", "table.md", *self.texts, *pictures)
+
+
+def show_results(console: Console, folder: Path, *files: str) -> None:
+    """Print where the results are."""
+    say(console, f"Results: {shown(folder)}/ ({', '.join(files)})")
 
 
 def made_with(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -141,32 +145,23 @@ def plain(value: Any) -> Any:
     return [plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def read_as(kind: Callable[..., Content], path: Path, remedy: str) -> Content | None:
-    """Return the dataclass that a JSON file holds the fields of; None where there is no such file.
-
-    Raises:
-        InputError: where it holds others, with what to do about it.
-    """
-    if not path.is_file():
-        return None
-    try:
-        return kind(**read_json(path))
-    except TypeError:
-        raise InputError(f"{path}: is damaged, expected what this command wrote; {remedy}") from None
-
-
-def read_earlier(path: Path, read: Callable[[Any], Content]) -> Content | None:
+def read_earlier(path: Path, read: Callable[[Any], Content], remedy: str = "choose another folder") -> Content | None:
     """Return what `read` takes from the JSON file of an earlier run; None where there is no such file.
 
     Raises:
-        InputError: where the file is damaged, or `read` does not find in it what it looks for.
+        InputError: where the file is damaged, or `read` does not find in it what it looks for; with what to do then.
     """
     if not path.is_file():
         return None
     try:
         return read(read_json(path))
     except (KeyError, TypeError, AttributeError):
-        raise InputError(f"{path}: is damaged, or of another version; choose another folder") from None
+        raise InputError(f"{path}: is damaged, or of another version; {remedy}") from None
+
+
+def read_as(kind: Callable[..., Content], path: Path, remedy: str) -> Content | None:
+    """Return the dataclass that a JSON file holds the fields of, as `read_earlier` does."""
+    return read_earlier(path, lambda content: kind(**content), remedy)
 
 
 def save_figure(figure: Any, path: Path) -> Path:

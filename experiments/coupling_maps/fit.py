@@ -13,8 +13,9 @@ from data_pipelines.songs.spectrograms import TrackFeatures
 from experiments.cli.console import Bar
 from experiments.coupling_maps.options import CouplingsOptions
 from experiments.data.songs import Songs
+from madsep_jax.config.couplings import CouplingsConfig
 from madsep_jax.config.run import RunConfig
-from madsep_jax.couplings.fit import CouplingsConfig, CouplingsFit, Layer, fit_couplings, fit_student
+from madsep_jax.couplings.fit import CouplingsFit, Layer, fit_couplings, fit_student
 from madsep_jax.errors import InputError
 from madsep_jax.models import build_model
 from madsep_jax.models.registry import architecture_of

@@ -4,9 +4,9 @@ from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Literal
 
-from experiments.cli.options import OptionsOf, Out, option_class, options_of
-from experiments.data.songs import EMBEDDED
-from madsep_jax.couplings.fit import CouplingsConfig
+from experiments.cli.options import OptionsOf, Out, WhichWeights, Whole, option_class, options_of
+from experiments.data.options import EMBEDDED
+from madsep_jax.config.couplings import CouplingsConfig
 from madsep_jax.errors import InputError
 from madsep_jax.host.files import user_cache
 
@@ -23,6 +23,8 @@ class CouplingsOptions:
     checkpoint: Path
     """Folder of a trained separator: a checkpoint, or a row of the ablation (runs/…/rows/…)."""
 
+    which: WhichWeights = None
+
     out: Annotated[Path, Out]
     """Folder of the results: couplings.json, couplings.npz and two pictures. Those of an earlier run are replaced."""
 
@@ -34,10 +36,10 @@ class CouplingsOptions:
     """The matrix's form: compositional (from the model's layers, for dae, dae-deep and skip-filtering), or student (for
     every system). Default: compositional where it can be."""
 
-    songs: int | None = None
+    songs: Annotated[int | None, Whole] = None
     """Use so many test songs, the first ones. Default: all."""
 
-    frames: int = 1024
+    frames: Annotated[int, Whole] = 1024
     """Fit to so many frames, taken at even distances over the songs."""
 
     fit: FitOptions = field(default_factory=FitOptions)

@@ -1,19 +1,22 @@
-"""The options of `experiments.prepare`."""
+"""The options of `experiments.prepare`, and what all commands call the embedded songs."""
 
 from dataclasses import field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from data_pipelines.prepared.runners import Runner, run_in_processes
-from data_pipelines.prepared.settings import Features, FeatureSettings
-from experiments.cli.options import ManyOrNone, Whole, option_class, parse_assignment
+from experiments.cli.options import ManyOrNone, Switch, Whole, option_class, parse_assignment
 from madsep_jax.config.io import override
 from madsep_jax.config.presets import preset_config
 from madsep_jax.errors import InputError
 from madsep_jax.host.environment import cpu_cores
 
+if TYPE_CHECKING:
+    from data_pipelines.prepared.runners import Runner
+    from data_pipelines.prepared.settings import FeatureSettings
+
+EMBEDDED = "embedded"
 Name = Literal["dsd100", "musdb18hq", "musdb18", "stems_folder", "embedded"]
 
 
@@ -27,7 +30,7 @@ class PrepareOptions:
     manual_dir: Path | None = None
     """Folder of the songs, as you downloaded them; --instructions says what is expected."""
 
-    features: Features = "spectrogram"
+    features: Literal["spectrogram", "waveform"] = "spectrogram"
     """spectrogram: magnitudes; or waveform: samples, of which the training step computes them."""
 
     dtype: Literal["float32", "float16"] | None = None
@@ -38,6 +41,13 @@ class PrepareOptions:
 
     set: Annotated[tuple[str, ...], ManyOrNone] = ()
     """Other settings of these, as NAME=VALUE: sequences.frames=120"""
+
+    validation_split: Annotated[bool, Switch] = False
+    """Put the songs of MUSDB18's validation list into the split valid, in place of train; songs in a folder valid are
+    there anyway."""
+
+    skip_bad: Annotated[bool, Switch] = False
+    """Leave out songs that cannot be used, in place of naming them all and ending."""
 
     processes: Annotated[int, Whole] = field(default_factory=cpu_cores)
     """Songs that are worked on at a time."""
@@ -51,8 +61,10 @@ class PrepareOptions:
     instructions: Annotated[bool, Parameter(negative=())] = False
     """Only say where the songs are to be had, under which licence, and how to lay them out."""
 
-    def settings(self) -> FeatureSettings:
+    def settings(self) -> "FeatureSettings":
         """Return the form of the features. Raises InputError where there is no such form."""
+        from data_pipelines.prepared.settings import FeatureSettings
+
         if self.processes < 1:
             raise InputError(f"--processes: found {self.processes}, expected at least 1")
         if self.dtype and self.features == "waveform":
@@ -62,13 +74,11 @@ class PrepareOptions:
         dtype = self.dtype or ("int16" if self.features == "waveform" else "float32")
         return FeatureSettings(features=self.features, dtype=dtype, signal=config.signal, sequences=config.sequences)
 
-    def runner(self) -> Runner:
+    def runner(self) -> "Runner":
         """Return what does the work. Raises InputError where there is no Beam."""
-        if self.beam is None:
-            return run_in_processes(self.processes)
-        from data_pipelines.prepared.runners import run_in_beam
+        from data_pipelines.prepared.runners import run_in_beam, run_in_processes
 
-        return run_in_beam(self.beam)
+        return run_in_processes(self.processes) if self.beam is None else run_in_beam(self.beam)
 
 
 def _assignment(text: str) -> tuple[str, Any]:

@@ -47,7 +47,8 @@ class PreparedTraining:
         tracks, settings = self.index.split(_SPLIT), self.index.settings
         minutes = sum(track.seconds for track in tracks) / 60
         kind = f"{settings.features}s, {settings.dtype}"
-        return f"{self.index.name} ({len(tracks)} training songs, {minutes:.1f} min; prepared {kind})"
+        bad = f"; {_left_out(self.index)}" if self.index.left_out else ""
+        return f"{self.index.name} ({len(tracks)} training songs, {minutes:.1f} min; prepared {kind}{bad})"
 
     def fingerprint(self) -> str:
         """Return a text that changes when the set does."""
@@ -112,8 +113,10 @@ def summary(index: SetIndex, folder: Path) -> Table:
     """Return what a preparation says of a set: a table with a row for each split."""
     caption = (
         "Silent: sequences whose voice is below -60 dB of full scale. Clipped: samples of mixtures at full scale. "
-        f"Stems against mixture: {_worst_sum(index)}."
+        f"Stems against mixture: {_sums(index)}."
     )
+    if index.left_out:
+        caption += f" {_left_out(index)}."
     table = Table(header_style="bold", caption=Text(caption), caption_justify="left")
     for title in ("split", "tracks", "hours", "frames", "sequences", "silent (%)", "clipped", "GB"):
         table.add_column(title, justify="left" if title == "split" else "right")
@@ -126,13 +129,24 @@ def summary(index: SetIndex, folder: Path) -> Table:
     return table
 
 
-def _worst_sum(index: SetIndex) -> str:
-    worst = max(index.tracks, key=lambda track: track.sum_error)
-    if not worst.sum_error:
-        return "all add up exactly"
-    level = f"a difference {-10 * math.log10(worst.sum_error):.0f} dB below the mixture"
+def _left_out(index: SetIndex) -> str:
+    return f"{len(index.left_out)} songs left out as bad: {'; '.join(index.left_out)}"
+
+
+def _sums(index: SetIndex) -> str:
+    """Return in words how well the stems of songs with a mixture, and with stems beside the voice, add up to it."""
+    errors = [(track.sum_error, number) for number, track in enumerate(index.tracks) if track.sum_error is not None]
+    if not errors:
+        return "nothing to compare, as no song has both a mixture and its parts"
+    others = len(index.tracks) - len(errors)
+    apart = f"{others} songs, which lack a mixture or parts, cannot be compared; of the others " if others else ""
+    error, number = max(errors)
+    worst = index.tracks[number]
+    if not error:
+        return f"{apart}all add up exactly"
+    level = f"a difference {-10 * math.log10(error):.0f} dB below the mixture"
     where = f"{worst.sum_error_peak * 2**15:.0f} steps of 16 bits at {worst.sum_error_s:.2f} s"
-    return f"the worst is {worst.name} ({worst.split}), {level}, the largest {where}"
+    return f"{apart}the worst is {worst.name} ({worst.split}), {level}, the largest {where}"
 
 
 def _cells(tracks: Sequence[TrackFacts], paths: Sequence[Path]) -> list[str]:

@@ -1,15 +1,23 @@
 """The songs of an experiment: the embedded corpus, or a folder."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from rich.console import Console
+
 from data_pipelines.embedded.songs import EmbeddedConfig, corpus, embedded_tracks
-from data_pipelines.songs.layouts import find_tracks
+from data_pipelines.songs.found import FoundSongs, left_out
+from data_pipelines.songs.layouts import find_songs
+from data_pipelines.songs.names import MUSDB18_VALIDATION
 from data_pipelines.songs.tracks import Track, fingerprint_of
+from experiments.cli.console import Bar, make_console, say
+from experiments.data.options import EMBEDDED, PrepareOptions
 from experiments.data.prepared import PreparedTraining
 from madsep_jax.errors import InputError
+from madsep_jax.host.environment import cpu_cores
 
-EMBEDDED = "embedded"
+#: Songs that are read at a time, each of which may take some 100 MB.
+_MOST_READERS = 8
 
 
 @dataclass(frozen=True)
@@ -37,48 +45,108 @@ class Songs:
         return fingerprint_of("\n".join(lines))
 
 
-def songs_to_score(data: str, split: str) -> list[Track]:
-    """Return the songs of one split, of what `load_songs` takes. Raises InputError where there are none."""
-    if data == EMBEDDED:
-        tracks: list[Track] = list(embedded_tracks(EmbeddedConfig()))
-    else:
-        tracks = find_tracks(Path(data))
-    tracks = [track for track in tracks if track.split == split]
-    if not tracks:
+def songs_to_prepare(found: FoundSongs, options: PrepareOptions, console: Console) -> FoundSongs:
+    """Return songs that are found, each read once; what is not used is said. Raises InputError as `load_songs`."""
+    for line in found.lines():
+        say(console, line)
+    found = found.with_validation_list() if options.validation_split else found
+    return read_through(found, console).apart().without_bad(options.skip_bad)
+
+
+def songs_to_score(data: str, split: str, console: Console | None = None, *, apart: bool = False) -> FoundSongs:
+    """Return the songs of one split, of what `load_songs` takes, good and bad; each is read once, now or before.
+
+    With `apart` a song whose name is in train and in another split is bad. What is not used of the folder is said.
+    Raises InputError where there are no songs of the split.
+    """
+    console = console or make_console(quiet=True)
+    found = FoundSongs(embedded_tracks(EmbeddedConfig())) if data == EMBEDDED else find_songs(Path(data))
+    wanted = found.of(split)
+    if not (wanted.tracks or wanted.bad):
         raise InputError(f"--data {data}: found no {split} songs, expected at least one")
-    return tracks
+    for line in found.lines():
+        say(console, line)
+    if apart:
+        twice = {one.name: one for one in replace(found, bad=()).apart(by_content=False).bad}
+        good = [track for track in wanted.tracks if track.name not in twice]
+        bad = [replace(twice[track.name], split=split) for track in wanted.tracks if track.name in twice]
+        wanted = replace(wanted, tracks=good, bad=[*wanted.bad, *bad])
+    return read_through(wanted, console)
+
+
+def read_through(found: FoundSongs, console: Console) -> FoundSongs:
+    """Read each song that has not been read before, with a bar; those that cannot be read become bad."""
+    with Bar(console, "checking the songs", len(found.tracks)) as bar:
+        return found.read_through(min(cpu_cores(), _MOST_READERS), bar.advance)
 
 
 def load_songs(
-    data: str, sample_rate: int, trained_on: PreparedTraining | None = None, validation_songs: int = 0
+    data: str,
+    sample_rate: int,
+    trained_on: PreparedTraining | None = None,
+    validation_songs: int = 0,
+    *,
+    validation_split: bool = False,
+    skip_bad: bool = False,
+    read: bool = True,
+    console: Console | None = None,
 ) -> Songs:
     """Find the songs: `embedded`, made at the rate in Hz that the models need, or a folder in a known layout.
 
     Only songs to score are looked for where a prepared set is trained on. Of the training songs so many, the last ones
-    by name, are kept for validation. Raises InputError where the folder or the set cannot be used, or has no songs to
-    train on or to score, or where a song would be both trained on and scored.
+    by name, are kept for validation; with `validation_split` the songs of the folder's split `valid` are, or those of
+    MUSDB18's list. What is not used of the folder is said. With `read` every song is read once, now or before.
+
+    Raises:
+        InputError: the folder or the set cannot be used, or has no songs to train on, to validate on or to score; a
+            song is both trained on and scored; or songs are bad (all are named), and not to be skipped.
     """
+    console = console or make_console(quiet=True)
     if data == EMBEDDED:
-        tracks: list[Track] = list(corpus(sample_rate))
-        place = "the embedded corpus"
+        found, place = FoundSongs(corpus(sample_rate)), "the embedded corpus"
     else:
-        tracks = find_tracks(Path(data))
-        place = Path(data).resolve().name
-    train = [track for track in tracks if track.split == "train"]
-    test = [track for track in tracks if track.split == "test"]
-    for split, found in (("training", train), ("test", test)):
-        if not found and not (trained_on and split == "training"):
+        found, place = find_songs(Path(data)), Path(data).resolve().name
+    for line in found.lines():
+        say(console, line)
+    found = _wanted(found, trained_on is not None, validation_songs > 0, validation_split, console)
+    found = (read_through(found, console) if read else found).apart(by_content=read).without_bad(skip_bad)
+    train, test, kept = (
+        [track for track in found.tracks if track.split == split] for split in ("train", "test", "valid")
+    )
+    for split, songs in (("training", train), ("test", test)):
+        if not songs and not (trained_on and split == "training"):
             raise InputError(f"{data}: found no {split} songs, expected at least one")
-    if validation_songs >= len(train) + bool(trained_on):
+    if validation_split:
+        validation, train = _validation(data, train, kept)
+    elif validation_songs >= len(train) + bool(trained_on):
         raise InputError(f"--validation-songs {validation_songs}: found {len(train)} training songs, expected more")
-    train, validation = train[: len(train) - validation_songs], train[len(train) - validation_songs :]
-    kept = f"; {len(validation)} validation songs" if validation else ""
+    else:
+        train, validation = train[: len(train) - validation_songs], train[len(train) - validation_songs :]
+    words = f"; {len(validation)} validation songs" if validation else ""
+    bad = f"; {left_out(found.bad)}" if found.bad else ""
     if trained_on:
         trained_on.require_others([track.name for track in test + validation])
-        description = f"{trained_on.description}; scored on {place} ({_words(test, 'test')}{kept})"
+        description = f"{trained_on.description}; scored on {place} ({_words(test, 'test')}{words}{bad})"
         return Songs(description, [], test, trained_on, validation)
-    description = f"{place} ({_words(train, 'training')}{kept}; {_words(test, 'test')})"
+    description = f"{place} ({_words(train, 'training')}{words}; {_words(test, 'test')}{bad})"
     return Songs(description, train, test, validation=validation)
+
+
+def _wanted(found: FoundSongs, prepared: bool, some: bool, split: bool, console: Console) -> FoundSongs:
+    """Return the songs of the splits that are needed, and say of those of `valid` that they are not."""
+    if not split and (others := found.of("valid").tracks):
+        say(console, f"{len(others)} songs of the split valid: not used, --validation-split takes them")
+    train = () if prepared and not (some or split) else ("train",)
+    return found.of("test", *train, *(("valid",) if split else ()))
+
+
+def _validation(data: str, train: list[Track], kept: list[Track]) -> tuple[list[Track], list[Track]]:
+    """Return the songs of --validation-split, and those that are left to train on. Raises InputError without any."""
+    validation = kept or [track for track in train if track.name in MUSDB18_VALIDATION]
+    left = [track for track in train if track not in validation]
+    if not validation:
+        raise InputError(f"--validation-split: {data} has no songs in valid, nor any of MUSDB18's list, expected some")
+    return validation, left
 
 
 def _words(tracks: list[Track], kind: str) -> str:

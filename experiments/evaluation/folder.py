@@ -1,5 +1,6 @@
 """The folder of an evaluation: the scores of each system and song, in the places where museval's aggregator looks."""
 
+import functools
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future
 from pathlib import Path
@@ -50,19 +51,20 @@ class EvaluationFolder:
         return sorted(path.name for path in (self.path / "scores").glob("*") if any(path.glob("test/*.json")))
 
     def scores(self, system: str) -> list[SongScores]:
-        """Return all scores of a system."""
-        files = sorted((self.path / "scores" / system / "test").glob("*.json"))
-        return [song_scores.read(path) for path in files]
+        """Return the scores of a system, in the order of the songs."""
+        paths = [self._path(system, track) for track in self._tracks]
+        return [song_scores.read(path) for path in paths if path.is_file()]
 
-    def score(self, system: str, separator: Separator, pool: Executor, on_song: OnSong) -> None:
+    def _path(self, system: str, track: Track) -> Path:  # museval takes the song's name from the file's
+        return self.path / "scores" / system / "test" / f"{safe_name(track.name)}.json"
+
+    def score(self, system: str, separator: Separator, pool: Executor, on_song: OnSong) -> dict[str, Exception]:
         """Score every song that has no scores yet, or whose files have changed since.
 
-        Raises InputError where a song's estimates cannot be used.
+        Returns what went wrong, by song; the others have their scores.
         """
-        options = self._options
-
-        def path_of(track: Track) -> Path:  # museval takes the song's name from the file's
-            return self.path / "scores" / system / "test" / f"{safe_name(track.name)}.json"
+        options, failed = self._options, dict[str, Exception]()
+        path_of = functools.partial(self._path, system)
 
         def inputs_of(track: Track) -> str:
             return fingerprint_of(f"{track.fingerprint()}/{separator.fingerprint(track)}")
@@ -82,6 +84,13 @@ class EvaluationFolder:
             song = path_of(track), track.name
             sources_NC = references_of(audio, options.targets), separator.read(track, audio)
             how = options.protocol, options.engine
-            return pool.submit(score_and_write, *song, *sources_NC, audio.sample_rate, *how, inputs)
+            kept = {"inputs": inputs, "taken": separator.taken(track)}
+            return pool.submit(score_and_write, *song, *sources_NC, audio.sample_rate, *how, **kept)
 
-        score_missing(self._tracks, is_scored, begin, options.processes, on_song)
+        def on_failure(track: Track, error: Exception) -> None:
+            path_of(track).unlink(missing_ok=True)  # scores of other files than there are now
+            failed[track.name] = error
+            on_song(track)
+
+        score_missing(self._tracks, is_scored, begin, options.processes, on_song, on_failure)
+        return failed

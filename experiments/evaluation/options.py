@@ -4,11 +4,8 @@ from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Literal
 
-from cyclopts import Parameter
-
-from experiments.cli.options import ManyOrNone, Out, Whole, option_class, require_at_least
-from experiments.scoring.protocols import EngineName, ProtocolName, protocol_of
-from experiments.scoring.score_song import TargetSet
+from experiments.cli.options import ManyOrNone, Out, Switch, WhichWeights, Whole, option_class, require_at_least
+from experiments.scoring.protocols import EngineName, ProtocolName, TargetSet, protocol_of
 from madsep_jax.errors import InputError
 from madsep_jax.host.environment import cpu_cores
 
@@ -21,18 +18,29 @@ class EvaluateOptions:
     """The true sources: a folder in any layout of the ablation's --data, or 'embedded'."""
 
     estimates: Annotated[tuple[str, ...], ManyOrNone] = ()
-    """Folders of separated songs, made by any tool: FOLDER/SONG/vocals.wav, or FOLDER/test/SONG/vocals.wav (flac, mp3,
-    ogg, m4a too), by the songs' names in --data. NAME=FOLDER names the system; else it has the folder's name."""
+    """Folders of separated songs, made by any tool, by the songs' names in --data: SONG/vocals.wav, SONG_vocals.wav,
+    1_SONG_(Vocals).flac, SONG/mixture/vocals.mp3 and the like. NAME=FOLDER names the system; else it has the folder's
+    name."""
+
+    estimate_name: str = ""
+    """How the files of --estimates are named where that is not found: a path with {song}, {stem} and * in it, as
+    '*/{song}-{stem}-v2.wav'."""
+
+    skip_bad: Annotated[bool, Switch] = False
+    """Leave out songs that cannot be used, or whose estimates cannot, in place of naming them all and ending."""
 
     checkpoint: Annotated[tuple[str, ...], ManyOrNone] = ()
     """Trained separators, which separate the songs first: checkpoints, or rows of the ablation (runs/…/rows/…).
     NAME=FOLDER as above."""
 
-    targets: TargetSet = "voice"
-    """voice: vocals and accompaniment (accompaniment.wav or no_vocals.wav; else the sum of drums, bass and other; else
-    mixture - vocals). stems: vocals, drums, bass and other, each against the three others."""
+    which: WhichWeights = None
 
-    split: Literal["test", "train"] = "test"
+    targets: TargetSet = "voice"
+    """voice: vocals and accompaniment (accompaniment.wav, instrumental.wav or no_vocals.wav; else the sum of drums,
+    bass, other and further parts; else mixture - vocals). stems: vocals, drums, bass and other, each against the
+    others."""
+
+    split: Literal["test", "train", "valid"] = "test"
     """Which songs."""
 
     protocol: ProtocolName = "sisec18"
@@ -42,8 +50,9 @@ class EvaluateOptions:
     engine: EngineName = "jax"
     """jax, or museval, whose scores it equals (sisec18 and paper)."""
 
-    compare: Annotated[tuple[str, str] | None, Parameter(consume_multiple=True, show_default=False)] = None
-    """Two systems to compare song by song, by their names; they may be of an earlier command in the same --out."""
+    compare: Annotated[tuple[str, ...], ManyOrNone] = ()
+    """Systems to compare song by song, by their names, each with every other one; they may be of an earlier command in
+    the same --out."""
 
     out: Annotated[Path | None, Out] = None
     """Folder of the results; the same command in the same folder continues. Default: runs/evaluate-PROTOCOL-DATA."""
@@ -56,10 +65,12 @@ class EvaluateOptions:
         require_at_least(self, processes=1)
         if not (self.estimates or self.checkpoint or self.compare):
             raise InputError("found nothing to score, expected --estimates, --checkpoint or --compare")
+        if len(self.compare) == 1 or len(set(self.compare)) < len(self.compare):
+            raise InputError(f"--compare {' '.join(self.compare)}: expected two or more systems, each of them once")
 
     def check_compared(self, known: set[str]) -> None:
         """Raise InputError where a system to compare is none of those that are known."""
-        for name in self.compare or ():
+        for name in self.compare:
             if name not in known:
                 raise InputError(f"--compare {name}: unknown, expected one of {', '.join(sorted(known)) or 'none'}")
 

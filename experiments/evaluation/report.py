@@ -2,10 +2,13 @@
 
 import csv
 import io
+import itertools
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from experiments.cli.results import Column, Report, Table
-from experiments.scoring.aggregate import Aggregate, Comparison, Interval, aggregate, compare, song_score
+from experiments.cli.results import Column, Report, Row, Table
+from experiments.scoring.aggregate import Aggregate, Interval, aggregate, compare, holm, song_score
 from experiments.scoring.protocols import METRICS, Protocol
 from experiments.scoring.song_scores import SongScores
 from madsep_jax.host.environment import describe_machine, environment
@@ -15,12 +18,14 @@ def evaluation_report(
     protocol: Protocol,
     songs: str,
     scores: Mapping[str, Sequence[SongScores]],
-    compared: tuple[str, str] | None,
+    compared: Sequence[str],
     seconds: float,
+    failed: Mapping[str, Mapping[str, str]],
 ) -> Report:
-    """Return results.json, table.md and scores.csv, of scores by system, two of which may be compared.
+    """Return results.json, table.md and scores.csv, of scores by system, some of which may be compared.
 
-    `songs` says in words which were scored; that took so many seconds in this command.
+    `songs` says in words which were scored; that took so many seconds in this command. `failed` says by system and song
+    what could not be scored now, and why.
     """
     engines = sorted({song.engine for of_system in scores.values() for song in of_system})
     caption = (
@@ -28,11 +33,13 @@ def evaluation_report(
         f"brackets: 95 % bootstrap interval over songs. Windows: in all / with an SDR / with a silent source / "
         f"without an SDR. Scoring took {seconds:.1f} s. {describe_machine()}."
     )
+    left_out = [f"{system}: {song}" for system, songs in failed.items() for song in songs]
+    caption += f" Not scored, and left out: {'; '.join(left_out)}." if left_out else ""
     systems = {system: aggregate(of_system) for system, of_system in scores.items()}
-    tables, comparisons = [_score_table(systems, protocol, caption)], []
-    if compared is not None:
-        a, b = (scores[name] for name in compared)
-        comparisons = [compare(a, b, target, metric) for target in a[0].targets for metric in protocol.metrics]
+    taken = {system: _taken(of_system) for system, of_system in scores.items()}
+    tables, comparisons = [_score_table(systems, taken, protocol, caption)], []
+    if len(compared) > 1:
+        comparisons = _comparisons(scores, compared, protocol)
         tables.append(_comparison_table(comparisons, protocol, compared))
     content = {
         "protocol": protocol.name,
@@ -40,28 +47,61 @@ def evaluation_report(
         "environment": environment(),
         "scoring_s": seconds,
         "systems": systems,
+        "taken": taken,
+        "failed": failed,
         "compared": compared,
         "comparisons": comparisons,
     }
     return Report("results", content, tables, {"scores.csv": _csv(scores)})
 
 
-def _score_table(systems: Mapping[str, Aggregate], protocol: Protocol, caption: str) -> Table:
+def _taken(songs: Sequence[SongScores]) -> dict[str, dict[str, int]]:
+    """Return by target what its estimates were, in words, and of how many songs."""
+    return {target: dict(Counter(song.taken.get(target, "") for song in songs)) for target in songs[0].targets}
+
+
+def _taken_cell(found: Mapping[str, int]) -> str:
+    if len(found) == 1:
+        return next(iter(found)) or "–"
+    return "; ".join(f"{what or '–'} ({songs} songs)" for what, songs in found.items())
+
+
+def _score_table(
+    systems: Mapping[str, Aggregate], taken: Mapping[str, Mapping[str, Any]], protocol: Protocol, caption: str
+) -> Table:
     columns = [Column("system", "system", word=True), Column("target", "target", word=True)]
     columns += [Column(f"{protocol.title(metric)} (dB)", metric) for metric in protocol.metrics]
-    columns += [Column("songs", "songs"), Column("windows", "windows")]
+    columns += [Column("songs", "songs"), Column("windows", "windows"), Column("scored", "scored", word=True)]
     rows = []
     for system, aggregated in systems.items():
         for target, found in aggregated.targets.items():
             counts = (found.windows, found.valid_windows, found.silent_windows, found.nan_windows)
             numbers = {m: _with_interval(found.score_db[m], found.interval_db[m]) for m in protocol.metrics}
             windows = " / ".join(str(count) for count in counts)
-            rows.append({"system": system, "target": target, "songs": found.scored_songs, "windows": windows} | numbers)
+            about = {"system": system, "target": target, "songs": found.scored_songs, "windows": windows}
+            rows.append({**about, **numbers, "scored": _taken_cell(taken[system][target])})
     return Table(columns, rows, caption)
 
 
-def _comparison_table(comparisons: Sequence[Comparison], protocol: Protocol, compared: tuple[str, str]) -> Table:
+def _comparisons(
+    scores: Mapping[str, Sequence[SongScores]], compared: Sequence[str], protocol: Protocol
+) -> list[dict[str, Any]]:
+    """Compare each system with each that comes after it, by target and metric."""
+    rows = []
+    pairs = list(itertools.combinations(compared, 2))
+    for target, metric in itertools.product(scores[compared[0]][0].targets, protocol.metrics):
+        found = [compare(scores[a], scores[b], target, metric) for a, b in pairs]
+        corrected = holm([one.p_value for one in found])
+        rows += [
+            {"a": a, "b": b, **vars(one), "p_holm": p} for (a, b), one, p in zip(pairs, found, corrected, strict=True)
+        ]
+    return rows
+
+
+def _comparison_table(comparisons: Sequence[Row], protocol: Protocol, compared: Sequence[str]) -> Table:
+    several = len(compared) > 2
     columns = [
+        *([Column("A", "a", word=True), Column("B", "b", word=True)] if several else []),
         Column("target", "target", word=True),
         Column("metric", lambda row: protocol.title(row["metric"]), word=True),
         Column("songs", "songs"),
@@ -69,12 +109,15 @@ def _comparison_table(comparisons: Sequence[Comparison], protocol: Protocol, com
         Column("median difference (dB)", "median_difference_db", ".2f"),
         Column("mean difference (dB)", lambda row: _with_interval(row["mean_difference_db"], row["interval_db"])),
         Column("p", "p_value", ".2g"),
+        *([Column("p, corrected", "p_holm", ".2g")] if several else []),
     ]
+    a, b = ("A", "B") if several else compared
     caption = (
-        f"{compared[0]} less {compared[1]}, song by song ({protocol.name}, a song's median over its windows). "
-        "In brackets: 95 % bootstrap interval of the mean difference. p: Wilcoxon's signed-rank test, two-sided."
+        f"{a} less {b}, song by song ({protocol.name}, a song's median over its windows). "
+        "In brackets: 95 % bootstrap interval of the mean difference. p: Wilcoxon's signed-rank test, two-sided"
     )
-    return Table(columns, [vars(found) for found in comparisons], caption)
+    caption += "; corrected, by Holm's method, for the pairs of systems." if several else "."
+    return Table(columns, comparisons, caption)
 
 
 def _csv(scores: Mapping[str, Sequence[SongScores]]) -> str:

@@ -129,11 +129,13 @@ def _without_interrupts() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():  # which alone may say so
         yield
         return
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # one that comes now waits
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _executor(submitit: Any, options: LaunchOptions, name: str, folder: Path) -> Any:

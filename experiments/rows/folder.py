@@ -14,13 +14,17 @@ from rich.console import Console
 from experiments.cli.console import say
 from experiments.cli.results import read_as
 from experiments.jobs.record import JobRecord, read_record
+from experiments.rows.identity import LENGTH, check_identity
 from experiments.rows.plan import Plan
 from experiments.rows.row import Row, RowResult, is_of_rows
-from madsep_jax.config.io import from_dict, to_flat
+from experiments.scoring.estimators import REFERENCES
+from madsep_jax.checkpoint.folder import checkpoint_folder
+from madsep_jax.config.io import from_dict, override, to_flat
 from madsep_jax.config.run import RunConfig
+from madsep_jax.config.systems import place_of
 from madsep_jax.errors import InputError
 from madsep_jax.host.environment import environment
-from madsep_jax.host.files import read_json, write_json, write_new_json
+from madsep_jax.host.files import clear_leftovers, is_there, read_json, write_json, write_new_json
 from madsep_jax.host.locks import holder, try_lock
 
 _IDENTITY, _RESULT = "experiment.json", "row.json"
@@ -29,26 +33,31 @@ _TAIL_BYTES = 4096
 
 @dataclass(frozen=True)
 class ExperimentFolder:
-    """Rows of the same base and the same songs; rows can be added at any time."""
+    """Rows of the same base and the same songs; rows can be added, and all of them trained for longer, at any time."""
 
     path: Path
     identity: dict[str, Any]
 
     @classmethod
-    def find(cls, path: Path, base: RunConfig, data: str) -> "ExperimentFolder":
+    def find(cls, path: Path, base: RunConfig, data: str, weights: str | None = None) -> "ExperimentFolder":
         """Check that a folder is, or can become, that of an experiment. Writes nothing.
 
-        It is of one base, whose masker and seed, which make the rows differ, do not count, and one fingerprint of data.
+        It is of one base, whose masker and seed, which make the rows differ, do not count, one fingerprint of data and,
+        where the trainings start from given weights, one of those. It may have been trained for less.
 
         Raises:
-            InputError: where the folder holds something else, and what differs.
+            InputError: where the folder holds something else, and what differs, or cannot be read.
         """
         identity = {"data": data} | {name: value for name, value in to_flat(base).items() if not is_of_rows(name)}
-        if path.exists() and not path.is_dir():
-            raise InputError(f"--out {path}: found a file, expected a folder")
-        found = [entry.name for entry in path.iterdir()] if path.is_dir() else []
-        if (path / _IDENTITY).is_file():  # looked for last, as another process may be making it
-            _check_same(path, read_json(path / _IDENTITY), identity)
+        identity |= {"weights": weights} if weights else {}
+        try:
+            if path.exists() and not path.is_dir():
+                raise InputError(f"--out {path}: found a file, expected a folder")
+            found = [entry.name for entry in path.iterdir()] if path.is_dir() else []
+        except OSError as error:
+            raise InputError(f"--out {path}: cannot be read: {error.strerror}") from None
+        if is_there(path / _IDENTITY):  # looked for last, as another process may be making it
+            check_identity(path / _IDENTITY, read_json(path / _IDENTITY), identity)
         elif any(not name.startswith(f".{_IDENTITY}.") for name in found):
             raise InputError(f"--out {path}: found other files, expected an empty folder or one of this experiment")
         return cls(path, identity)
@@ -59,31 +68,52 @@ class ExperimentFolder:
         return not (self.path / _IDENTITY).is_file()
 
     def create(self) -> None:
-        """Make the folder, where it is new, and write down what it is for.
+        """Make the folder, where it is new, write down what it is for, or for how much longer, and clear leftovers.
 
         Raises:
             InputError: where it cannot be written, or another process has made it for something else.
         """
+        path, content = self.path / _IDENTITY, {"identity": self.identity, "environment": environment()}
         try:
-            write_new_json(self.path / _IDENTITY, {"identity": self.identity, "environment": environment()})
+            write_new_json(path, content)
+            found = read_json(path)
+            check_identity(path, found, self.identity)
+            if found["identity"] != self.identity:  # a longer one, or with fields of a newer version
+                write_json(path, content)
         except OSError as error:
             raise InputError(f"--out {self.path}: cannot be written: {error.strerror}") from None
-        _check_same(self.path, read_json(self.path / _IDENTITY), self.identity)
+        clear_leftovers(self.path)
 
     def finished(self, row: Row) -> RowResult | None:
-        """Return the result of a row that is finished, a failed one included."""
+        """Return the result of a row that is finished, a failed one included; that of a shorter training is none.
+
+        But one that has failed, or stopped early, which a longer one would do at the same step.
+        """
         path = row.folder(self.path) / _RESULT
         result = _read_result(path)
-        if result and (from_dict(RunConfig, result.config) if result.config else None) != row.config:
+        before = from_dict(RunConfig, result.config) if result and result.config else None
+        if result is None or before == row.config:
+            return result
+        length = {f"training.{name}": getattr(row.config.training, name) for name in LENGTH} if row.config else {}
+        if before is None or override(before, length) != row.config:
             raise InputError(f"{path}: is of another configuration than this row's; choose another --out")
-        return result
+        return result if result.failed or result.stopped_early else None
+
+    def all_failed(self, rows: Sequence[Row]) -> bool:
+        """Whether there is nothing but failures of these rows, those without a model apart."""
+        results = [self.finished(row) for row in rows if row.config]
+        return bool(results) and all(result is not None and result.failed for result in results)
 
     def results(self, rows: Sequence[Row]) -> list[RowResult]:
-        """Return what is finished of these rows, in their order, and then of those of other commands."""
+        """Return what is finished of these rows and of those of other commands, in one order whoever asks."""
         known = {row.folder_name for row in rows}
         others = [path for path in sorted((self.path / "rows").glob(f"*/{_RESULT}")) if path.parent.name not in known]
         found = [*map(self.finished, rows), *map(_read_result, others)]
-        return [result for result in found if result]
+        order = {name: number for number, name in enumerate(REFERENCES)}
+        return sorted(
+            (result for result in found if result),
+            key=lambda result: (order.get(result.system, len(order)), place_of(result.system), result.seed or 0),
+        )
 
     def finish(self, row: Row, result: RowResult) -> None:
         """Keep the result of a row that this process has run."""
@@ -93,21 +123,6 @@ class ExperimentFolder:
 
 def _read_result(path: Path) -> RowResult | None:
     return read_as(RowResult, path, "delete its folder")
-
-
-def _check_same(path: Path, content: Any, expected: dict[str, Any]) -> None:
-    found = content.get("identity") if isinstance(content, dict) else None
-    if not isinstance(found, dict):
-        raise InputError(f"{path / _IDENTITY}: is damaged, expected what this command wrote")
-    # a field that was not there yet had what is now its default
-    found = {name: value for name, value in to_flat(RunConfig()).items() if name in expected} | found
-    names = sorted(set(found) | set(expected))
-    different = [name for name in names if found.get(name) != expected.get(name)]
-    if different:
-        first = different[0]
-        shown = "other songs" if first == "data" else f"{first} {found.get(first)!r}, expected {expected.get(first)!r}"
-        more = f" (and {len(different) - 1} more differences)" if len(different) > 1 else ""
-        raise InputError(f"--out {path}: holds another experiment, with {shown}{more}; choose another folder")
 
 
 def row_groups(rows: Sequence[Row], seeds_together: bool) -> list[list[Row]]:
@@ -139,6 +154,8 @@ def claimed(
             elif not in_job and (job := read_record(place)) and job.state(place) != "ended":
                 say(console, f"{row.folder_name}: is given to job {job.job_id} and left to it")
             elif not folder.finished(row):  # as it may be by now
+                for written_in in (place, place / "scores", checkpoint_folder(place)):
+                    clear_leftovers(written_in)
                 left.append(row)
         yield left
 

@@ -17,13 +17,15 @@ from rich.table import Table
 
 from experiments.cli.console import say
 from experiments.cli.options import arguments_of
+from experiments.cli.results import show_results
+from experiments.cli.signals import keeps, unhurried
 from experiments.jobs.executor import LaunchOptions, Shares, submit
 from experiments.jobs.record import JobRecord
 from experiments.jobs.row_command import RowCommand, read_end
 from experiments.rows.folder import ExperimentFolder, RowState, how_far, row_groups, row_state
 from experiments.rows.options import AblationOptions
 from experiments.rows.plan import Plan
-from experiments.rows.report import show, update_report
+from experiments.rows.report import ALL_FAILED, show, update_report
 from experiments.rows.row import Row
 from madsep_jax.host.locks import lock
 
@@ -53,11 +55,13 @@ def launch(plan: Plan, folder: ExperimentFolder, options: AblationOptions, conso
                     break
                 time.sleep(_POLL_S)
     except KeyboardInterrupt:
+        keeps()
         if options.launch.launcher == "slurm":
             say(console, "The jobs go on. The same command waits for them again.")
         else:
             say(console, "Ending the jobs, which save how far they are.")
-            launcher.end_jobs()
+            with unhurried():
+                launcher.end_jobs()
         raise
     launcher.wait_for_processes(_LEAVE_S)  # of finished rows, which are about to end
     show(console, plan, update_report(plan, folder), with_caption=True)
@@ -126,8 +130,10 @@ class _Launcher:
         taken = sum(state.taken for state in states.values())
         if taken:
             say(console, f"{taken} rows are with jobs or other processes; the same command shows how far they are")
-        say(console, f"Results: {self._plan.out}/ (table.md, results.csv, results.json, plots)")
-        return 1 if ended else 0
+        show_results(console, self._plan.out, "table.md", "results.csv", "results.json", "plots")
+        if failed := self._folder.all_failed(self._plan.rows):
+            say(console, ALL_FAILED)
+        return 1 if ended or failed else 0
 
     def _room(self, states: dict[str, RowState]) -> int:
         """How many more jobs may run."""

@@ -16,10 +16,10 @@ from experiments.cli.options import (
     options_of,
     require_at_least,
 )
-from experiments.data.songs import EMBEDDED
+from experiments.data.options import EMBEDDED
 from experiments.jobs.executor import LaunchOptions
 from experiments.scoring.protocols import EngineName
-from experiments.training.validation import ValidationOptions
+from experiments.training.options import ValidationOptions
 from madsep_jax.config.parallel import ParallelConfig, ProcessesConfig
 from madsep_jax.config.run import RunConfig
 from madsep_jax.config.training import SavingConfig
@@ -65,10 +65,10 @@ class AblationOptions:
     combination of --layers and --channels; mad-ris-s, mad-ris-l (recurrent inference), mad-twinnet, mad-dilated,
     dilated-gru, dae, dae-deep, skip-filtering; ALL for one of each. Default: a few that suit the preset."""
 
-    layers: Annotated[tuple[int, ...], Many] = (5, 7, 9, 11, 13, 15)
+    layers: Annotated[tuple[int, ...], Many, Whole] = (5, 7, 9, 11, 13, 15)
     """L_enc of the dws grid. Default: the paper's."""
 
-    channels: Annotated[tuple[int, ...], Many] = (64, 128, 256)
+    channels: Annotated[tuple[int, ...], Many, Whole] = (64, 128, 256)
     """C of the dws grid. Default: the paper's."""
 
     seeds: Annotated[int, Whole] = 1
@@ -79,6 +79,9 @@ class AblationOptions:
 
     data: str = EMBEDDED
     """Songs: 'embedded' (made from a seed, nothing to download), or a folder in the layout of DSD100 or MUSDB18-HQ."""
+
+    skip_bad: Annotated[bool, Switch] = False
+    """Leave out songs of --data that cannot be used, in place of naming them all and ending."""
 
     prepared: Path | None = None
     """Train on this set, prepared by `python -m experiments.prepare` as spectrograms or as waveforms, in place of
@@ -93,6 +96,10 @@ class AblationOptions:
 
     set: Annotated[tuple[str, ...], ManyOrNone] = ()
     """Other fields of the configuration, as NAME=VALUE: training.learning_rate=0.0003 sequences.frames=120"""
+
+    start_from: Path | None = None
+    """Start the trainings from these weights, of a checkpoint, a row (runs/…/rows/…), or a file .safetensors or .pt, in
+    place of random ones; all rows must be of their architecture. Optimiser and steps start anew."""
 
     out: Annotated[Path | None, Out] = None
     """Folder of the results; the same command in the same folder continues. Default: runs/PRESET-DATA."""

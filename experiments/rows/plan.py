@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -20,6 +21,7 @@ from experiments.rows.options import AblationOptions
 from experiments.rows.row import Row, is_of_rows
 from experiments.scoring.estimators import REFERENCES
 from experiments.scoring.protocols import EngineName
+from experiments.training.given_weights import GivenWeights
 from experiments.training.loop import How
 from madsep_jax.config.io import override, to_flat
 from madsep_jax.config.presets import preset_config
@@ -62,17 +64,30 @@ class Plan:
         return TrainingOrder.of_songs(frames, config.sequences, config.training, config.data).total_steps
 
 
-def make_plan(options: AblationOptions) -> Plan:
-    """Check the options and resolve them. Raises InputError where one cannot be used."""
+def make_plan(options: AblationOptions, console: Console | None = None) -> Plan:
+    """Check the options and the songs, and resolve them. Raises InputError where one cannot be used."""
     if options.launch.launcher:
         _require_whole_jobs(options)
     prepared = _prepared(options)
     base = base_config(options, prepared)
-    songs = load_songs(options.data, base.signal.sample_rate, prepared, options.validation.songs)
     rows = make_rows(options, base)
+    songs = load_songs(
+        options.data,
+        base.signal.sample_rate,
+        prepared,
+        options.validation.songs,
+        validation_split=options.validation.validation_split,
+        skip_bad=options.skip_bad,
+        read=not options.dry_run,
+        console=console,
+    )
     out = options.out or Path("runs") / f"{options.preset}-{Path(options.data).resolve().name}"
     validation = options.validation.validation(songs.validation, base.signal, options.cache)
-    how = How(options.sharing.config(), options.saving.config(), validation, options.profile)
+    given = GivenWeights.read(options.start_from) if options.start_from else None
+    for row in rows:
+        if given and row.config:
+            given.check(row.config, row.folder_name)
+    how = How(options.sharing.config(), options.saving.config(), validation, given, options.profile)
     plan = Plan(base, rows, songs, out, how)
     for config in (base, *(row.config for row in rows if row.config)):
         plan.steps_of(config)  # raises where there are too few songs
@@ -87,8 +102,11 @@ def _with_schedule(row: Row, plan: Plan) -> Row:
     """Write the length of a row's training into its schedule. Raises InputError where the warm-up is longer."""
     if row.config is None:
         return row
-    config = with_schedule_steps(row.config, plan.steps_of(row.config))
+    steps = plan.steps_of(row.config)
+    config = with_schedule_steps(row.config, steps)
     learning_rate(config.training)
+    if (warmup := config.training.schedule.warmup_steps) >= steps:
+        raise InputError(f"ScheduleConfig.warmup_steps: found {warmup}, expected less than the training's {steps}")
     return replace(row, config=config)
 
 
@@ -122,13 +140,16 @@ def base_config(options: AblationOptions, prepared: PreparedTraining | None) -> 
         if "training.steps" in given:
             raise InputError("--epochs and --steps: found both, expected one of them")
         changes["training.steps"] = None
-    changes |= options.validation.with_metric(given)
+    changes |= given
+    others = set()
     for assignment in options.set:
         name, value = parse_assignment(assignment)
         if name.startswith("masker") or name in ("training.seed", "preset", "data.features"):
             raise InputError(f"--set {assignment}: is decided by --systems, --seeds, --preset and --prepared")
         changes[name] = value
-    return with_scaled_batch(override(base, changes), options.sharing.config())
+        others.add(name)
+    config = options.validation.with_metric(override(base, changes), given, others)
+    return with_scaled_batch(config, options.sharing.config())
 
 
 def make_rows(options: AblationOptions, base: RunConfig) -> list[Row]:
@@ -205,7 +226,13 @@ def resolved(options: AblationOptions) -> str:
     base = base_config(options, _prepared(options))
     common = {name: value for name, value in to_flat(base).items() if not is_of_rows(name)}
     blocks = [_lines(common, to_flat(preset_config(options.preset)), "preset")]
-    for title, config in (("parallel", options.sharing.config()), ("saving", options.saving.config())):
+    parts = {
+        "validation": options.validation,
+        "parallel": options.sharing.config(),
+        "processes": options.joining.config(),
+        "saving": options.saving.config(),
+    }
+    for title, config in parts.items():
         blocks.append([f"[{title}]", *_lines(to_flat(config), to_flat(type(config)()), "default")])
     for row in make_rows(options, base):
         found = to_flat(row.config) if row.config else {}

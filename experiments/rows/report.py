@@ -20,6 +20,8 @@ from madsep_jax.config.systems import mark_of
 from madsep_jax.host.environment import describe_machine, environment
 from madsep_jax.host.locks import lock
 
+ALL_FAILED = "All rows that are trained have failed; their status says why."
+
 
 def caption(plan: Plan, results: Sequence[RowResult]) -> str:
     """Return what a reader must know to read the numbers."""
@@ -35,12 +37,18 @@ def caption(plan: Plan, results: Sequence[RowResult]) -> str:
             f"Scaled-down signal: {base.signal.sample_rate:,} Hz and {base.signal.bins} bins in place of "
             f"{full.sample_rate:,} Hz and {full.bins}; not comparable with published scores."
         )
+    if given := plan.how.start_from:
+        lines.append(f"Trained from the weights of {given.path} ({given.description}).")
+    if shorter := _shorter(plan, results):
+        lines.append(f"Trained before for fewer steps: {'; '.join(shorter)}.")
     rule = base.training.early_stopping
     if rule.patience is not None:
         lines.append(
             f"A training ends after {rule.patience} validations without an improvement of the {rule.metric}; the "
             f"checkpoint with the best one is scored."
         )
+    else:
+        lines.append("The last checkpoint of a training is scored.")
     stopped = [f"{result.system}, seed {result.seed}: {result.steps:,}" for result in results if result.stopped_early]
     if stopped:
         lines.append(f"Stopped early, after steps: {'; '.join(stopped)}.")
@@ -53,6 +61,14 @@ def caption(plan: Plan, results: Sequence[RowResult]) -> str:
         f"Real-time factor: seconds to separate a second of stereo audio. Scoring took {scoring:.0f} s in all."
     )
     return " ".join(lines)
+
+
+def _shorter(plan: Plan, results: Sequence[RowResult]) -> list[str]:
+    """Return which rows no command has trained for as long as the plan says, and their steps."""
+    names, wanted = ("steps", "epochs"), to_dict(plan.base)["training"]
+    trained = [one for one in results if one.config and one.steps and not one.stopped_early]
+    others = [one for one in trained if any(one.config["training"][name] != wanted[name] for name in names)]
+    return [f"{one.system}, seed {one.seed}: {one.steps:,}" for one in others]
 
 
 def update_report(plan: Plan, folder: ExperimentFolder) -> list[RowResult]:

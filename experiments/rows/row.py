@@ -69,6 +69,8 @@ class RowResult:
     score_s: float | None = None
     validation: list[dict[str, float]] | None = None
     """Loss and scores during training: the step, the loss and its parts, dB by metric, and the seconds that it took."""
+    start_from: dict[str, str] | None = None
+    """The weights that the training started from (`--start-from`): their path, which, and a fingerprint."""
     config: dict | None = field(default=None, repr=False)
     environment: dict | None = field(default=None, repr=False)
     """Device and versions that it was run with (`madsep_jax.host.environment`)."""

@@ -5,7 +5,6 @@ import functools
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from typing import Literal
 
 from rich.console import Console
 
@@ -41,15 +40,6 @@ def training_source(plan: Plan, options: AblationOptions, console: Console) -> S
     with Bar(console, "spectrograms", len(plan.songs.train)) as bar:
         features = load_features(plan.songs.train, plan.base.signal, options.cache, bar.advance)
     return lambda config: SongSpectrograms(features, config.sequences)
-
-
-def check_songs(plan: Plan, console: Console) -> None:
-    """Read the songs that will be scored, so that a bad one is found before hours of training and not after."""
-    tracks = plan.songs.test + plan.songs.validation
-    with Bar(console, "checking test songs", len(tracks)) as bar:
-        for track in tracks:
-            track.read()
-            bar.advance()
 
 
 def step_reporter(bar: Bar, sequences: int) -> OnStep:
@@ -111,12 +101,12 @@ def run_row(
             masker_parameters=counts.get("masker"),
             total_parameters=sum(counts.values()),
             gflop_per_audio_second=forward_gflop_per_second(row.config),
+            start_from=plan.how.start_from.about() if plan.how.start_from else None,
             config=to_dict(row.config),
         )
         if isinstance(trained, NonFiniteLossError):
             return dataclasses.replace(result, status=f"failed: {trained}")
-        which: Literal["latest", "best"] = "latest" if row.config.training.early_stopping.patience is None else "best"
-        estimator, real_time_factor = checkpoint_estimator(checkpoint_folder(folder), which)
+        estimator, real_time_factor = checkpoint_estimator(checkpoint_folder(folder))
         result = dataclasses.replace(
             result,
             steps=trained.steps,
@@ -128,6 +118,6 @@ def run_row(
             real_time_factor=real_time_factor(songs[0].read()),
         )
     start = time.perf_counter()
-    with Bar(console, f"{row.folder_name}: scoring", len(songs)) as bar:
+    with Bar(console, f"{row.folder_name}: scoring", len(songs), kept=True) as bar:
         scores = score_tracks(songs, estimator, folder, pool, options.processes, options.engine, bar.advance)
     return dataclasses.replace(result, scores=dataclasses.asdict(scores), score_s=time.perf_counter() - start)

@@ -188,6 +188,17 @@ class Comparison:
     and where all are equal."""
 
 
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """Return p-values of several tests, corrected so that one below α among them is there by chance in α of all cases.
+
+    Source: S. Holm, A Simple Sequentially Rejective Multiple Test Procedure, Scand. J. of Statistics 6(2), 1979.
+    """
+    found = sorted(value for value in p_values if value is not None)
+    corrected = np.maximum.accumulate([value * (len(found) - rank) for rank, value in enumerate(found)])
+    of_value = dict(zip(reversed(found), reversed(np.minimum(corrected, 1).tolist()), strict=True))
+    return [None if value is None else of_value[value] for value in p_values]
+
+
 def compare(a: Sequence[SongScores], b: Sequence[SongScores], target: str, metric: str) -> Comparison:
     """Compare two systems, scored by the same protocol, by one number a song, the median over its windows.
 

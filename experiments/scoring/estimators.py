@@ -6,7 +6,6 @@ The references are no separation at all, and the best that a ratio mask can do.
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 import jax.numpy as jnp
 import numpy as np
@@ -15,6 +14,7 @@ from data_pipelines.songs.tracks import TrackAudio
 from madsep_jax.audio.resampling import process_at_rate
 from madsep_jax.checkpoint.folder import load_level, load_model
 from madsep_jax.config.signal import SignalConfig
+from madsep_jax.config.training import Which
 from madsep_jax.separation import Separated, separate
 from madsep_jax.signal.level import Survey, how_to_separate
 from madsep_jax.signal.stft import istft, stft
@@ -86,7 +86,7 @@ def reference_estimator(row: str, signal_config: SignalConfig) -> Estimator:
 
 
 def checkpoint_estimator(
-    checkpoint: Path, which: Literal["latest", "best"] = "latest"
+    checkpoint: Path, which: Which | None = None
 ) -> tuple[Estimator, Callable[[TrackAudio], float]]:
     """Return what separates by a trained model, as `RunConfig.separation` says, and measures its real-time factor."""
     config, variables = load_model(checkpoint, which)

@@ -52,9 +52,9 @@ def bss_eval_v4(
 
     Source: Stöter, Liutkus and Ito, The 2018 Signal Separation Evaluation Campaign, 2018 (arXiv:1804.06267).
     """
-    reference_SNC = np.asarray(reference_SNC, np.float64)
-    estimate_SNC = np.asarray(estimate_SNC, np.float64)
-    Song.of(reference_SNC, estimate_SNC[None])  # raises where they do not fit
+    song = Song.of(reference_SNC, np.asarray(estimate_SNC)[None])
+    reference_SNC = np.asarray(song.reference_SNC, np.float64)
+    estimate_SNC = np.asarray(song.estimate_ESNC[0], np.float64)
     window, hop = int(window_s * sample_rate), int(hop_s * sample_rate)
     if min(window, hop) < 1:
         raise ValueError(

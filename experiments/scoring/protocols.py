@@ -9,6 +9,7 @@ from madsep_jax.errors import InputError
 
 ProtocolName = Literal["sisec18", "paper", "usdr", "si-sdr"]
 EngineName = Literal["jax", "museval"]
+TargetSet = Literal["voice", "stems"]
 
 #: How windows become one number: median over a song's windows, then over songs; median over all windows of all songs;
 #: mean over songs.

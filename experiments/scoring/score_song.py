@@ -1,19 +1,16 @@
 """Score the separated sources of one song, by `madsep_jax.bss_eval` or by museval."""
 
 from collections.abc import Mapping
-from typing import Literal
 
 import jax
 import numpy as np
 
 from data_pipelines.songs.tracks import STEMS, TrackAudio
 from experiments.scoring.museval_engine import bss_eval_v4, museval_version
-from experiments.scoring.protocols import EngineName, Protocol, ProtocolName, WindowScores, protocol_of
+from experiments.scoring.protocols import EngineName, Protocol, ProtocolName, TargetSet, WindowScores, protocol_of
 from experiments.scoring.song_scores import SongScores
 from madsep_jax import bss_eval
 from madsep_jax.ops.precision import double_precision
-
-TargetSet = Literal["voice", "stems"]
 
 _FILTER_TAPS = 512
 _WHOLE_SONG = {"usdr": jax.jit(bss_eval.sdr), "si-sdr": jax.jit(bss_eval.si_sdr)}
@@ -36,7 +33,7 @@ def score_song(
     mixture - voice estimate. For the unprocessed mixture as the voice estimate, give the mixture here too
     (`estimators.mixture_as_voice`): the difference would be silent, and a silent estimate has no scores.
     """
-    mixture_NC = np.asarray(mixture_NC, np.float64)
+    mixture_NC = _in_double("mixture", mixture_NC)
     voice_NC = _like(mixture_NC, "voice", voice_NC)
     voice_estimate_NC = _like(mixture_NC, "voice estimate", voice_estimate_NC)
     if accompaniment_estimate_NC is None:
@@ -62,13 +59,15 @@ def score_sources(
 ) -> SongScores:
     """Score estimates (N, C) of any number of sources by target, all against all of them.
 
-    SDR, ISR, SIR and SAR are in dB, of every target in every window. Raises ValueError for arrays not of one shape
-    (N, C), or samples that are not finite; InputError for an engine that does not have the protocol, or is not
-    installed.
+    SDR, ISR, SIR and SAR are in dB, of every target in every window. Samples are floating-point, or integers as of
+    sound files (`bss_eval.as_samples`). Raises ValueError for targets that differ, arrays not of one shape (N, C), or
+    samples that are not finite; InputError for an engine that does not have the protocol, or is not installed.
     """
     how = protocol_of(protocol, engine)
-    reference_SNC = np.stack(list(references_NC.values()))
-    estimate_SNC = np.stack([estimates_NC[target] for target in references_NC])
+    if set(references_NC) != set(estimates_NC):
+        raise ValueError(f"estimates of {sorted(estimates_NC)}: expected {sorted(references_NC)}, as the references")
+    reference_SNC = _stacked("reference", references_NC)
+    estimate_SNC = _stacked("estimate", {target: estimates_NC[target] for target in references_NC})
     found = score_arrays(how, engine, reference_SNC, estimate_SNC, sample_rate)
     window_s, hop_s = how.window_s, how.hop_s
     if window_s is None or hop_s is None:
@@ -130,8 +129,20 @@ def _silent_windows(
     return int(any((source_NC == 0).all() for source_NC in (*reference_SNC, *estimate_SNC)))
 
 
+def _in_double(name: str, array_NC: np.ndarray) -> np.ndarray:
+    return np.asarray(bss_eval.as_samples(name, array_NC), np.float64)
+
+
+def _stacked(name: str, sources_NC: Mapping[str, np.ndarray]) -> np.ndarray:
+    found = {target: np.asarray(bss_eval.as_samples(f"{name} {target}", x)) for target, x in sources_NC.items()}
+    if len({source_NC.shape for source_NC in found.values()}) != 1:
+        shapes = ", ".join(f"{target} {source_NC.shape}" for target, source_NC in found.items())
+        raise ValueError(f"{name}s of shapes {shapes}: expected one shape (samples, channels)")
+    return np.stack(list(found.values()))
+
+
 def _like(mixture_NC: np.ndarray, name: str, array_NC: np.ndarray) -> np.ndarray:
-    array_NC = np.asarray(array_NC, np.float64)
+    array_NC = _in_double(name, array_NC)
     if mixture_NC.ndim != 2 or array_NC.shape != mixture_NC.shape:
         raise ValueError(
             f"{name} of shape {array_NC.shape} and mixture of shape {mixture_NC.shape}: expected one shape "

@@ -1,16 +1,15 @@
 """Score songs, several at a time: those of a row of the ablation, or of any system."""
 
 import dataclasses
-import multiprocessing
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from data_pipelines.child_process import follow_parent
+from data_pipelines.child_process import process_pool
 from data_pipelines.songs.tracks import Track, safe_name
 from experiments.scoring import song_scores
 from experiments.scoring.aggregate import Aggregate, aggregate
@@ -19,6 +18,7 @@ from experiments.scoring.protocols import EngineName, ProtocolName
 from experiments.scoring.score_song import references_of, score_sources
 
 OnSong = Callable[[Track], object]
+OnFailure = Callable[[Track, Exception], object]
 
 
 def score_tracks(
@@ -52,25 +52,40 @@ def score_missing(
     begin: Callable[[Track], Future[None]],
     workers: int,
     on_song: OnSong,
+    on_failure: OnFailure | None = None,
 ) -> None:
     """Score the songs that have no scores yet: `begin` reads one, and hands it to a pool.
 
-    Not many more songs are in memory than the pool's workers work on. `on_song` is called when a song has its scores.
+    Not many more songs are in memory than the pool's workers work on. `on_song` is called when a song has its scores,
+    `on_failure` when it cannot be read or scored, after which the others go on. Without it the error is raised, as the
+    system's errors, a full disk's among them, are in any case.
     """
     pending: dict[Future[None], Track] = {}
+
+    @contextmanager
+    def failures_told(track: Track) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            if on_failure is None or isinstance(error, OSError):
+                raise
+            on_failure(track, error)
 
     def wait_for_more_than(left: int) -> None:
         while len(pending) > left:
             for future in wait(pending, return_when=FIRST_COMPLETED).done:
-                future.result()
-                on_song(pending.pop(future))
+                track = pending.pop(future)
+                with failures_told(track):
+                    future.result()
+                    on_song(track)
 
     for track in tracks:
-        if is_scored(track):
-            on_song(track)
-        else:
-            wait_for_more_than(workers)
-            pending[begin(track)] = track
+        wait_for_more_than(workers)
+        with failures_told(track):
+            if is_scored(track):
+                on_song(track)
+            else:
+                pending[begin(track)] = track
     wait_for_more_than(0)
 
 
@@ -82,11 +97,11 @@ def score_and_write(
     sample_rate: int,
     protocol: ProtocolName,
     engine: EngineName,
-    inputs: str = "",
+    **kept: Any,
 ) -> None:
-    """Score a song as `score_sources` does; run by a worker of the pool. `inputs` are kept with the scores."""
+    """Score a song as `score_sources` does; run by a worker of the pool. `kept` are further fields of `SongScores`."""
     scores = score_sources(track, references_NC, estimates_NC, sample_rate, protocol, engine)
-    dataclasses.replace(scores, inputs=inputs).write(path)
+    dataclasses.replace(scores, **kept).write(path)
 
 
 @contextmanager
@@ -96,21 +111,6 @@ def scoring_pool(workers: int, engine: EngineName) -> Iterator[Executor]:
         with ThreadPoolExecutor(workers) as threads:
             yield threads
     else:
-        with _processes(workers) as processes:
+        # one thread each, since museval's own gain little
+        with process_pool(workers, OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1") as processes:
             yield processes
-
-
-@contextmanager
-def _processes(workers: int) -> Iterator[Executor]:
-    """Processes with one thread each, since museval's own threads gain little."""
-    variables = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)  # read by the processes when they start, not by this one, which runs already
-    try:
-        with ProcessPoolExecutor(
-            workers, mp_context=multiprocessing.get_context("spawn"), initializer=follow_parent
-        ) as pool:
-            yield pool
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})

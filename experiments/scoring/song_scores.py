@@ -1,8 +1,8 @@
 """The scores of one song, and the file that holds them: museval's JSON."""
 
-import json
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from experiments.scoring.protocols import METRICS, PROTOCOLS
 from madsep_jax.errors import InputError
-from madsep_jax.host.files import read_json, write_text
+from madsep_jax.host.files import read_json, write_json
 
 #: The two sources of a singing-voice separation, named as in MUSDB18 and museval.
 TARGETS = ("vocals", "accompaniment")
@@ -56,6 +56,8 @@ class SongScores:
     """None where nobody counted: then those without any score."""
     inputs: str = ""
     """Fingerprint of what was scored."""
+    taken: Mapping[str, str] = field(default_factory=dict)
+    """What was scored as each target, in words."""
 
     def __post_init__(self) -> None:
         names = next((names for names in TARGET_SETS if set(names) == set(self.targets)), None)
@@ -86,13 +88,14 @@ class SongScores:
     def to_json(self) -> dict[str, Any]:
         """Return the scores in museval's schema, plus what the schema has no place for: protocol, engine, track, ….
 
-        A window without a score holds NaN, which `json` writes as the bare word NaN, as museval does.
+        A window without a score holds NaN: null in the file, which museval's aggregator reads as its own bare word NaN.
         """
         return {
             "museval_version": self.museval_version,
             "protocol": self.protocol,
             "engine": self.engine,
             "inputs": self.inputs,
+            "taken": dict(self.taken),
             "track": self.track,
             "window_s": self.window_s,
             "hop_s": self.hop_s,
@@ -114,7 +117,7 @@ class SongScores:
 
     def write(self, path: Path) -> None:
         """Write the scores to a file, aside first and then renamed: no reader sees half of it."""
-        write_text(path, json.dumps(self.to_json(), indent=1, ensure_ascii=False) + "\n")
+        write_json(path, self.to_json())
 
 
 def from_json(scores: dict[str, Any], track: str) -> SongScores:
@@ -136,7 +139,7 @@ def from_json(scores: dict[str, Any], track: str) -> SongScores:
         window_s=_number(window_s),
         hop_s=_number(hop_s),
         targets={
-            target: {metric: np.array([_number(f["metrics"][metric]) for f in rows]) for metric in METRICS}
+            target: {metric: np.array([_score(f["metrics"][metric]) for f in rows]) for metric in METRICS}
             for target, rows in frames.items()
         },
         museval_version=str(scores.get("museval_version", "")),
@@ -144,6 +147,7 @@ def from_json(scores: dict[str, Any], track: str) -> SongScores:
         engine=str(scores.get("engine", "museval")),
         silent_windows=scores.get("silent_windows"),
         inputs=str(scores.get("inputs", "")),
+        taken={str(target): str(what) for target, what in scores.get("taken", {}).items()},
     )
 
 
@@ -162,6 +166,10 @@ def _as_museval_keeps(values_W: np.ndarray) -> np.ndarray:
     values = np.asarray(values_W, np.float64)
     rounded = [round(v, _DECIMALS) if math.isfinite(v) else math.nan for v in values.ravel().tolist()]
     return np.array(rounded, np.float64).reshape(values.shape)
+
+
+def _score(value: object) -> float:
+    return math.nan if value is None else _number(value)
 
 
 def _number(value: object) -> float:

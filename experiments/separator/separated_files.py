@@ -1,18 +1,20 @@
-"""The two files of a separated song: their sample format, their sum, and that they appear together."""
+"""The files of a separated song: their sample format, their sum, and that they appear together."""
 
+import errno
 import os
 import shutil
 import tempfile
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
-from madsep_jax.audio import FLOAT_SUBTYPES, PCM_BITS, AudioInfo, write_audio
+from experiments.separator.options import LOSSY
+from madsep_jax.audio import FLOAT_SUBTYPES, PCM_BITS, StreamInfo, open_writer
+from madsep_jax.audio.info import import_package
 from madsep_jax.errors import InputError, shown
 from madsep_jax.host.files import aside_of
-
-#: Names of the files, without their ending.
-VOICE, ACCOMPANIMENT = "vocals", "accompaniment"
 
 #: Sample formats of input files that need more than 16 bits; every other one, the lossy ones included, gets 16.
 _SUBTYPES = {
@@ -20,65 +22,139 @@ _SUBTYPES = {
     **dict.fromkeys(("PCM_32", "ALAC_32"), "PCM_32"),
     **dict.fromkeys(FLOAT_SUBTYPES, "FLOAT"),
 }
+#: The share of a song's samples that may be cut.
+_CUT = 0.001
+#: Samples so far beyond full scale are no sound; the powers of their spectra would not be finite.
+_MOST = 1e12
+_MADE_BY = "madsep separate"
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-def default_subtype(subtype: str, format: str) -> str:
-    """Return the sample format of the output for that of the input; flac holds at most 24 bits."""
+def default_subtype(subtype: str, format: str) -> str | None:
+    """Return the sample format of the output for that of the input; flac holds at most 24 bits, lossy ones have none.
+
+    None stands for the format's only one.
+    """
+    if format in LOSSY:
+        return None
     found = _SUBTYPES.get(subtype, "PCM_16")
     return "PCM_24" if format == "flac" and found in ("PCM_32", "FLOAT") else found
 
 
-def check_format(song: Path, info: AudioInfo, format: str, subtype: str) -> None:
+def tags_of(song_tags: Mapping[str, str], format: str) -> dict[str, str]:
+    """Return the tags of a result: the song's, and what made it; mp3 has no place for that but the comment."""
+    return {"comment" if format == "mp3" else "software": _MADE_BY, **song_tags}
+
+
+def is_result(path: Path) -> bool:
+    """Whether a file was made by this command, as its tags tell."""
+    soundfile = import_package("soundfile")
+    try:
+        with soundfile.SoundFile(path) as file:
+            return file.comment == _MADE_BY or file.software.startswith(_MADE_BY)
+    except (soundfile.SoundFileError, OSError):
+        return False
+
+
+def check_format(song: Path, info: StreamInfo, format: str, subtype: str | None, bitrate: int | None) -> None:
     """Raise InputError where a file of this format cannot hold a song of this rate and so many channels."""
     with tempfile.TemporaryDirectory() as folder:
         trial = Path(folder) / f"trial.{format}"
         try:
-            write_audio(trial, np.zeros((1, info.channels)), info.sample_rate, subtype=subtype)
+            with open_writer(trial, info.sample_rate, info.channels, subtype=subtype, bitrate=bitrate) as writer:
+                writer.write(np.zeros((1, info.channels), np.float32))
         except InputError as error:
             raise InputError(str(error).replace(shown(trial), f"{shown(song)} as {format}")) from error
 
 
-def add_up(mixture_NC: np.ndarray, voice_NC: np.ndarray, subtype: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return voice and accompaniment, float64, which add up to the mixture as files of this subtype too.
+def most_of(subtype: str | None) -> tuple[float, float]:
+    """Return the least and the largest sample that two such files can add up to: of integers, twice full scale."""
+    return (-_MOST, _MOST) if subtype in FLOAT_SUBTYPES else (-2.0, 2.0 * _full_scale(subtype)[1])
+
+
+def check_peaks(beyond: int, samples: int, peak: float, subtype: str | None) -> None:
+    """Raise InputError where too many samples of a song exceed `most_of`: a few, as of damaged files, are cut there."""
+    if not peak < _MOST:
+        raise InputError(f"found samples of {peak:g} times full scale, expected sound, at most {_MOST:g}")
+    if beyond > samples * _CUT:
+        raise InputError(
+            f"found samples of {peak:.3g} times full scale, expected at most 2 for {subtype or 'a lossy format'} "
+            "(--format wav --subtype FLOAT holds more)"
+        )
+
+
+def add_up(mixture_NC: np.ndarray, voice_NC: np.ndarray, subtype: str | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return voice and accompaniment, which add up to the mixture (float32) as files of this subtype too.
 
     For an integer subtype the voice takes the values that the file can hold, and only such that what is left of the
-    mixture does not exceed full scale (±1); so the two add up to within half a code. The subtype is libsndfile's name,
-    PCM_16, PCM_24, PCM_32, FLOAT, …. Raises InputError where the mixture exceeds the sum of two integer files, twice
-    full scale.
+    mixture does not exceed full scale (±1); so the two add up to within half a code of any mixture within `most_of`.
+    For lossy formats, None, they are within full scale. The subtype is libsndfile's name: PCM_16, PCM_24, ….
     """
-    mixture_NC, voice_NC = mixture_NC.astype(np.float64), voice_NC.astype(np.float64)
-    if subtype in PCM_BITS:
-        full_scale = 2.0 ** (PCM_BITS[subtype] - 1)
-        low, high = -1.0, 1.0 - 1.0 / full_scale
-        peak = float(np.abs(mixture_NC).max())
-        if mixture_NC.min() < 2 * low or mixture_NC.max() > 2 * high:
-            raise InputError(
-                f"found samples of {peak:.2f} times full scale, expected at most 2 for {subtype} "
-                "(--format wav --subtype FLOAT holds more)"
-            )
-        voice_NC = np.rint(voice_NC * full_scale) / full_scale
-        voice_NC = voice_NC.clip(np.maximum(low, mixture_NC - high), np.minimum(high, mixture_NC - low))
-    return voice_NC, mixture_NC - voice_NC
+    if subtype in FLOAT_SUBTYPES:
+        return voice_NC, mixture_NC - voice_NC
+    codes, high = _full_scale(subtype)
+    # Sixteen bits, and what is left of a sample of so many, fit into float32; a difference of more bits does not.
+    kind = np.dtype(np.float32 if codes <= 2**15 else np.float64)
+    if subtype is not None:
+        voice_NC = np.multiply(voice_NC, codes, dtype=kind)
+        voice_NC = np.rint(voice_NC, out=voice_NC)
+        voice_NC /= codes
+    least_NC = np.maximum(np.subtract(mixture_NC, high, dtype=kind), -1)
+    most_NC = np.minimum(np.add(mixture_NC, 1, dtype=kind), high)
+    voice_NC = np.minimum(np.maximum(voice_NC, least_NC, out=least_NC), most_NC, out=most_NC)
+    return voice_NC, np.subtract(mixture_NC, voice_NC, dtype=np.float64)
 
 
-def write_pair(
-    folder: Path, voice_NC: np.ndarray, accompaniment_NC: np.ndarray, sample_rate: int, format: str, subtype: str
-) -> None:
-    """Write both files aside, then rename them into `folder`, where they replace those of an earlier run.
+def _full_scale(subtype: str | None) -> tuple[float, float]:
+    """Return the codes from 0 to full scale, and the largest sample."""
+    codes = 2.0 ** (PCM_BITS[subtype] - 1) if subtype else 1.0
+    return codes, 1.0 - 1.0 / codes if subtype else 1.0
 
-    Raises InputError where the folder or disk does not take them; what was there before stays.
+
+@contextmanager
+def written_together(out: Path, places: Mapping[str, Path], stale: Collection[Path]) -> Iterator[dict[str, Path]]:
+    """Yield where to write the files that are to stand at these places: aside, in a hidden folder of `out`.
+
+    At the end each is renamed into its place, where it replaces that of an earlier run, and the stale ones are deleted.
+    Raises InputError, naming the place, where folder or disk do not take them; what was there before stays.
     """
-    aside = aside_of(folder)
+    first = next(iter(places.values()))
+    aside = aside_of(out / first.relative_to(out).parts[0])
+    files = {stem: aside / f"{stem}{place.suffix}" for stem, place in places.items()}
     try:
-        aside.mkdir(parents=True, exist_ok=True)
-        for name, samples_NC in ((VOICE, voice_NC), (ACCOMPANIMENT, accompaniment_NC)):
-            write_audio(aside / f"{name}.{format}", samples_NC, sample_rate, subtype=subtype)
-        folder.mkdir(exist_ok=True)
-        for name in (VOICE, ACCOMPANIMENT):
-            os.replace(aside / f"{name}.{format}", folder / f"{name}.{format}")
+        with _written(first):
+            aside.mkdir(parents=True, exist_ok=True)
+        yield files
+        for place in places.values():
+            with _written(place):
+                place.parent.mkdir(parents=True, exist_ok=True)
+        for stem, place in places.items():
+            with _written(place):
+                os.replace(files[stem], place)
+        for path in stale:
+            with _written(path):
+                path.unlink(missing_ok=True)
     except InputError as error:
-        raise InputError(str(error).replace(shown(aside), shown(folder))) from error
-    except OSError as error:
-        raise InputError(f"{shown(folder)}: cannot be written ({error.strerror})") from error
+        line = str(error)
+        for stem, place in places.items():
+            line = line.replace(shown(files[stem]), shown(place))
+        raise InputError(line) from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+@contextmanager
+def _written(place: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{shown(place)}: cannot be written ({error.strerror}), expected room for it") from error
+
+
+def is_disk_full(error: BaseException | None) -> bool:
+    """Whether an error comes of a disk, or a share of one, that has no room left."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _FULL:
+            return True
+        error = error.__cause__
+    return False

@@ -3,26 +3,18 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-import jax
-import numpy as np
 from cyclopts import Parameter
 
 from experiments.cli.console import ANY_DEVICE, DeviceOptions, make_console, say, show_device
-from experiments.cli.options import Out, option_class
-from madsep_jax.checkpoint.folder import find_checkpoint, load_model, save_model
+from experiments.cli.options import Out, WhichWeights, option_class
 from madsep_jax.config.io import from_dict, override, to_dict
 from madsep_jax.config.presets import masker_fields, preset_config
 from madsep_jax.config.run import ModelConfig, RunConfig
 from madsep_jax.errors import InputError, shown
-from madsep_jax.interop import from_torch, read_state_dict, to_torch, write_safetensors
-from madsep_jax.interop.files import parameter_files, read_metadata
-from madsep_jax.models.variables import parameter_counts
 
 IMPORT_USAGE = "Usage: madsep import FILE… --out FOLDER [OPTIONS]"
 EXPORT_USAGE = "Usage: madsep export FOLDER --out FILE.safetensors"
 
-#: Name, in a file's header, of the configuration that `madsep export` keeps there.
-_CONFIG = "madsep_jax.config"
 _DEFAULT_PRESET = "released_code"
 _DEFAULT_CONTEXT = 10
 
@@ -50,11 +42,11 @@ class ExportOptions:
     out: Annotated[Path, Out]
     """The file, ending in .safetensors; one already there is replaced."""
 
+    which: WhichWeights = None
+
 
 def import_model(
-    files: Annotated[tuple[Path, ...], Parameter(name="FILE")],
-    /,
-    *,
+    *files: Annotated[Path, Parameter(name="FILE", required=True)],
     options: ImportOptions,
     device: DeviceOptions = ANY_DEVICE,
 ) -> None:
@@ -64,11 +56,19 @@ def import_model(
         files: One file (.pt, .pth, .safetensors), MaD's four parts (rnn_enc, rnn_dec, fnn, denoiser), or a folder that
             holds either. Code in a pickle is refused.
     """
+    import jax
+    import numpy as np
+
+    from madsep_jax.checkpoint.folder import save_model
+    from madsep_jax.interop.files import parameter_files, read_state_dict
+    from madsep_jax.interop.state_dict import from_torch
+    from madsep_jax.models.variables import parameter_counts
+
     console = make_console()
     show_device(console, device)
-    files = tuple(parameter_files(*files))
-    state_dict = read_state_dict(*files)
-    exported = _exported_config(files)
+    found = tuple(parameter_files(*files))
+    state_dict = read_state_dict(*found)
+    exported = _exported_config(found)
     default_context = exported.sequences.context if exported else _DEFAULT_CONTEXT
     context_frames = default_context if options.context_frames is None else options.context_frames
     model, variables = from_torch(state_dict, context_frames=context_frames)
@@ -95,14 +95,20 @@ def export_model(
     Args:
         checkpoint: Folder of a trained separator: a checkpoint, or a row of the ablation (runs/…/rows/…).
     """
+    from madsep_jax.checkpoint.folder import load_model, saved_step, scored_weights
+    from madsep_jax.interop.files import CONFIG, write_safetensors
+    from madsep_jax.interop.state_dict import to_torch
+
     console = make_console()
     show_device(console, device)
     if options.out.suffix != ".safetensors":
         raise InputError(f"{shown(options.out)}: found the ending {options.out.suffix!r}, expected .safetensors")
-    config, variables = load_model(find_checkpoint(checkpoint))
+    config, variables = load_model(checkpoint, options.which)
     state_dict = to_torch(config.model, variables)
-    write_safetensors(options.out, state_dict, metadata={_CONFIG: to_dict(config)})
-    say(console, f"{shown(options.out)}: {len(state_dict)} arrays")
+    write_safetensors(options.out, state_dict, metadata={CONFIG: to_dict(config)})
+    which = options.which or scored_weights(config)
+    about = f"{which} weights, step {saved_step(checkpoint, which):,}"
+    say(console, f"{shown(options.out)}: {len(state_dict)} arrays ({about})")
 
 
 def run_config(model: ModelConfig, preset: str) -> RunConfig:
@@ -128,7 +134,9 @@ def _with_context(config: RunConfig, context_frames: int) -> RunConfig:
 
 def _exported_config(files: tuple[Path, ...]) -> RunConfig | None:
     """Return the configuration that `madsep export` has written into a file; None for any other file."""
-    written = read_metadata(files[0]).get(_CONFIG) if len(files) == 1 else None
+    from madsep_jax.interop.files import CONFIG, read_metadata
+
+    written = read_metadata(files[0]).get(CONFIG) if len(files) == 1 else None
     return from_dict(RunConfig, written, f"{files[0]}: configuration") if written is not None else None
 
 

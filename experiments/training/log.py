@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import jax
-from tensorboardX import SummaryWriter
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.proto.summary_pb2 import Summary
 
 from data_pipelines.batches.to_device import TimedBatches
 from experiments.training.saving import Start
-from madsep_jax.host.files import write_text
+from madsep_jax.host.files import errors_named, json_line, write_text
 from madsep_jax.host.memory import process_memory
 from madsep_jax.parallel.processes import is_first_process
 from madsep_jax.train.running import BySeed
@@ -94,48 +95,71 @@ class Log:
         }
 
 
+_EVENTS_S = 10.0  # after which TensorBoard's file is brought up to date
+
+
 class TrainLog:
-    """Writes train.jsonl, validation.jsonl and TensorBoard events into a folder. A resumed log has each step once."""
+    """Writes train.jsonl, validation.jsonl and TensorBoard events into a folder. A resumed log has each step once.
+
+    Events are written at once: on a full disk tensorboardX's thread, which ends, would be waited for without end.
+    """
 
     def __init__(self, folder: Path, first_step: int) -> None:
         """Open the log of a training that goes on after `first_step` steps; later lines are dropped."""
-        folder.mkdir(parents=True, exist_ok=True)
-        self._folder = folder
+        self._folder, self._shown = folder, time.monotonic()
+        place = folder / "tensorboard"
+        place.mkdir(parents=True, exist_ok=True)
         for part in ("train", "validation"):
             path = _path(folder, part)
             if path.is_file():
                 kept = [line for line in _whole_lines(path) if json.loads(line)["step"] <= first_step]
                 write_text(path, "".join(kept))
         self._file = _path(folder, "train").open("a", encoding="utf-8")
-        self._events = SummaryWriter(str(folder / "tensorboard"), purge_step=first_step + 1, flush_secs=10)
+        self._events = EventsWriter(str(place / "events"))
+        self._add(Event(session_log=SessionLog(status=SessionLog.START)), first_step + 1)  # hides what came later
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Log one step."""
-        self._file.write(json.dumps({"step": step, **values}) + "\n")
-        self._file.flush()
+        with errors_named(self._folder):
+            self._file.write(json_line({"step": step, **values}))
+            self._file.flush()
         self._show("train", step, values)
 
     def write_validation(self, step: int, values: Mapping[str, float]) -> None:
         """Log the validation after a step."""
-        with _path(self._folder, "validation").open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": step, **values}) + "\n")
+        with errors_named(self._folder), _path(self._folder, "validation").open("a", encoding="utf-8") as file:
+            file.write(json_line({"step": step, **values}))
         self._show("validation", step, values)
 
     def flush(self) -> None:
         """Have all that was logged in TensorBoard's file too; the lines are in theirs already."""
-        self._events.file_writer.flush()
+        self._shown = time.monotonic()
+        with errors_named(self._folder):
+            self._events.flush()
 
     def _show(self, part: Part, step: int, values: Mapping[str, float]) -> None:
         """Write all values as one event: a sixth of the time that `add_scalar` takes for each."""
         shown = [Summary.Value(tag=f"{part}/{name}", simple_value=value) for name, value in values.items()]
-        self._events.file_writer.add_summary(Summary(value=shown), step)
+        self._add(Event(summary=Summary(value=shown)), step)
+        if time.monotonic() - self._shown > _EVENTS_S:
+            self.flush()
+
+    def _add(self, event: Event, step: int) -> None:
+        event.step, event.wall_time = step, time.time()
+        with errors_named(self._folder):
+            self._events.write_event(event)
 
     def __enter__(self) -> "TrainLog":
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-        self._events.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            with errors_named(self._folder):
+                self._file.close()
+                self._events.close()
+        except OSError:
+            if kind is None:  # else the first error says more
+                raise
 
 
 def read_log(folder: Path, part: Part) -> list[dict[str, float]]:

@@ -11,9 +11,10 @@ from typing import Any
 from data_pipelines.batches.pipeline import example_batch, training_batches
 from data_pipelines.batches.sources import Source
 from data_pipelines.batches.to_device import prefetch_to_device
-from experiments.cli.command import StopSignals
+from experiments.cli.signals import StopSignals
+from experiments.training.given_weights import GivenWeights
 from experiments.training.log import Log, profiled
-from experiments.training.saving import Saver, Start, TrainResult, find_start, finished_training
+from experiments.training.saving import Saver, Start, TrainResult, find_start
 from experiments.training.validation import Judge, Validation
 from madsep_jax.config.parallel import ParallelConfig
 from madsep_jax.config.run import RunConfig
@@ -28,11 +29,13 @@ OnStep = Callable[[int, dict[str, float]], None]
 
 @dataclass(frozen=True)
 class How:
-    """How trainings are carried out. Nothing here changes what is learnt by more than rounding."""
+    """How trainings are carried out. Nothing here but `start_from` changes what is learnt by more than rounding."""
 
     parallel: ParallelConfig = field(default_factory=lambda: ParallelConfig(devices=1))
     saving: SavingConfig = field(default_factory=SavingConfig)
     validation: Validation | None = None
+    start_from: GivenWeights | None = None
+    """Weights to start from; None for random ones."""
     profile_steps: int | None = None
     """Trace so many steps; None for no trace."""
     say: Callable[[str], None] = lambda line: None
@@ -43,6 +46,8 @@ def train(
     configs: Sequence[RunConfig], folders: Sequence[Path], source: Source, on_step: OnStep, how: How
 ) -> list[TrainResult]:
     """Train to the last step, saving now and then and at the end; a finished training is not repeated.
+
+    One that was finished after fewer steps goes on, to the state to which it would have come without that end.
 
     Where songs are kept for validation, what is found of them goes into the log, and a checkpoint is saved with it. A
     training ends there once it has not improved for as long as `TrainingConfig.early_stopping` says.
@@ -60,13 +65,15 @@ def train(
         Stopped: after such a signal.
         NonFiniteLossError: where a loss became NaN or infinite.
         InputError: where there are too few songs for a batch, the devices cannot share it, a record of a prepared set
-            cannot be read, no checkpoint can be read, or none can be written.
+            cannot be read, no checkpoint can be read, or none can be written, or one is of more steps than these.
     """
-    results = {folder: result for folder in folders if (result := finished_training(folder))}
+    results: dict[Path, TrainResult] = {}
     of_equal_step: dict[int, list[Start]] = {}
     for config, folder in zip(configs, folders, strict=True):
-        if folder not in results:
-            start = find_start(config, source, folder)
+        start = find_start(config, source, folder, how.start_from)
+        if isinstance(start, TrainResult):
+            results[folder] = start
+        else:
             of_equal_step.setdefault(start.step, []).append(start)
     for starts in of_equal_step.values():
         results |= _train(starts, source, on_step, how)
@@ -76,19 +83,22 @@ def train(
 def _train(starts: Sequence[Start], source: Source, on_step: OnStep, how: How) -> dict[Path, TrainResult]:
     """Train seeds that have done the same number of steps; returns their results by folder."""
     begin, first, order = time.perf_counter(), starts[0].step, starts[0].order
+    if 0 < first < order.total_steps:
+        names = ", ".join(start.folder.name for start in starts)
+        how.say(f"{names}: goes on from step {first} of {order.total_steps}")
     program = Program(how.parallel.steps_per_call, len(starts))
-    with StopSignals() as signals:
-        layout = make_layout(starts[0].config, how.parallel, program)
-        state = layout.place_state(program.join_states([start.state for start in starts]))
-        silence = [repeat(example_batch(source, start.order, process_shard())) for start in starts]
-        call, compile_s = compile_layout(layout, state, layout.place_batch(next(program.join_batches(silence))))
-
+    layout = make_layout(starts[0].config, how.parallel, program)
+    state = layout.place_state(program.join_states([start.state for start in starts]))
+    silence = [repeat(example_batch(source, start.order, process_shard())) for start in starts]
+    call, compile_s = compile_layout(layout, state, layout.place_batch(next(program.join_batches(silence))))
+    with StopSignals() as signals:  # from here on there is something to save
         trace = profiled(call, how.profile_steps, program.steps, order.total_steps - first, starts[0].folder, how.say)
         with Log(starts, layout.devices) as log, Saver(starts, source, how.saving, signals) as saver, trace as call:
             judge = Judge(how.validation, starts, log, signals)
             if first > 0:
-                judge.validate(first, [start.state for start in starts])  # which a signal may have interrupted
-            batches = () if judge.all_ended else _batches(starts, source, program, layout, how)
+                saver.add_scores(judge.validate(first, [start.state for start in starts]))  # if it was interrupted
+                saver.stopping = judge.interrupted  # again
+            batches = () if judge.all_ended or saver.stopping else _batches(starts, source, program, layout, how)
 
             run = Running(state, call, first, len(starts))
             for batch in log.timed(batches):
@@ -101,11 +111,12 @@ def _train(starts: Sequence[Start], source: Source, on_step: OnStep, how: How) -
                 if due:
                     ended, states = judge.ended, program.split_states(layout.whole_state(run.state))
                     scores = judge.validate(steps[-1], states)
+                    saver.stopping = saver.stopping or judge.interrupted
                     saver.save(states, scores, left_out=ended)
                     log.saved()
                     if saver.stopping or judge.all_ended:
                         break
-    return saver.results(judge.ended, compile_s, log.step_s, time.perf_counter() - begin)
+    return saver.results(judge.ended, judge.interrupted, compile_s, log.step_s, time.perf_counter() - begin)
 
 
 def _batches(starts: Sequence[Start], source: Source, program: Program, layout: Layout, how: How) -> Iterator[Any]:

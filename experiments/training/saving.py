@@ -1,6 +1,7 @@
 """Where the training of a row starts, when it is saved, and when it ends early."""
 
 import dataclasses
+import shutil
 import statistics
 import sys
 import time
@@ -15,8 +16,9 @@ from jax.experimental import multihost_utils
 
 from data_pipelines.batches.order import TrainingOrder, check_position, data_position
 from data_pipelines.batches.sources import Source, mixture_level
-from experiments.cli.command import Stopped, StopSignals
 from experiments.cli.results import read_as
+from experiments.cli.signals import Stopped, StopSignals
+from experiments.training.given_weights import GivenWeights
 from madsep_jax.checkpoint.folder import CheckpointWriter, checkpoint_folder, restore_training
 from madsep_jax.checkpoint.steps import Score
 from madsep_jax.config.run import RunConfig
@@ -112,18 +114,24 @@ class Saver:
                 raise self._failure
             self.stopping = self.stopping or self._signals.received is not None  # it has come since it was asked for
 
+    def add_scores(self, scores: Sequence[Score | None] | None) -> None:
+        """Say how good the checkpoints that it starts from are. Raises InputError where that cannot be written."""
+        for writer, score in zip(self._writers, scores or [], strict=False):
+            if score is not None:
+                writer.add_score(self.last_step, score)
+
     def results(
-        self, ended: Mapping[int, int], compile_s: float, step_s: float | None, total_s: float
+        self, ended: Mapping[int, int], interrupted: bool, compile_s: float, step_s: float | None, total_s: float
     ) -> "dict[Path, TrainResult]":
         """Write and return the result of each seed that is done, by its folder; to be called once all is saved.
 
         The times are those of all seeds; `ended` has the step after which a training has ended early, by its number.
-        Raises Stopped where a signal has come.
+        One whose last validation was `interrupted` is not done. Raises Stopped where a signal has come.
         """
         seeds, results = len(self._starts), {}
         for number, start in enumerate(self._starts):
             done = ended.get(number, self.last_step)
-            if number in ended or done == start.order.total_steps:
+            if number in ended or (done == start.order.total_steps and not interrupted):
                 step_share = None if step_s is None else step_s / seeds
                 result = TrainResult(done, compile_s / seeds, step_share, total_s / seeds, number in ended)
                 results[start.folder] = result
@@ -158,16 +166,24 @@ class Saver:
         return self._failure is not None
 
 
-def find_start(config: RunConfig, source: Source, folder: Path) -> Start:
-    """Return where a row's training starts; the same in all processes, of which the first one reads the checkpoint.
+def find_start(
+    config: RunConfig, source: Source, folder: Path, given: GivenWeights | None = None
+) -> "Start | TrainResult":
+    """Return where a row's training starts, or the result of one that has ended; in all processes the same.
 
-    Damaged checkpoints are reported on stderr, and the newest that is whole is taken.
+    The first one reads the checkpoint. Damaged ones are reported on stderr, and the newest that is whole is taken.
+    Where there is none, the training starts from the weights that are given, if any. What a shorter training has left
+    that had ended, its scores among it, is removed.
 
     Raises:
-        InputError: where all of them are damaged, or what they were trained on is not what there is now.
+        InputError: where all checkpoints are damaged, what they were trained on is not what there is now, or they are
+            of more steps than the training has.
     """
     order = TrainingOrder.of_songs(source.song_frames, config.sequences, config.training, config.data, source.silent)
-    state = init_state(config)
+    before = finished_training(folder)
+    if before and (before.stopped_early or before.steps == order.total_steps):
+        return before
+    state = init_state(config) if given is None else given.into(init_state(config))
     if is_first_process():
         checkpoints = checkpoint_folder(folder)
         restored = restore_training(checkpoints, state, lambda line: print(line, file=sys.stderr, flush=True))
@@ -177,6 +193,12 @@ def find_start(config: RunConfig, source: Source, folder: Path) -> Start:
                 check_position(restored.notes["position"], order, str(checkpoints))
     if jax.process_count() > 1:
         state = _of_first_process(state)
+    if state.step > order.total_steps:
+        found = f"{int(state.step)} steps, expected at most {order.total_steps}"
+        raise InputError(f"{folder}: has been trained for {found}; choose another --out, or more steps")
+    if is_first_process():
+        (folder / _RESULT).unlink(missing_ok=True)
+        shutil.rmtree(folder / "scores", ignore_errors=True)
     return Start(config, folder, order, state)
 
 
@@ -202,5 +224,5 @@ class TrainResult:
 
 
 def finished_training(folder: Path) -> TrainResult | None:
-    """Return the result of a training that has come to its last step; None for any other."""
+    """Return the result of a training that has come to its end; None for any other."""
     return read_as(TrainResult, folder / _RESULT, "delete its folder")

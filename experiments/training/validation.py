@@ -1,4 +1,4 @@
-"""Loss and scores during training on songs that are kept out of it, the options for them, and when they end it."""
+"""Loss and scores during training on songs that are kept out of it, and when they end it."""
 
 import functools
 import math
@@ -6,17 +6,16 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import jax
-from cyclopts import Parameter
+import numpy as np
 
 from data_pipelines.batches.sources import SongSpectrograms, held_out_batches
 from data_pipelines.batches.to_device import prefetch_to_device
 from data_pipelines.songs.spectrograms import TrackFeatures, load_features
 from data_pipelines.songs.tracks import Track, TrackAudio
-from experiments.cli.command import Stopped, StopSignals
-from experiments.cli.options import Switch, Whole, require_at_least
+from experiments.cli.signals import Stopped, StopSignals
 from experiments.scoring.aggregate import aggregate
 from experiments.scoring.score_song import score_song
 from experiments.training.log import Log, read_log
@@ -30,6 +29,9 @@ from madsep_jax.parallel.processes import as_first_process, is_first_process
 from madsep_jax.separation import separate
 from madsep_jax.train.batch import TrainState
 from madsep_jax.train.losses import validation_loss
+
+#: Peak of what counts as silence: -60 dB of full scale.
+_SILENT = 1e-3
 
 Measure = Callable[[RunConfig, Mapping[str, Any]], dict[str, float]]
 
@@ -77,6 +79,15 @@ class Validation:
             scores.append(score_song(name, audio.mixture_NC, audio.voice_NC, found.voice_NC, audio.sample_rate))
         return dict(aggregate(scores).targets["vocals"].score_db)
 
+    def require_voice(self) -> None:
+        """Raise InputError where no training could be stopped by the songs, as none of them has a voice."""
+        if all(np.abs(track.read().voice_NC).max(initial=0) < _SILENT for track in self.tracks):
+            names = ", ".join(track.name for track in self.tracks)
+            raise InputError(
+                f"--early-stopping-patience: found no voice in the validation songs ({names}), so that silence would "
+                "be best, and has no SDR; expected at least one with a voice"
+            )
+
     @functools.cached_property
     def _songs(self) -> list[tuple[str, TrackAudio]]:
         return [(track.name, track.read()) for track in self.tracks]
@@ -86,63 +97,17 @@ class Validation:
         return load_features(self.tracks, self.signal, self.cache) if self.cache else []
 
 
-@Parameter(name="*", group="Validation")
-@dataclass(frozen=True, kw_only=True)
-class ValidationOptions:
-    """Songs that are kept out of training, and what is found of them."""
-
-    validate_every: Annotated[int | None, Whole] = None
-    """Score the voice after every so many epochs of training, on songs that are kept out of it. Default: never."""
-
-    validation_loss: Annotated[bool, Switch] = False
-    """Compute the loss after every epoch, on songs that are kept out of training; takes a few seconds a song."""
-
-    validation_songs: Annotated[int, Whole] = 2
-    """How many songs those two keep out of training: the last ones by name."""
-
-    def __post_init__(self) -> None:
-        require_at_least(self, validate_every=1, validation_songs=1)
-
-    @property
-    def songs(self) -> int:
-        """How many songs are kept out of training."""
-        return self.validation_songs if self.validate_every or self.validation_loss else 0
-
-    def with_metric(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Return given fields of the configuration with the metric to stop by; without patience nothing stops.
-
-        Raises:
-            InputError: where the training would stop by something that is not measured.
-        """
-        rule = "training.early_stopping"
-        if f"{rule}.patience" not in given:
-            return {name: value for name, value in given.items() if not name.startswith(rule)}
-        by_default = "loss" if self.validation_loss or not self.validate_every else "SDR"
-        metric = given.get(f"{rule}.metric", by_default)
-        needed = {"loss": ("--validation-loss", self.validation_loss), "SDR": ("--validate-every", self.validate_every)}
-        option, measured = needed[metric]
-        if not measured:
-            raise InputError(f"--early-stopping-patience: found no {option}, which finds the {metric} to stop by")
-        return {**given, f"{rule}.metric": metric}
-
-    def validation(self, tracks: Sequence[Track], signal: SignalConfig, cache: Path) -> Validation | None:
-        """Return what is to be done with the songs that are kept out; None for nothing."""
-        if not self.songs:
-            return None
-        return Validation(list(tracks), self.validate_every, cache if self.validation_loss else None, signal)
-
-
 def stops_after(validations: Sequence[Mapping[str, float]], config: EarlyStoppingConfig) -> bool:
     """Whether a training ends after the last of these lines of its validation log; those without the metric are none.
 
     The best value is the one that was better than the best before it by more than `min_delta`; the training ends once
-    `patience` validations have come after it. What is not a number is no improvement.
+    `patience` validations have come after it. What is not a number, None in the log, is no improvement.
     """
     if config.patience is None:
         return False
     best, since = math.inf, 0
     for value in [line[config.metric] for line in validations if config.metric in line]:
-        falling = value if config.metric == "loss" else -value
+        falling = math.nan if value is None else value if config.metric == "loss" else -value
         if falling < best - config.min_delta:
             best, since = falling, 0
         else:
@@ -158,6 +123,8 @@ class Judge:
         self._order = starts[0].order
         self.ended: Mapping[int, int] = {}
         """The seeds whose training has ended early, by their number, and the step after which it did."""
+        self.interrupted = False
+        """Whether a signal has come before the last validation was done, which then is still to be done."""
         self._find_ended(starts[0].step)
 
     @property
@@ -180,30 +147,33 @@ class Judge:
             return None
         scores: list[Score | None] = []
         if is_first_process():
-            for number, state in enumerate(states):
-                goes_on = number not in self.ended
-                scores.append(self._validate_seed(self._validation, number, step, state) if goes_on else None)
+            try:
+                for number, state in enumerate(states):
+                    goes_on = number not in self.ended
+                    scores.append(self._validate_seed(self._validation, number, step, state) if goes_on else None)
+            except Stopped:
+                scores += [None] * (len(states) - len(scores))
+                self.interrupted = True
+        (self.interrupted,) = as_first_process([self.interrupted])
         self._find_ended(step)
         return scores
 
     def _validate_seed(self, validation: Validation, number: int, step: int, state: TrainState) -> Score | None:
-        """Validate a seed once for a step; None where a signal has come before it was done, or no score is due yet."""
+        """Validate a seed once for a step; None where no score is due. Raises Stopped where a signal comes before."""
         start = self._starts[number]
-        if any(line["step"] == step for line in read_log(start.folder, "validation")):
-            return None
-        try:
+        values = next((line for line in read_log(start.folder, "validation") if line["step"] == step), None)
+        if values is None:
             with self._signals.ending_at_once():
                 values = validation.measure(start.config, state.variables, step, self._order.steps_per_epoch)
-        except Stopped:
-            return None
-        self._log.write_validation(number, step, values)
+            self._log.write_validation(number, step, values)
         rule = start.config.training.early_stopping
         metric = "SDR" if validation.cache is None else "loss"  # which each validation has
         if rule.patience is not None:
             metric = rule.metric
         if metric not in values:
             return None
-        return Score(f"{metric} of the validation songs", values[metric], metric == "SDR", validated=True)
+        value = math.nan if values[metric] is None else values[metric]
+        return Score(f"{metric} of the validation songs", value, metric == "SDR", validated=True)
 
     def _find_ended(self, step: int) -> None:
         """See by the first process's logs which trainings end at a step."""

@@ -180,12 +180,11 @@ def _told_why(name: str, file: FileIO) -> Iterator[None]:
     try:
         yield
     except (import_package("soundfile").SoundFileError, AssertionError) as e:  # AssertionError: fewer were written
-        why = reason(e)
         try:
             _require_room(file)
         except OSError as full:
-            why = full.strerror or why
-        raise InputError(f"{name}: cannot be written ({why}), expected room for it") from e
+            raise InputError(f"{name}: cannot be written ({full.strerror}), expected room for it") from full
+        raise InputError(f"{name}: cannot be written ({reason(e)}), expected room for it") from e
 
 
 def _require_room(file: FileIO) -> None:

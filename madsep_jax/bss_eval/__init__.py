@@ -10,14 +10,15 @@ are opposite in sign. A window in which a reference or a source of an estimate i
 source.
 
 Some scores are what rounding leaves of nothing, and differ between any two programs: those above 140 dB; the ISR, SIR
-and SAR of references that have no sound at all in a part of the spectrum, not even that of rounding to 16 bits; and
-those above 80 dB of songs with fewer samples than the filters have taps. Where a song has fewer samples than all of its
-references' filters together, and several windows, those depend on which of many solutions a program finds.
+and SAR of references that have no sound at all in a part of the spectrum, not even that of rounding to 16 bits; those
+above 100 dB of songs with fewer samples than all of the references' filters together; and those above 80 dB of songs
+with fewer samples than one filter has taps. Where a song has fewer samples than all filters together, and several
+windows, those depend on which of many solutions a program finds.
 """
 
 from madsep_jax.bss_eval.energies import Ratios
 from madsep_jax.bss_eval.museval_like import bss_eval, bss_eval_images_framewise, evaluate
-from madsep_jax.bss_eval.song import Song, Windows
+from madsep_jax.bss_eval.song import Song, Windows, as_samples
 from madsep_jax.bss_eval.v4 import score_segments, score_windows
 from madsep_jax.bss_eval.whole_song import sdr, si_sdr
 
@@ -25,6 +26,7 @@ __all__ = [
     "Ratios",
     "Song",
     "Windows",
+    "as_samples",
     "bss_eval",
     "bss_eval_images_framewise",
     "evaluate",

@@ -9,6 +9,7 @@ from madsep_jax.bss_eval.toeplitz import Product
 
 #: Steps without which it ends in any case.
 _MOST_STEPS = 40
+_EPSILON = 2.0**-52
 
 
 class Solution(NamedTuple):
@@ -16,8 +17,9 @@ class Solution(NamedTuple):
 
     x_KLY: jax.Array
     error: jax.Array
-    """Energy of what is left, as a share of the solution's, at worst over the columns; +inf where the preconditioner
-    has turned out not to be positive, so that energies mean nothing."""
+    """Energy of what is left, as a share of the solution's, at worst over the columns; 0 in those of which nothing is
+    left but rounding, +inf where the preconditioner has turned out not to be positive, so that energies mean nothing.
+    """
 
 
 class _State(NamedTuple):
@@ -30,7 +32,13 @@ class _State(NamedTuple):
 
 
 def solve(
-    multiply: Product, precondition: Product, target_KLY: jax.Array, tolerance: float, *, surely_positive: bool
+    multiply: Product,
+    precondition: Product,
+    target_KLY: jax.Array,
+    tolerance: float,
+    *,
+    norm: float,
+    surely_positive: bool,
 ) -> Solution:
     """Solve symmetric, positive semidefinite equations of right-hand sides `target_KLY`, column by column.
 
@@ -39,6 +47,8 @@ def solve(
         precondition: the product with nearly its inverse. The steps take out again what was added to the matrix to let
             it be inverted.
         tolerance: energy of the error, as a share of the solution's, at which a column is left as it is.
+        norm: about the matrix's, by which is told what rounding leaves: a column whose residual is as small as that of
+            a direct solution is as close to the true one as double precision gets, however large its error is.
         surely_positive: whether the preconditioner is positive however it was rounded, so that a column whose energies
             turn negative has come down to rounding, and need not be given up.
     """
@@ -70,7 +80,14 @@ def solve(
     residual_KLY = target_KLY - multiply(last.x_KLY)  # the true one: that of the steps drifts away from it
     error_Y = jnp.abs(_ratio(_dot(residual_KLY, precondition(residual_KLY)), whole_Y))
     broken_Y = jnp.isnan(error_Y) | (last.broken_Y & (not surely_positive))
+    # The normwise backward error: J. L. Rigal, J. Gaches, On the compatibility of a given solution, JACM 14(3), 1967.
+    rounding_Y = _EPSILON * target_KLY.shape[1] * (norm * _length(last.x_KLY) + _length(target_KLY))
+    error_Y = jnp.where(_length(residual_KLY) <= rounding_Y, 0, error_Y)
     return Solution(last.x_KLY, jnp.where(broken_Y, jnp.inf, error_Y).max())
+
+
+def _length(x_KLY: jax.Array) -> jax.Array:
+    return jnp.sqrt(_dot(x_KLY, x_KLY))
 
 
 def _dot(x_KLY: jax.Array, y_KLY: jax.Array) -> jax.Array:

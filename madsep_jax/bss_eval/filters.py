@@ -40,9 +40,11 @@ def solve_filters(correlation_BKAT: jax.Array, sources: int, taps: int) -> Filte
     References that depend on each other linearly, or nearly, as two equal channels do, make the normal equations
     singular. Their diagonal is loaded so that they can be inverted, and conjugate gradients, preconditioned with that
     inverse, solve the equations without the load: their error is measured in energy of the projection, the very thing
-    that is scored. On CPUs the inverse comes from the block-Levinson recursion; elsewhere, where hundreds of small
-    steps are slow, or where the recursion is not exact enough, from a Cholesky factorisation. Where none of these gets
-    there, as in songs that are shorter than the filters, Gaussian elimination solves the equations as they are.
+    that is scored. It is enough where that is small, or where nothing but rounding is left: of music that has hardly
+    any treble no solution in double precision has a smaller one, that by elimination included. On CPUs the inverse
+    comes from the block-Levinson recursion; elsewhere, where hundreds of small steps are slow, or where the recursion
+    is not exact enough, from a Cholesky factorisation. Where none of these gets there, Gaussian elimination solves the
+    equations as they are.
 
     The correlations are as `correlate` returns them; references, and each estimate, have K = S · C channels, source by
     source: A = K + estimates · K.
@@ -50,15 +52,50 @@ def solve_filters(correlation_BKAT: jax.Array, sources: int, taps: int) -> Filte
     Source: E. Vincent, R. Gribonval, C. Févotte: Performance Measurement in Blind Audio Source Separation, IEEE Trans.
     Audio, Speech, and Language Processing 14(4), 2006; images and multichannel filters as in BSSEval v3 and v4.
     """
-    ways = (_RECURSION,) if jax.default_backend() == "cpu" else ()
+    gram_BKKT, target_BKLESC, own_BKKT, own_BKLESC = _equations(correlation_BKAT, sources=sources, taps=taps)
+    onto_all_BESKCL = jnp.transpose(_solution(gram_BKKT, target_BKLESC), (0, 3, 4, 1, 5, 2))
+    if sources == 1:
+        return Filters(onto_all_BESKCL, onto_all_BESKCL)
+    onto_own_BESKCL = jnp.transpose(_solution(own_BKKT, own_BKLESC), (0, 3, 4, 1, 5, 2))
+    songs, estimates, _, k, channels, _ = onto_own_BESKCL.shape
+    onto_own_BESSCCL = onto_own_BESKCL.reshape(songs, estimates, sources, sources, k // sources, channels, taps)
+    return Filters(onto_all_BESKCL, jnp.moveaxis(jnp.diagonal(onto_own_BESSCCL, axis1=2, axis2=3), -1, 2))
+
+
+@functools.partial(jax.jit, static_argnames=("sources", "taps"))
+def _equations(
+    correlation_BKAT: jax.Array, *, sources: int, taps: int
+) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+    """Return matrices and right-hand sides of the filters onto all references, and of those onto its own reference.
+
+    The latter are the former without what the sources have in common.
+    """
+    songs, k, signals, _ = correlation_BKAT.shape
+    channels, estimates = k // sources, signals // k - 1
+    gram_BKKT = correlation_BKAT[:, :, :k]
+    target_BKLESC = jnp.moveaxis(correlation_BKAT[..., taps - 1 :], 2, 3)[..., k:].reshape(
+        songs, k, taps, estimates, sources, channels
+    )
+    source_K = jnp.arange(k) // channels
+    own_KK1 = (source_K[:, None] == source_K)[..., None]
+    own_K11S1 = (source_K[:, None] == jnp.arange(sources))[:, None, None, :, None]
+    return gram_BKKT, target_BKLESC, jnp.where(own_KK1, gram_BKKT, 0), jnp.where(own_K11S1, target_BKLESC, 0)
+
+
+def _solution(gram_BKKT: jax.Array, target_BKLESC: jax.Array) -> jax.Array:
+    """Return the best solution of equations of this form, by the first way that gets there."""
+    ways = [*([_RECURSION] if jax.default_backend() == "cpu" else []), *_FACTORISATIONS, _ELIMINATION]
     best, smallest = None, math.inf
-    for form, loading in (*ways, *_FACTORISATIONS, _ELIMINATION):
-        filters, found = _solve(correlation_BKAT, loading, sources=sources, taps=taps, form=form)
+    while ways:
+        form, loading = ways.pop(0)
+        x_BKLESC, found = _solve(gram_BKKT, target_BKLESC, loading, form=form)
         error = float(found)
         if error <= smallest:  # not so where it is NaN
-            best, smallest = filters, error
+            best, smallest = x_BKLESC, error
         if error < _ENOUGH:
             break
+        if form == "cholesky" and math.isfinite(error):  # more on the diagonal would take as long, for as little
+            ways = [_ELIMINATION]
     assert best is not None, "an iterative solution's error is never NaN"
     return best
 
@@ -69,17 +106,10 @@ _INVERSES: dict[str, Callable[[jax.Array], Product]] = {
 }
 
 
-@functools.partial(jax.jit, static_argnames=("sources", "taps", "form"))
-def _solve(
-    correlation_BKAT: jax.Array, loading: float, *, sources: int, taps: int, form: str
-) -> tuple[Filters, jax.Array]:
-    """Return the filters, and the largest error of all: NaN where there is no solution, 0 where nobody measures it."""
-    songs, k, signals, _ = correlation_BKAT.shape
-    channels, estimates = k // sources, signals // k - 1
-    gram_BKKT = correlation_BKAT[:, :, :k]
-    target_BKLESC = jnp.moveaxis(correlation_BKAT[..., taps - 1 :], 2, 3)[..., k:].reshape(
-        songs, k, taps, estimates, sources, channels
-    )
+@functools.partial(jax.jit, static_argnames="form")
+def _solve(gram_BKKT: jax.Array, target_BKLESC: jax.Array, loading: float, *, form: str) -> tuple[jax.Array, jax.Array]:
+    """Return a solution, and its largest error: NaN where there is no solution, 0 where nobody measures it."""
+    _, k, taps = target_BKLESC.shape[:3]
 
     def solve_song(gram_KKT: jax.Array, target_KLY: jax.Array) -> conjugate_gradients.Solution:
         diagonal_K = jnp.diagonal(gram_KKT[:, :, taps - 1])
@@ -93,29 +123,21 @@ def _solve(
             loaded_KKT = gram_KKT.at[:, :, taps - 1].add(loading * jnp.eye(k))
             precondition = _INVERSES[form](loaded_KKT)
             found = conjugate_gradients.solve(
-                toeplitz.product(gram_KKT), precondition, target_KLY, _AIM, surely_positive=form == "cholesky"
+                toeplitz.product(gram_KKT),
+                precondition,
+                target_KLY,
+                _AIM,
+                norm=k,  # each of the k channels has the energy 1
+                surely_positive=form == "cholesky",
             )
         return found._replace(x_KLY=found.x_KLY * scale_K[:, None, None])
 
-    def solve_songs(gram_BKKT: jax.Array, target_BKLESC: jax.Array) -> tuple[jax.Array, jax.Array]:
-        found = [
-            solve_song(gram_KKT, target_KLESC.reshape(k, taps, -1))
-            for gram_KKT, target_KLESC in zip(gram_BKKT, target_BKLESC, strict=True)
-        ]
-        x_BKLESC = jnp.stack([solution.x_KLY for solution in found]).reshape(target_BKLESC.shape)
-        return x_BKLESC.transpose(0, 3, 4, 1, 5, 2), jnp.stack([solution.error for solution in found]).max()
-
-    onto_all_BESKCL, error = solve_songs(gram_BKKT, target_BKLESC)
-    if sources == 1:
-        return Filters(onto_all_BESKCL, onto_all_BESKCL), error
-    # Without what the sources have in common, the same equations are those of each source by itself.
-    source_K = jnp.arange(k) // channels
-    own_KK1 = (source_K[:, None] == source_K)[..., None]
-    own_K11S1 = (source_K[:, None] == jnp.arange(sources))[:, None, None, :, None]
-    own_BESKCL, own_error = solve_songs(jnp.where(own_KK1, gram_BKKT, 0), jnp.where(own_K11S1, target_BKLESC, 0))
-    own_BESSCCL = own_BESKCL.reshape(songs, estimates, sources, sources, channels, channels, taps)
-    onto_own_BESCCL = jnp.moveaxis(jnp.diagonal(own_BESSCCL, axis1=2, axis2=3), -1, 2)
-    return Filters(onto_all_BESKCL, onto_own_BESCCL), jnp.maximum(error, own_error)
+    found = [
+        solve_song(gram_KKT, target_KLESC.reshape(k, taps, -1))
+        for gram_KKT, target_KLESC in zip(gram_BKKT, target_BKLESC, strict=True)
+    ]
+    x_BKLESC = jnp.stack([solution.x_KLY for solution in found]).reshape(target_BKLESC.shape)
+    return x_BKLESC, jnp.stack([solution.error for solution in found]).max()
 
 
 #: Taps that fit into a transform. With 512 taps it has 8,192 samples, whose sums stay in a CPU's cache.

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 
 from madsep_jax.bss_eval.energies import Ratios
-from madsep_jax.bss_eval.song import Song, Windows
+from madsep_jax.bss_eval.song import Song, Windows, as_samples, check_shapes
 from madsep_jax.bss_eval.v4 import score_segments, score_windows
 
 Scores = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
@@ -51,7 +51,7 @@ def bss_eval(
     """Score estimates as `museval.metrics.bss_eval` does, but for what is never right for music: permutation.
 
     Args:
-        reference_sources: true sources (S, N, C), or (S, N), real samples; computed in float64.
+        reference_sources: true sources (S, N, C), or (S, N), of samples as `sdr` takes them; computed in float64.
         estimated_sources: of the same shape, in the same order.
         window: length of a window in samples; math.inf for the whole song.
         hop: samples from one window to the next.
@@ -106,9 +106,11 @@ def _of_length(estimates: np.ndarray, samples: int) -> np.ndarray:
 
 def _checked(references: np.ndarray, estimates: np.ndarray) -> tuple[Song, Callable[[Ratios], Scores]]:
     """Return the song, finite, and what takes out the scores that samples which are not finite would have spoilt."""
-    references, estimates = (np.atleast_3d(np.asarray(sources)) for sources in (references, estimates))
-    if references.ndim != 3 or references.shape != estimates.shape:
-        return Song.of(references, estimates[None]), _first  # raises
+    references, estimates = (
+        np.atleast_3d(np.asarray(as_samples(name, sources)))
+        for name, sources in (("references", references), ("estimates", estimates))
+    )
+    check_shapes(references.shape, estimates.shape)
     for name, sources_SNC in (("reference", references), ("estimate", estimates)):
         silent = [number for number, source_NC in enumerate(sources_SNC) if (source_NC.sum(-1) == 0).all()]
         if silent:

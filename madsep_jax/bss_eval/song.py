@@ -4,9 +4,52 @@ import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
+
+
+def as_samples(name: str, signals: ArrayLike) -> Any:
+    """Return samples in floating point, of 32 bits at least; what is not JAX's becomes an array of NumPy.
+
+    Integers of 16 and 32 bits are those of sound files: their full scale becomes ±1.
+
+    Raises:
+        ValueError: samples of any other kind; `name` says whose.
+    """
+    try:
+        array = signals if isinstance(signals, jax.Array) else np.asarray(signals)
+    except ValueError:
+        raise ValueError(f"{name}: found lists of different lengths, expected an array of samples") from None
+    kind = array.dtype
+    if kind in (np.int16, np.int32):
+        return array.astype(np.float32) / np.float32(2.0 ** (8 * kind.itemsize - 1))
+    if not jnp.issubdtype(kind, jnp.floating):
+        raise ValueError(f"{name}: found samples of kind {kind}, expected floating point, int16 or int32")
+    wide = jnp.promote_types(kind, np.float32)
+    return array if kind == wide else array.astype(wide)
+
+
+#: Which are no sign of another order of the axes, however short the song is.
+_FEW_SOURCES = 4
+
+
+def check_shapes(references: tuple[int, ...], estimates: tuple[int, ...]) -> None:
+    """Raise ValueError where these are not one shape (S, N, C), or can only be one whose axes are in another order."""
+    if len(references) != 3 or 0 in references or estimates != references:
+        raise ValueError(
+            f"references of shape {references} and estimates of shape {estimates}: expected one shape "
+            "(sources, samples, channels) without a zero"
+        )
+    sources, samples, channels = references
+    if samples < channels or max(samples, _FEW_SOURCES) < sources:
+        raise ValueError(
+            f"references of shape {references}: found fewer samples than sources or channels, expected "
+            "(sources, samples, channels)"
+        )
 
 
 class Song(NamedTuple):
@@ -17,18 +60,15 @@ class Song(NamedTuple):
 
     @classmethod
     def of(cls, references: np.ndarray, estimates: np.ndarray) -> "Song":
-        """Check true sources (S, N, C) and estimates (E, S, N, C), both real.
+        """Check true sources (S, N, C) and estimates (E, S, N, C); samples are as `as_samples` takes them.
 
         Raises:
-            ValueError: other shapes, or samples that are not finite.
+            ValueError: other shapes, more sources or channels than samples, as arrays have whose axes are in another
+                order, or samples of another kind or that are not finite.
         """
-        references, estimates = np.asarray(references), np.asarray(estimates)
-        shape = references.shape
-        if len(shape) != 3 or 0 in shape or estimates.ndim != 4 or estimates.shape[1:] != shape or not len(estimates):
-            raise ValueError(
-                f"references of shape {shape} and estimates of shape {estimates.shape[1:]}: expected one shape "
-                "(sources, samples, channels) without a zero"
-            )
+        references = np.asarray(as_samples("references", references))
+        estimates = np.asarray(as_samples("estimates", estimates))
+        check_shapes(references.shape, estimates.shape[1:] if estimates.size else ())
         for name, array in (("references", references), ("estimates", estimates)):
             if not np.isfinite(array).all():
                 raise ValueError(f"{name}: found samples that are NaN or infinite, expected finite ones")

@@ -29,6 +29,9 @@ def score_windows(songs: Sequence[Song], *, window: float, hop: float, taps: int
         taps: of the distortion filters.
     """
     windows_B = [Windows.of_song(song.samples, window, hop) for song in songs]
+    silent_B = [song.silent(windows) for song, windows in zip(songs, windows_B, strict=True)]
+    if all(silent_EW.all() for silent_EW in silent_B):
+        return [_without_scores(song, windows) for song, windows in zip(songs, windows_B, strict=True)]
     with double_precision():
         correlation_BKAT = correlate(songs, taps)
         filters = solve_filters(correlation_BKAT, len(songs[0].reference_SNC), taps)
@@ -37,12 +40,17 @@ def score_windows(songs: Sequence[Song], *, window: float, hop: float, taps: int
         if energies_BESW is None:
             energies_BESW = _window_energies(songs, windows_B, filters, exact=window)
     ratios = []
-    for number, (song, windows) in enumerate(zip(songs, windows_B, strict=True)):
+    for number, windows in enumerate(windows_B):
         energies_ESW = Energies(
             *(np.asarray(energy_BESW)[number, ..., : windows.count] for energy_BESW in energies_BESW)
         )
-        ratios.append(ratios_of(energies_ESW, song.silent(windows)))
+        ratios.append(ratios_of(energies_ESW, silent_B[number]))
     return ratios
+
+
+def _without_scores(song: Song, windows: Windows) -> Ratios:
+    estimates, sources = song.estimate_ESNC.shape[:2]
+    return Ratios(*(np.full((estimates, sources, windows.count), np.nan) for _ in Ratios._fields))
 
 
 def _song_energies(songs: Sequence[Song], correlation_BKAT: jax.Array, filters: Filters) -> Energies | None:

@@ -4,11 +4,12 @@ load by themselves, the rest of the training's state, and notes.
 
 import dataclasses
 import math
+import os
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import jax
 
@@ -16,10 +17,10 @@ from madsep_jax.checkpoint.checks import MisfitError
 from madsep_jax.checkpoint.steps import OrbaxSteps, Score
 from madsep_jax.config.io import from_dict, to_dict
 from madsep_jax.config.run import RunConfig
-from madsep_jax.config.training import SavingConfig
-from madsep_jax.errors import InputError
+from madsep_jax.config.training import SavingConfig, Which
+from madsep_jax.errors import InputError, shown
 from madsep_jax.host.environment import environment
-from madsep_jax.host.files import read_json, write_json
+from madsep_jax.host.files import is_there, read_json, write_json
 from madsep_jax.models.variables import variable_shapes
 from madsep_jax.train.batch import TrainState
 
@@ -45,9 +46,9 @@ class CheckpointWriter(OrbaxSteps):
         self._notes = {"config": to_dict(config), "environment": environment()}
         try:
             write_json(folder / _CONFIG, {**self._notes, **({_LEVEL: level} if level else {})})
-            super().__init__(folder, _ITEMS, saving)
         except OSError as error:
-            raise InputError(f"{folder}: cannot be written: {error.strerror or error}") from error
+            raise InputError(f"{shown(folder)}: cannot be written: {error.strerror or error}") from error
+        super().__init__(folder, _ITEMS, saving)
 
     def save(self, state: TrainState, notes: Mapping[str, Any] | None = None, score: Score | None = None) -> None:
         """Copy a state and begin to write it; its buffers may be given up at once.
@@ -75,72 +76,102 @@ class Restored:
     notes: dict[str, Any]
 
 
-def save_checkpoint(folder: Path, config: RunConfig, state: TrainState) -> None:
-    """Save one state, and wait for it; a checkpoint already there is replaced once the new one is whole."""
-    with CheckpointWriter(folder, config, SavingConfig(keep_last=1)) as writer:
+def save_checkpoint(folder: str | os.PathLike[str], config: RunConfig, state: TrainState) -> None:
+    """Save one state, and wait for it. One of another step is replaced once this is whole, one of this step before."""
+    with CheckpointWriter(Path(folder), config, SavingConfig(keep_last=1)) as writer:
         writer.save(state)
 
 
-def save_model(folder: Path, config: RunConfig, variables: Any) -> None:
+def save_model(folder: str | os.PathLike[str], config: RunConfig, variables: Any) -> None:
     """Save a model without a training state: a checkpoint that `load_model` takes, from which no training goes on.
 
     Raises:
         InputError: where the folder holds anything, or cannot be written.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{folder}: is there already, expected a new or an empty folder")
+    folder = Path(folder)
+    try:
+        in_use = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+    except OSError as error:
+        raise InputError(f"{shown(folder)}: cannot be read: {error.strerror}") from None
+    if in_use:
+        raise InputError(f"{shown(folder)}: is there already, expected a new or an empty folder")
     with CheckpointWriter(folder, config, SavingConfig(keep_last=1)) as writer:
         writer.save_weights(variables)
 
 
-def load_model(folder: Path, which: Literal["latest", "best"] = "latest") -> tuple[RunConfig, dict[str, Any]]:
+def scored_weights(config: RunConfig) -> Which:
+    """Return which weights a training is judged by: the best where its validation may end it, else the latest."""
+    return "latest" if config.training.early_stopping.patience is None else "best"
+
+
+def load_model(folder: str | os.PathLike[str], which: Which | None = None) -> tuple[RunConfig, dict[str, Any]]:
     """Return the config of a checkpoint and its variables, for `build_model(config.model).apply`.
 
+    Args:
+        folder: of the checkpoint, or of an ablation's row.
+        which: of the weights that were kept; None for those of `scored_weights`.
+
     Raises:
-        InputError: where the folder holds no checkpoint, or a damaged one.
+        InputError: where the folder holds no checkpoint, or one that is damaged or cannot be read.
     """
+    folder = find_checkpoint(folder)
     config = load_config(folder)
     with OrbaxSteps(folder, _ITEMS) as steps:
-        step = steps.best() if which == "best" else max(steps.all(), default=None)
-        if step is None:
-            raise InputError(f"{folder}: no weights, expected a folder that training has saved")
+        step = _step_of(steps, folder, which or scored_weights(config))
         return config, steps.restore(step, _WEIGHTS, variable_shapes(config.model))
 
 
-def load_config(folder: Path) -> RunConfig:
-    """Return the config of a checkpoint. Raises InputError where the folder holds none."""
-    return from_dict(RunConfig, _content(folder)["config"], str(folder / _CONFIG))
+def saved_step(folder: str | os.PathLike[str], which: Which | None = None) -> int:
+    """Return the step of the weights that `load_model` takes; raises InputError as it does."""
+    folder = find_checkpoint(folder)
+    with OrbaxSteps(folder, _ITEMS) as steps:
+        return _step_of(steps, folder, which or scored_weights(load_config(folder)))
 
 
-def load_level(folder: Path) -> float | None:
+def _step_of(steps: OrbaxSteps, folder: Path, which: Which) -> int:
+    step = steps.best() if which == "best" else max(steps.all(), default=None)
+    if step is None:
+        raise InputError(f"{shown(folder)}: no weights, expected a folder that training has saved")
+    return step
+
+
+def load_config(folder: str | os.PathLike[str]) -> RunConfig:
+    """Return the config of a checkpoint. Raises InputError where the folder holds none, or it cannot be read."""
+    return from_dict(RunConfig, _content(Path(folder))["config"], shown(Path(folder) / _CONFIG))
+
+
+def load_level(folder: str | os.PathLike[str]) -> float | None:
     """Return the level of the mixtures that a checkpoint was trained on: their root mean square, ±1 being full scale.
 
     None where it is not known: of imported weights, and of trainings before it was written down. Raises InputError
-    where the folder holds no checkpoint.
+    where the folder, that of a row or its checkpoint's, holds none.
     """
+    folder = find_checkpoint(folder)
     level = _content(folder).get(_LEVEL)
     if level is not None and not (isinstance(level, float) and 0 < level < math.inf):
-        raise InputError(f"{folder / _CONFIG}: is damaged, found the level {level!r}, expected a positive number")
+        found = f"found the level {level!r}, expected a positive number"
+        raise InputError(f"{shown(folder / _CONFIG)}: is damaged, {found}")
     return level
 
 
 def _content(folder: Path) -> dict[str, Any]:
-    if not (folder / _CONFIG).is_file():
-        raise InputError(f"{folder}: not a checkpoint, expected a folder with {_CONFIG} and weights")
-    content = read_json(folder / _CONFIG)
+    path = folder / _CONFIG
+    if not is_there(path):
+        raise InputError(f"{shown(folder)}: not a checkpoint, expected a folder with {_CONFIG} and weights")
+    content = read_json(path)
     if not isinstance(content, dict) or "config" not in content:
-        raise InputError(f"{folder / _CONFIG}: is damaged, expected the configuration of a training")
+        raise InputError(f"{shown(path)}: is damaged, expected the configuration of a training")
     return content
 
 
-def restore_state(folder: Path, template: TrainState) -> TrainState | None:
+def restore_state(folder: str | os.PathLike[str], template: TrainState) -> TrainState | None:
     """Return the state of `restore_training` alone."""
     restored = restore_training(folder, template)
     return restored.state if restored else None
 
 
 def restore_training(
-    folder: Path, template: TrainState, warn: Callable[[str], None] = lambda line: None
+    folder: str | os.PathLike[str], template: TrainState, warn: Callable[[str], None] = lambda line: None
 ) -> Restored | None:
     """Return the newest state that is whole, on one device, and its notes; None where nothing has been saved yet.
 
@@ -149,6 +180,7 @@ def restore_training(
     Raises:
         InputError: where all of them are damaged, or are of another configuration.
     """
+    folder = Path(folder)
     if not folder.is_dir():
         return None
     damaged: dict[int, InputError] = {}
@@ -168,7 +200,10 @@ def restore_training(
     for newer, reason in damaged.items():
         aside = folder / f"damaged-{newer}"
         shutil.rmtree(aside, ignore_errors=True)
-        (folder / str(newer)).rename(aside)
+        try:
+            (folder / str(newer)).rename(aside)
+        except OSError as error:
+            raise InputError(f"{reason}; and it cannot be moved to {aside.name}: {error.strerror}") from None
         warn(f"{reason}; moved to {aside.name}, going on from step {step}")
     return restored
 
@@ -196,14 +231,14 @@ def checkpoint_folder(row_folder: Path) -> Path:
     return row_folder / "checkpoint"
 
 
-def find_checkpoint(folder: Path) -> Path:
+def find_checkpoint(folder: str | os.PathLike[str]) -> Path:
     """Return the checkpoint in a folder: the folder itself, or that of an ablation's row.
 
     Raises:
-        InputError: where there is none.
+        InputError: where there is none, or it cannot be read.
     """
-    inner = checkpoint_folder(folder)
-    if inner.is_dir() and not (folder / "config.json").exists():
-        folder = inner
+    folder = Path(folder)
+    if not is_there(folder / _CONFIG) and is_there(checkpoint_folder(folder) / _CONFIG):
+        folder = checkpoint_folder(folder)
     load_config(folder)
     return folder

@@ -19,9 +19,13 @@ from orbax.checkpoint import checkpoint_managers as policies
 
 from madsep_jax.checkpoint.checks import MisfitError, check_shapes, find_damage, write_checksums
 from madsep_jax.config.training import SavingConfig
-from madsep_jax.errors import InputError, first_line
+from madsep_jax.errors import InputError, first_line, shown
+from madsep_jax.host.files import aside_of, clear_leftovers, write_json
 
 _NOTES = "notes"
+
+#: What Orbax calls the item, and the file in it, of how good a checkpoint is.
+_SCORE = "metrics"
 
 
 @dataclass(frozen=True)
@@ -49,14 +53,20 @@ class OrbaxSteps:
     """
 
     def __init__(self, folder: Path, items: tuple[str, ...], saving: SavingConfig | None = None) -> None:
-        """Take the folder, its items' names, and which steps to keep; None for reading only, which changes nothing."""
+        """Take the folder, its items' names, and which steps to keep; None for reading only, which changes nothing.
+
+        Raises InputError where it cannot be read, or written.
+        """
         self._shown, self._folder = folder, folder.absolute()
         self._step: int | None = None
         self._under_way = False
         logging.getLogger("absl").addFilter(_not_from_orbax)  # for good: its threads may outlive the manager
-        self._manager = ocp.CheckpointManager(
-            self._folder, options=_reading() if saving is None else self._writing(saving), item_names=(*items, _NOTES)
-        )
+        try:
+            options = _reading() if saving is None else self._writing(saving)
+            self._manager = ocp.CheckpointManager(self._folder, options=options, item_names=(*items, _NOTES))
+        except (OSError, ValueError) as error:  # of the folder, or of a damaged score in it
+            what = "read" if saving is None else "written"
+            raise InputError(f"{shown(folder)}: cannot be {what}: {_reason(error)}") from error
 
     def all(self) -> list[int]:
         """Return the steps that are there, in order."""
@@ -76,16 +86,32 @@ class OrbaxSteps:
         if step in self._manager.all_steps():
             self._manager.delete(step)
         args = {name: ocp.args.StandardSave(tree) for name, tree in items.items()}
-        ranked = score is not None and not math.isnan(score.value)
-        metrics = dataclasses.asdict(score) if score is not None and ranked else None
         self._step = step
         self._check_room(items)
         self._under_way = True
         try:
             composite = ocp.args.Composite(**args, **{_NOTES: ocp.args.JsonSave(dict(notes))})
-            self._manager.save(step, args=composite, metrics=metrics, force=True)
+            self._manager.save(step, args=composite, metrics=_metrics(score), force=True)
         except Exception as error:
             raise self._not_written(_reason(error)) from error
+
+    def add_score(self, step: int, score: Score) -> None:
+        """Say how good a checkpoint without a score is. Raises InputError where that cannot be written."""
+        self.wait()
+        place = self._folder / str(step) / _SCORE
+        metrics, aside = _metrics(score), aside_of(place)
+        if metrics is None or place.exists():
+            return
+        self._step = step
+        try:
+            clear_leftovers(place.parent)
+            write_json(aside / _SCORE, metrics)
+            aside.rename(place)
+        except OSError as error:
+            raise self._not_written(_reason(error)) from error
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+        self._manager.reload()
 
     def check(self) -> None:
         """Raise InputError where the last save has failed meanwhile."""
@@ -205,6 +231,11 @@ def _alone() -> ocp.options.MultiprocessingOptions:
     return ocp.options.MultiprocessingOptions(
         primary_host=process, active_processes={process}, barrier_sync_key_prefix=f"process{process}"
     )
+
+
+def _metrics(score: Score | None) -> dict[str, Any] | None:
+    """Return what is kept of a score: nothing of one that is no number."""
+    return None if score is None or math.isnan(score.value) else dataclasses.asdict(score)
 
 
 def _rank(metrics: Mapping[str, Any]) -> Any:

@@ -55,8 +55,6 @@ class Option(NamedTuple):
     """What commands call it, as in `--batch`."""
     gives: Any = None
     """The field's value where the flag is given, of a flag that takes none and a field that is no bool."""
-    refused: str | None = None
-    """What the commands expect in words, where they check the flag by itself before there is a config."""
 
 
 def option(default: Any, help: str, check: Check | None = None, **flag: Any) -> Any:

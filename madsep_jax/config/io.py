@@ -6,8 +6,6 @@ import typing
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from flax import traverse_util
-
 from madsep_jax.config.maskers import KINDS, MaskerConfig
 from madsep_jax.errors import InputError, did_you_mean
 
@@ -21,6 +19,8 @@ def to_dict(config: Any) -> dict[str, Any]:
 
 def to_flat(config: Any) -> dict[str, Any]:
     """Return a config's fields as JSON values by their dotted names."""
+    from flax import traverse_util  # which imports JAX
+
     return traverse_util.flatten_dict(to_dict(config), sep=".")
 
 

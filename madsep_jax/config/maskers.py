@@ -53,10 +53,6 @@ class MaskerConfig(Settings):
         return self
 
 
-#: The settings of each kind, in the order in which systems are listed; `madsep_jax.models.registry` fills it.
-KINDS: dict[str, type[MaskerConfig]] = {}
-
-
 @dataclass(frozen=True, kw_only=True)
 class GruMaskerConfig(MaskerConfig):
     """MaD's masker: bidirectional GRU encoder, GRU decoder ([1] sec. II-A)."""
@@ -221,3 +217,9 @@ class AutoencoderConfig(MaskerConfig):
     def mark(self) -> str:
         """One for estimates, another for a mask."""
         return "v" if self.skip_filtering else "D"
+
+
+#: The settings of each kind, in the order in which systems are listed; `madsep_jax.models.registry` adds more to it.
+KINDS: dict[str, type[MaskerConfig]] = {
+    settings.kind: settings for settings in (GruMaskerConfig, DwsMaskerConfig, DilatedConfig, AutoencoderConfig)
+}

@@ -61,6 +61,19 @@ def mark_of(system: str) -> str:
         return MaskerConfig().mark
 
 
+def place_of(system: str) -> tuple[Any, ...]:
+    """Return where a system stands in a table, whatever stands there beside it; one that is not known, at the end.
+
+    The named systems in the order of `ALL`, then the CNNs, plain ones first, by their sizes.
+    """
+    if system in (named := list(named_systems())):
+        return 0, named.index(system)
+    if match := _DWS.fullmatch(system):
+        endings = [number for number, ending in enumerate(match.groups()[2:]) if ending]
+        return 1, *endings, -1, int(match[1]), int(match[2])
+    return 2, system
+
+
 def fields_of(system: str, base: RunConfig) -> dict[str, Any]:
     """Return every field, by dotted name, that a system sets in the base configuration, and its value.
 

@@ -6,6 +6,9 @@ from typing import Literal
 from madsep_jax.config.fields import RATE, SEED, Check, Settings, option, part, positive, zero_or_more
 from madsep_jax.errors import require
 
+#: Kinds of schedules that end with the training.
+ENDING_SCHEDULES = ("cosine", "exponential")
+
 
 @dataclass(frozen=True, kw_only=True)
 class ScheduleConfig(Settings):
@@ -63,7 +66,7 @@ class ScheduleConfig(Settings):
     @property
     def needs_steps(self) -> bool:
         """Whether the rate depends on how long the training is."""
-        return self.kind in ("cosine", "exponential")
+        return self.kind in ENDING_SCHEDULES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +78,6 @@ class EarlyStoppingConfig(Settings):
         "End a row's training once so many validations have brought no improvement. Default: never.",
         positive("number of validations"),
         flag="--early-stopping-patience",
-        refused="at least 1",
     )
     min_delta: float = option(
         0.0,
@@ -94,8 +96,21 @@ class EarlyStoppingConfig(Settings):
 class TrainingConfig(Settings):
     """How the parameters are found ([1] sec. III-B)."""
 
-    epochs: int = option(100, "Train for so many epochs. Default: the preset's.", positive(), flag="--epochs")
-    steps: int | None = option(None, "Train for so many steps instead.", positive(), flag="--steps")
+    epochs: int = option(
+        100,
+        "Train for so many epochs. Default: the preset's. Rows of a folder that have been trained for fewer go on, as "
+        "with --steps.",
+        positive(),
+        flag="--epochs",
+    )
+    steps: int | None = option(
+        None,
+        "Train for so many steps instead. Rows of a folder that have been trained for fewer go on from their last "
+        "step, to what they would be if trained in one go; with a cosine or exponential schedule, which ends with the "
+        "training, that is refused.",
+        positive(),
+        flag="--steps",
+    )
     batch_size: int = option(
         4, "Sequences in a batch. Default: the preset's.", positive("number of sequences"), flag="--batch"
     )
@@ -130,6 +145,10 @@ class TrainingConfig(Settings):
         require(last <= self.learning_rate, self, "learning_rate", f"at least the schedule's last ({last:g})")
 
 
+#: Which of a training's checkpoints: the last one, or the one with the best score.
+Which = Literal["latest", "best"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class SavingConfig(Settings):
     """When to save, and what to keep. A training is saved at its end in any case, and where songs are validated on.
@@ -142,14 +161,12 @@ class SavingConfig(Settings):
         "Save the training when so many seconds have gone by since the last time.",
         zero_or_more("seconds"),
         flag="--save-every",
-        refused="0 or more seconds",
     )
     save_every_steps: int | None = option(
         None,
         "Save it after every so many steps instead.",
         positive("number of steps"),
         flag="--save-every-steps",
-        refused="at least 1",
     )
     keep_last: int = option(
         3,
@@ -161,5 +178,4 @@ class SavingConfig(Settings):
         "Keep the checkpoints of steps that are multiples of this. Default: only the last three and the best.",
         positive("number of steps"),
         flag="--keep-every",
-        refused="at least 1",
     )

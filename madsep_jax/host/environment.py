@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jax
-
-from madsep_jax.host.compiler import compiler_options
-
 _PACKAGES = ("madsep-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "tensorflow", "museval")
 
 
 def environment() -> dict[str, Any]:
     """Return backend, devices, processor, platform, compiler options and versions, for saving beside a result."""
+    import jax
+
+    from madsep_jax.host.compiler import compiler_options
+
     devices = jax.devices()
     return {
         "backend": jax.default_backend(),

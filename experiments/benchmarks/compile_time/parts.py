@@ -1,25 +1,20 @@
-"""The options of `experiments.compile_time`, and the parts of it: which programs each is about, and how it measures."""
+"""The parts of `experiments.compile_time`: which programs each is about, and how it measures."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Any
 
 import jax
 
-from experiments.benchmarks.case import Case, Mode
+from experiments.benchmarks.case import Case
+from experiments.benchmarks.compile_time.options import CompileOptions, PartName
 from experiments.benchmarks.compile_time.stages import Rows, measure_stages
 from experiments.benchmarks.compile_time.starts import measure_export, measure_starts
 from experiments.benchmarks.compile_time.steps import measure_op_by_op, measure_options
-from experiments.benchmarks.options import SizeOptions, require_some
-from experiments.cli.options import Many, ManyOrNone, Out, Whole, option_class, require_at_least
+from experiments.benchmarks.options import Mode
 from madsep_jax.config.io import override, to_dict
-from madsep_jax.config.presets import preset_config
-from madsep_jax.config.run import RunConfig
-from madsep_jax.config.systems import expand, fields_of
+from madsep_jax.config.systems import fields_of
 from madsep_jax.host.compiler import without_compilation_cache
-
-PartName = Literal["systems", "depth", "length", "start", "export", "compiler", "op-by-op"]
 
 #: What is compiled where no systems are named.
 _FULL_SIZE_SYSTEMS = ("mad", "dws-5-64", "dws-7-256")
@@ -27,65 +22,6 @@ _FULL_SIZE_SYSTEMS = ("mad", "dws-5-64", "dws-7-256")
 #: How many of them the parts length, compiler and op-by-op take: op by op, a step of dws-5-64 needs 7 GB and half a
 #: minute.
 _SMALL_SYSTEMS = 2
-
-
-@option_class
-class CompileOptions(SizeOptions):
-    """What to compile, how often, and where to keep the results."""
-
-    systems: Annotated[tuple[str, ...], ManyOrNone] = ()
-    """Systems to compile, by the names of `experiments.ablation`; dws for each of --depths with --channels. Default:
-    mad, dws-5-64 and dws-7-256; with --preset quick its small ones."""
-
-    modes: Annotated[tuple[Mode, ...], Many] = ("train", "forward")
-    """Train step, forward pass, or both; depth, length, start and compiler are of the train step alone."""
-
-    parts: Annotated[tuple[PartName, ...], Many] = get_args(PartName)
-    """What to measure. systems: the stages of compiling each system. depth: against L_enc, scanned and unrolled.
-    length: against the sequence length. start: the first step of a new process, with an empty and a filled compilation
-    cache, and from an exported program. export: writing and reading programs. compiler: with and without the options
-    that XLA is given. op-by-op: the plain operations compiled and not."""
-
-    depths: Annotated[tuple[int, ...], Many] = (5, 7, 9, 11, 13, 15)
-    """L_enc in the part depth."""
-
-    channels: Annotated[int, Whole] = 64
-    """C in the part depth."""
-
-    lengths: Annotated[tuple[int, ...], Many] = (60, 120, 240, 480)
-    """Frames of a sequence in the part length."""
-
-    small_systems: Annotated[tuple[str, ...], ManyOrNone] = ()
-    """Systems of the parts length, compiler and op-by-op, which take time and memory. Default: the first two of
-    --systems."""
-
-    repeats: Annotated[int, Whole] = 3
-    """How often each thing is measured; less often, once at least, where that takes more than a minute."""
-
-    preset: str = "paper"
-    """Size of the signal and recipe: paper, released_code, or quick."""
-
-    batch: Annotated[int | None, Whole] = None
-    """Sequences in a batch. Default: the preset's."""
-
-    operations: Literal["auto", "plain", "fast"] = "auto"
-    """Form of the operations, as `compute.operations` of the configuration."""
-
-    out: Annotated[Path, Out] = Path("runs/compile-time")
-    """Folder of compile_time.json, table.md and plots. Parts measured there before with the same settings are kept."""
-
-    def __post_init__(self) -> None:
-        require_at_least(self, repeats=1)
-        require_some(self, "modes", "parts", "depths", "lengths")
-
-    def base(self) -> RunConfig:
-        """Return what all programs share. Raises InputError on a value that the configuration refuses."""
-        batch = {} if self.batch is None else {"training.batch_size": self.batch}
-        return override(preset_config(self.preset), {"compute.operations": self.operations, **batch})
-
-    def expand(self, systems: tuple[str, ...]) -> list[str]:
-        """Return the systems of those names; dws for each of the depths. Raises InputError on an unknown one."""
-        return expand(systems, self.depths, (self.channels,), self.preset)
 
 
 Advance = Callable[..., object]

@@ -1,20 +1,20 @@
-"""The options of `experiments.device_report`, its parts (correctness, speed, profile), and the time left for them."""
+"""The parts of `experiments.device_report` (correctness, speed, profile), and the time left for them."""
 
 import dataclasses
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import jax
 from rich.console import Console
 
-from experiments.benchmarks.case import Case, Form, Mode
+from experiments.benchmarks.case import Case
 from experiments.benchmarks.device_report.correctness import TOLERANCE, Agreement, check_systems
+from experiments.benchmarks.device_report.options import MODES, ReportOptions
 from experiments.benchmarks.device_report.profiling import Operation, slowest_operations
-from experiments.benchmarks.options import VariantOptions, require_some
+from experiments.benchmarks.options import Form
 from experiments.benchmarks.rounds import reason
 from experiments.benchmarks.throughput import ours
 from experiments.benchmarks.throughput.ours import computing_in
@@ -22,77 +22,11 @@ from experiments.benchmarks.throughput.peak import Peak, measure_peak
 from experiments.benchmarks.throughput.report import Timings
 from experiments.benchmarks.throughput.run_case import compare_training_losses, free_memory, run_case
 from experiments.cli.console import say
-from experiments.cli.options import Many, Out, Whole, option_class
 from experiments.cli.results import Report, made_with
-from madsep_jax.errors import InputError
+from experiments.cli.signals import keeps
 from madsep_jax.host.environment import cpu_cores
 
 Thing = TypeVar("Thing")
-
-_MODES: tuple[Mode, ...] = ("forward", "train")
-
-
-@option_class
-class ReportOptions(VariantOptions):
-    """What to report on, and how long it may take."""
-
-    seconds: float = 2.0
-
-    turns: Annotated[int, Whole] = 2
-
-    systems: Annotated[tuple[str, ...], Many] = (
-        "mad",
-        "dws-5-64",
-        "dws-7-256",
-        "mad-twinnet",
-        "mad-ris-s",
-        "mad-dilated",
-        "dilated-gru",
-        "dws-5-64-res",
-        "dws-5-64-dilated",
-        "dws-5-64-k3",
-        "dae",
-        "skip-filtering",
-    )
-    """Systems to check and to profile, the most important first."""
-
-    timed: Annotated[tuple[str, ...], Many] = ("mad", "dws-5-64", "dws-7-256", "mad-twinnet")
-    """Systems whose throughput is measured, the most important first."""
-
-    batches: Annotated[tuple[int, ...], Many] = (4, 16, 64, 256)
-    """Sequences in a batch; those after the first are timed with the first of --lengths alone."""
-
-    lengths: Annotated[tuple[int, ...], Many] = (60, 240, 960)
-    """Frames of a sequence; those after the first are timed with the first of --batches alone."""
-
-    forms: Annotated[tuple[Form, ...], Many] = ("plain", "fast")
-    """Forms of our operations."""
-
-    peer: Literal["torch", "none"] = "torch"
-    """Time PyTorch as well."""
-
-    budget_s: float = 540.0
-    """Seconds that all of it may take; what does not fit is left out, and named."""
-
-    out: Annotated[Path, Out] = Path("runs/device-report")
-    """Folder of device_report.json, table.md and plots."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_some(self, "systems", "timed", "batches", "lengths", "forms")
-        if not self.budget_s > 0:
-            raise InputError(f"--budget-s: found {self.budget_s}, expected more than 0")
-        self.expand(self.systems + self.timed)
-
-    def case(self, system: str, mode: Mode, batch: int | None = None, frames: int | None = None) -> Case:
-        """Return a case, by default of the first size."""
-        return Case.of(system, mode, batch or self.batches[0], frames or self.lengths[0], self.preset)
-
-    def timed_cases(self, system: str) -> list[Case]:
-        """Return all sizes of a system: the batches at the first length, then the other lengths at the first batch."""
-        sizes = [(batch, self.lengths[0]) for batch in self.batches]
-        sizes += [(self.batches[0], frames) for frames in self.lengths[1:]]
-        return [self.case(system, mode, batch, frames) for batch, frames in sizes for mode in _MODES]
 
 
 @dataclass
@@ -148,6 +82,7 @@ class Progress:
             "left_out": self.left_out,
         }
         Report("device_report", content, throughput.tables if self.results else ()).write(self.options.out)
+        keeps(f"what was found until then: {self.options.out}/")
 
 
 def check(progress: Progress, until: float) -> None:
@@ -189,7 +124,7 @@ def profile(progress: Progress, until: float) -> None:
     """Name the slowest operations of each system's train step and inference, in each form."""
     options = progress.options
     for system in progress.in_time(until, options.expand(options.systems), lambda system: [f"profile of {system}"]):
-        pairs = [(options.case(system, mode), form) for mode in reversed(_MODES) for form in options.forms]
+        pairs = [(options.case(system, mode), form) for mode in reversed(MODES) for form in options.forms]
         programs = compile_side_by_side(pairs)
         for case, form in pairs:
             operations: list[Operation] = []

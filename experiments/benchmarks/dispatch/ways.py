@@ -1,20 +1,17 @@
 """A training with so many steps in a call and so many seeds together, timed from batches of the host on.
 
-Beside it the options of `experiments.dispatch`, and its table.
+Beside it the table of `experiments.dispatch`.
 """
 
 import itertools
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from statistics import median
-from typing import Annotated, Any
+from typing import Any
 
 from data_pipelines.batches.to_device import prefetch_to_device
 from experiments.benchmarks.case import Case, make_batch
-from experiments.benchmarks.options import SizeOptions, require_some
 from experiments.benchmarks.rounds import shown_range
-from experiments.cli.options import Many, Out, Whole, option_class, require_at_least
 from experiments.cli.results import Column, Report, Row, Table, made_with
 from madsep_jax.config.io import override
 from madsep_jax.config.parallel import ParallelConfig
@@ -43,43 +40,6 @@ _COLUMNS = (
     Column("speed-up", "speed_up", ".2f"),
     Column("compile (s)", "compile_s", ".1f"),
 )
-
-
-@option_class
-class DispatchOptions(SizeOptions):
-    """What to measure, and where to keep the results."""
-
-    systems: Annotated[tuple[str, ...], Many] = ("mad", "dws-3-16", "dae")
-    """Systems to train, by the names of `experiments.ablation`."""
-
-    preset: str = "quick"
-    """Size of the signal and recipe: quick (a quarter of the size), or paper."""
-
-    batch: Annotated[int, Whole] = 4
-    """Sequences in a batch of each seed."""
-
-    steps_per_call: Annotated[int, Whole] = 16
-    """Steps in one call, compared with 1."""
-
-    seeds: Annotated[int, Whole] = 5
-    """Seeds trained together, compared with 1."""
-
-    steps: Annotated[int, Whole] = 16
-    """Timed steps of each seed, way and round, in whole calls."""
-
-    rounds: Annotated[int, Whole] = 5
-    """How often each way is measured, in turns."""
-
-    out: Annotated[Path, Out] = Path("runs") / "dispatch"
-    """Folder of dispatch.json and table.md."""
-
-    def __post_init__(self) -> None:
-        require_at_least(self, batch=1, steps_per_call=2, seeds=2, steps=1, rounds=1)
-        require_some(self, "systems")
-
-    def cases(self) -> list[Case]:
-        """Return the systems at their size. Raises InputError on an unknown system or preset."""
-        return [Case.of(system, "train", self.batch, None, self.preset) for system in self.expand(self.systems)]
 
 
 class TimedTraining:

@@ -5,11 +5,14 @@ from pathlib import Path
 
 import numpy as np
 
+from data_pipelines.embedded.songs import EmbeddedConfig, embedded_tracks
 from data_pipelines.songs.layouts import find_tracks
 from data_pipelines.songs.tracks import Track
+from experiments.benchmarks.evaluation_speed.options import Case
 from experiments.benchmarks.new_process import run_new_process
 from experiments.benchmarks.rounds import timed
-from experiments.scoring.protocols import EngineName, ProtocolName, WindowScores, protocol_of
+from experiments.data.options import EMBEDDED
+from experiments.scoring.protocols import EngineName, ProtocolName, TargetSet, WindowScores, protocol_of
 from experiments.scoring.score_song import references_of, score_arrays
 from madsep_jax.host.memory import process_memory
 
@@ -18,7 +21,7 @@ SAMPLE_RATE = 44100
 
 @dataclass(frozen=True, eq=False)
 class ScoredSong:
-    """True voice and accompaniment, and estimates of them: float32 (2, N, C), as files hold them."""
+    """True sources, and estimates of them: float32 (S, N, C), as files hold them."""
 
     name: str
     reference_SNC: np.ndarray
@@ -40,21 +43,39 @@ def made_up_song(seconds: float) -> ScoredSong:
     return _with_estimates(f"{seconds:g} s of noises", reference_SNC, SAMPLE_RATE, random)
 
 
-def songs_of(folder: Path) -> list[ScoredSong]:
-    """Return all songs of a folder, with estimates that leak into each other; what they are is all one to speed."""
-    return [_song_of(track) for track in find_tracks(folder)]
+def songs_of(data: str, targets: TargetSet, case: Case) -> list[ScoredSong]:
+    """Return all songs of a folder, or the embedded ones, with estimates of a kind."""
+    tracks = embedded_tracks(EmbeddedConfig()) if data == EMBEDDED else find_tracks(Path(data))
+    return [_song_of(track, targets, case) for track in tracks]
 
 
-def _song_of(track: Track) -> ScoredSong:
+def _song_of(track: Track, targets: TargetSet, case: Case) -> ScoredSong:
     audio = track.read()
-    reference_SNC = np.stack(list(references_of(audio, "voice").values()))
-    return _with_estimates(track.name, reference_SNC, audio.sample_rate, np.random.default_rng(0))
+    reference_SNC = np.stack(list(references_of(audio, targets).values()))
+    return _with_estimates(track.name, reference_SNC, audio.sample_rate, np.random.default_rng(0), case)
 
 
-def _with_estimates(name: str, reference_SNC: np.ndarray, sample_rate: int, random: np.random.Generator) -> ScoredSong:
+_OFFSET = 0.02
+_SHORT_S = 0.5
+
+
+def _with_estimates(
+    name: str, reference_SNC: np.ndarray, sample_rate: int, random: np.random.Generator, case: Case = "leaking"
+) -> ScoredSong:
     reference_SNC = reference_SNC.astype(np.float32)
+    if case == "short":
+        first = reference_SNC.shape[1] // 3  # where all sources sound
+        reference_SNC = reference_SNC[:, first : first + round(_SHORT_S * sample_rate)]
+    if case == "offset":
+        reference_SNC = reference_SNC + np.float32(_OFFSET)
+    if case == "swapped":
+        return ScoredSong(name, reference_SNC, np.roll(reference_SNC, 1, axis=0), sample_rate)
+    if case == "perfect":
+        return ScoredSong(name, reference_SNC, reference_SNC.copy(), sample_rate)
     estimate_SNC = 0.9 * reference_SNC + 0.1 * reference_SNC[::-1]
     estimate_SNC += 0.003 * random.standard_normal(reference_SNC.shape, np.float32)
+    if case == "silent":
+        estimate_SNC[-1] = 0
     return ScoredSong(name, reference_SNC, estimate_SNC, sample_rate)
 
 
@@ -86,9 +107,15 @@ def first_calls(protocol: ProtocolName, seconds: float) -> dict[str, float]:
     return {"peak_bytes": peak, "first_s": first_s, "again_s": again_s}
 
 
+_NOISE_DB = 140.0
+
+
 def largest_difference_db(a: WindowScores, b: WindowScores) -> float:
-    """Return the largest difference of any score, in dB. Raises RuntimeError where the NaN patterns differ."""
-    a_MSW, b_MSW = _values(a), _values(b)
+    """Return the largest difference of any score, in dB; those above 140 dB are rounding's, and all one.
+
+    Raises RuntimeError where the NaN patterns differ.
+    """
+    a_MSW, b_MSW = (np.minimum(_values(scores), _NOISE_DB) for scores in (a, b))
     if (np.isnan(a_MSW) != np.isnan(b_MSW)).any():
         raise RuntimeError("the engines do not agree on which windows have scores")
     finite_MSW = np.isfinite(a_MSW) & np.isfinite(b_MSW)

@@ -1,55 +1,22 @@
-"""Both engines on the same songs, in turn: the options of `experiments.evaluation_speed`, and its table."""
+"""Both engines on the same songs, in turn: the measurement of `experiments.evaluation_speed`, and its table."""
 
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack
-from pathlib import Path
 from statistics import median
-from typing import Annotated, Any
+from typing import Any
 
 from experiments.benchmarks.evaluation_speed.cases import ScoredSong, largest_difference_db, made_up_song, score
+from experiments.benchmarks.evaluation_speed.options import ENGINES, SpeedOptions
 from experiments.benchmarks.rounds import in_turn, timed
-from experiments.cli.options import Many, Out, Whole, option_class, require_at_least
 from experiments.cli.results import Column, Report, Row, Table, made_with
 from experiments.scoring.museval_engine import museval_version
-from experiments.scoring.protocols import PROTOCOLS, EngineName, ProtocolName, WindowScores
+from experiments.scoring.protocols import EngineName, ProtocolName, WindowScores
 from experiments.scoring.score_songs import scoring_pool
-from madsep_jax.errors import InputError
 from madsep_jax.host.environment import describe_machine
 
-_ENGINES: tuple[EngineName, ...] = ("jax", "museval")
-
 _WARM_UP_S = 1.0
-
-
-@option_class
-class SpeedOptions:
-    """What to score, and how often."""
-
-    data: Path = Path("../shared/corpus")
-    """Songs, in a layout of the ablation's --data; left out where the folder is not there."""
-
-    seconds: float = 240.0
-    """Length of the made-up stereo song."""
-
-    protocols: Annotated[tuple[ProtocolName, ...], Many] = ("sisec18", "paper")
-    """What to compute: those that both engines have."""
-
-    repeats: Annotated[int, Whole] = 3
-    """Rounds, in which both engines score the same songs in turn."""
-
-    enough: float = 30.0
-    """Seconds after which a set of songs gets no other round."""
-
-    out: Annotated[Path, Out] = Path("runs/evaluation_speed")
-    """Folder of evaluation_speed.json and table.md."""
-
-    def __post_init__(self) -> None:
-        require_at_least(self, repeats=1, seconds=1)
-        for protocol in self.protocols:
-            if len(PROTOCOLS[protocol].engines) < len(_ENGINES):
-                raise InputError(f"--protocols {protocol}: museval does not have it, expected sisec18 or paper")
 
 
 def measure(songs: Sequence[ScoredSong], protocol: ProtocolName, workers: int, options: SpeedOptions) -> dict[str, Any]:
@@ -74,7 +41,7 @@ def measure(songs: Sequence[ScoredSong], protocol: ProtocolName, workers: int, o
 
     with ExitStack() as stack:
         pools: dict[EngineName, Executor | None] = {
-            engine: stack.enter_context(scoring_pool(workers, engine)) if workers > 1 else None for engine in _ENGINES
+            engine: stack.enter_context(scoring_pool(workers, engine)) if workers > 1 else None for engine in ENGINES
         }
         for engine, pool in pools.items():
             if pool is not None:
@@ -90,7 +57,7 @@ def measure(songs: Sequence[ScoredSong], protocol: ProtocolName, workers: int, o
         def is_due(done: Sequence[float]) -> bool:
             return not done or time.perf_counter() - began <= options.enough
 
-        seconds = in_turn(_ENGINES, options.repeats, score_copies, moving=True, is_due=is_due)
+        seconds = in_turn(ENGINES, options.repeats, score_copies, moving=True, is_due=is_due)
     return {
         "number": len(songs),
         "audio_s": sum(song.seconds for song in songs),
@@ -143,11 +110,12 @@ def make_report(
         f"second {process['again_s']:.1f} s"
         for protocol, process in new_process.items()
     )
+    sources = "four stems" if settings.get("targets") == "stems" else "voice and accompaniment"
     caption = (
         f"{describe_machine()}, museval {museval_version()}. Seconds: median over rounds in which both engines "
-        "take turns, with the fastest and the slowest in brackets, compilation apart; all stereo, voice and "
-        "accompaniment, 512 taps. One song at a time: with all cores for it; several: threads of one process for "
-        "jax, processes for museval. Peak memory of a new process that scores a made-up song of "
+        "take turns, with the fastest and the slowest in brackets, compilation apart; all stereo, 512 taps, of songs "
+        f"{sources}, of noises voice and accompaniment. One song at a time: with all cores for it; several: threads of "
+        "one process for jax, processes for museval. Peak memory of a new process that scores a made-up song of "
         f"{settings['seconds']:g} s by jax, and its calls, the first with compilation: {processes}."
     )
     content = {"caption": caption, **made_with(settings), "new_process": new_process, "results": rows}

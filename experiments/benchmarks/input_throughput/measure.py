@@ -1,4 +1,4 @@
-"""Measure the input pipeline alone, and beneath a training, and the tables of both."""
+"""Prepare sets, measure the input pipeline alone, and beneath a training, and the tables of both."""
 
 import dataclasses
 import functools
@@ -6,13 +6,21 @@ import itertools
 import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
+
+from rich.console import Console
 
 from data_pipelines.batches.order import TrainingOrder
 from data_pipelines.batches.pipeline import example_batch, training_batches
 from data_pipelines.batches.to_device import TimedBatches, prefetch_to_device
+from data_pipelines.builders import BUILDERS
+from data_pipelines.builders.preparation import sketch
 from data_pipelines.prepared.reader import PreparedSongs
+from data_pipelines.prepared.runners import run_in_processes
+from data_pipelines.prepared.settings import FeatureSettings
 from experiments.benchmarks.rounds import Spread, in_turn, timed
+from experiments.cli.console import Bar
 from experiments.cli.results import Column, Report, Row, Table, made_with
 from madsep_jax.config.io import override
 from madsep_jax.config.run import RunConfig
@@ -31,6 +39,20 @@ _UNTIMED_STEPS = 3
 
 #: A set: its name, its songs, and the configuration that fits it.
 Source = tuple[str, PreparedSongs, RunConfig]
+
+
+def prepare_embedded(base: RunConfig, data_dir: Path, console: Console) -> list[Path]:
+    """Prepare the embedded songs in both forms; returns the sets' folders."""
+    folders = []
+    half = FeatureSettings(dtype="float16", signal=base.signal, sequences=base.sequences)
+    waveform = FeatureSettings(features="waveform", dtype="int16", signal=base.signal, sequences=base.sequences)
+    for settings in (half, waveform):
+        preparation = sketch(BUILDERS["embedded"].of(settings, data_dir), None)
+        folders.append(preparation.folder)
+        if not preparation.done:
+            with Bar(console, f"preparing {settings.config_name}", len(preparation.tracks)) as bar:
+                preparation.run(run_in_processes(cpu_cores()), bar.advance)
+    return folders
 
 
 def endless_order(songs: PreparedSongs, config: RunConfig, batch: int) -> TrainingOrder:

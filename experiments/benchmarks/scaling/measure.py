@@ -1,21 +1,18 @@
-"""The options of `experiments.scaling`, and a case of it, measured in processes of its own."""
+"""A case of `experiments.scaling`, measured in processes of its own."""
 
 import os
 import socket
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from dataclasses import asdict
+from typing import Any
 
 import jax
 
 from experiments.benchmarks.case import Case as TrainCase
 from experiments.benchmarks.case import Runs, make_batch
 from experiments.benchmarks.new_process import run_together
-from experiments.benchmarks.options import SystemOptions
 from experiments.benchmarks.rounds import in_turn, timed
-from experiments.cli.options import Many, Out, Switch, Whole, option_class, require_at_least
+from experiments.benchmarks.scaling.options import Case, Platform, Style
 from madsep_jax.config.parallel import ParallelConfig, ProcessesConfig
-from madsep_jax.errors import InputError
 from madsep_jax.host.compiler import without_compilation_cache
 from madsep_jax.host.environment import environment
 from madsep_jax.parallel.layout import compile_layout, make_layout
@@ -24,92 +21,6 @@ from madsep_jax.train.batch import Batch
 from madsep_jax.train.step import init_state
 
 _UNTIMED_STEPS = 2
-
-Platform = Literal["cpu", "accelerator"]
-Style = Literal["jit", "pmap"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Case:
-    """What is trained, and on what."""
-
-    system: str
-    preset: str
-    batch: int
-    """Sequences of a step, those of all devices together."""
-    processes: int = 1
-    devices: int = 1
-    """Of all processes together; each has as many."""
-    styles: tuple[Style, ...] = ("jit",)
-    """Measured in the same processes, step by step in turn."""
-    steps: int = 20
-    """Timed steps of each style."""
-
-
-@option_class
-class ScalingOptions(SystemOptions):
-    """What to measure, and where to keep the results."""
-
-    preset: str = "quick"
-
-    devices: Annotated[tuple[int, ...], Many] = (1, 2, 4, 8)
-    """Devices, those of all processes together."""
-
-    processes: Annotated[tuple[int, ...], Many] = (1, 2)
-    """Processes that share the devices."""
-
-    styles: Annotated[tuple[Style, ...], Many] = ("jit", "pmap")
-    """How devices share a batch."""
-
-    batch: Annotated[int, Whole] = 8
-    """Sequences in a batch, of all devices together."""
-
-    batch_per_device: Annotated[bool, Switch] = False
-    """The batch size is that of each device."""
-
-    steps: Annotated[int, Whole] = 20
-    """Timed steps of each case, style and round."""
-
-    rounds: Annotated[int, Whole] = 3
-    """How often each case is measured, in turns."""
-
-    on: Platform = "cpu"
-    """Make the devices of the processor (cpu), or take the accelerators of this computer."""
-
-    out: Annotated[Path, Out] = Path("runs") / "scaling"
-    """Folder of scaling.json, table.md and the plot."""
-
-    def __post_init__(self) -> None:
-        for name in ("devices", "processes"):
-            values = getattr(self, name)
-            if not values or min(values) < 1:
-                raise InputError(f"--{name}: found {list(values)}, expected numbers of at least 1")
-        require_at_least(self, batch=1, steps=1, rounds=1)
-        if not self.styles:
-            raise InputError("--styles: found nothing, expected jit, pmap or both")
-        for count in self.devices:
-            if self.batch % count and not self.batch_per_device:
-                raise InputError(f"--batch: found {self.batch}, expected a multiple of the {count} devices")
-        super().__post_init__()
-        if not self.cases():
-            raise InputError(f"--devices: found {list(self.devices)}, expected multiples of the processes")
-
-    def cases(self) -> list[Case]:
-        """Return what is measured. Devices that the processes cannot share equally are left out."""
-        return [
-            Case(
-                system=self.system,
-                preset=self.preset,
-                batch=self.batch * devices if self.batch_per_device else self.batch,
-                processes=processes,
-                devices=devices,
-                styles=self.styles,
-                steps=self.steps,
-            )
-            for processes in self.processes
-            for devices in self.devices
-            if devices % processes == 0
-        ]
 
 
 def run_case(case: Case, platform: Platform) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from statistics import median
 from typing import Any
 
 from experiments.benchmarks.rounds import shown_range
-from experiments.benchmarks.scaling.measure import Case
+from experiments.benchmarks.scaling.options import Case
 from experiments.cli.results import Column, Report, Row, Table
 from madsep_jax.host.environment import describe_machine
 

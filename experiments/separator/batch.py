@@ -1,0 +1,106 @@
+"""All songs of one command: one after the other, and what is said of each."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from experiments.cli.console import Bar, DeviceOptions, make_console, say, show_device
+from experiments.cli.signals import CONTINUE, keeps
+from experiments.separator.one_song import Done, separate_song
+from experiments.separator.options import SeparateOptions
+from experiments.separator.plan import SongPlan, plan_songs
+from experiments.separator.separated_files import is_disk_full
+from experiments.separator.songs import find_songs
+from experiments.separator.trained import choose_checkpoint, choose_device, load_separator
+from madsep_jax.audio import missing_line
+from madsep_jax.errors import InputError, shown
+from madsep_jax.host.compiler import use_compilation_cache
+from madsep_jax.host.files import clear_leftovers
+
+_SOME_FAILED, _NOTHING_DONE = 1, 2
+
+
+def separate_all(arguments: Sequence[Path], options: SeparateOptions, required: DeviceOptions) -> int:
+    """Separate what the arguments of the command stand for; returns its exit code."""
+    console = make_console()
+    device = choose_device(options.device)
+    show_device(console, required)
+    found = find_songs(arguments, options.out)
+    plans = plan_songs(found, options)
+    for line in found.notes:
+        say(console, line)
+    if plans.done:
+        total = plans.done + len(plans.songs) + len(plans.failures)
+        say(console, f"{plans.done} of {total} songs left out, as their results are there")
+    if not plans.songs:
+        return _end(plans.failures, plans.done)
+    for line in plans.failures:
+        say(console, f"left out: {line}")
+    clear_leftovers(options.out)
+    if options.compilation_cache:
+        use_compilation_cache()
+    separator = load_separator(choose_checkpoint(options.checkpoint), options.which, device)
+    say(console, separator.describe())
+    failures, done = list(plans.failures), list[Done]()
+    for number, plan in enumerate(plans.songs, start=1):
+        with Bar(console, f"{number}/{len(plans.songs)} {shown(plan.song.name)}", 100) as bar:
+            try:
+                done.append(separate_song(plan, separator, options, bar.advance_to))
+            except (InputError, OSError) as error:  # a song on a drive that does not answer, for example
+                failures.append(_line_of(error, plan))
+                if is_disk_full(error):  # as it would be for the others
+                    failures += [
+                        f"{shown(other.song)}: not begun, as the disk is full" for other in plans.songs[number:]
+                    ]
+                    break
+                if number < len(plans.songs):
+                    say(console, f"left out: {failures[-1]}")
+                continue
+        _report(console, done)
+        keeps(CONTINUE if options.skip_existing else "with --skip-existing the same command goes on with what is left")
+    return _end(failures, plans.done + len(done))
+
+
+def _line_of(error: InputError | OSError, plan: SongPlan) -> str:
+    return str(error) if isinstance(error, InputError) else f"{shown(plan.song)}: {error.strerror or error}"
+
+
+def _report(console: Console, done: Sequence[Done]) -> None:
+    """Say what became of the last song."""
+    *earlier, last = done
+    plan, found = last.plan, last.found
+    if found.missing:
+        say(console, missing_line(plan.song, found.missing))
+    if found.beyond:
+        cut = f"samples beyond twice full scale were cut: {found.beyond}"
+        say(console, f"{shown(plan.song)}: {cut} (--format wav --subtype FLOAT keeps them)")
+    duration_s = found.frames / plan.info.sample_rate
+    compiled = {(one.plan.info.channels, one.found.how.each_channel) for one in earlier}
+    notes = []
+    if (plan.info.channels, found.how.each_channel) not in compiled:
+        notes.append("with compilation")
+    if found.how.each_channel:
+        notes.append("the channels cancel, so each has a mask of its own")
+    if plan.stale:
+        notes.append(f"in the place of {', '.join(shown(path.name) for path in plan.stale)}")
+    places = os.path.commonpath([place.parent for place in plan.places.values()])
+    say(
+        console,
+        f"{shown(plan.song)}: {duration_s:.1f} s of sound in {last.seconds:.2f} s, real-time factor "
+        f"{last.seconds / duration_s:.3f}{''.join(f', {note}' for note in notes)}, in {shown(places)}",
+    )
+
+
+def _end(failures: Sequence[str], done: int) -> int:
+    """List the songs that were not separated, and return the exit code."""
+    if not failures:
+        return 0
+    if done == 0 and len(failures) == 1:
+        raise InputError(failures[0])
+    print(f"madsep: {len(failures)} of {done + len(failures)} songs were not separated:", file=sys.stderr)
+    for line in failures:
+        print(f"  {' '.join(line.split())}", file=sys.stderr)
+    return _SOME_FAILED if done else _NOTHING_DONE

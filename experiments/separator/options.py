@@ -1,0 +1,129 @@
+"""The options of `madsep separate`."""
+
+import math
+import typing
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter, Token
+
+from experiments.cli.options import Out, Switch, WhichWeights, option_class
+from madsep_jax.config.signal import SeparationConfig
+from madsep_jax.errors import InputError
+
+#: The two results of a song: names of their files, by default.
+VOICE, ACCOMPANIMENT = "vocals", "accompaniment"
+STEMS = (VOICE, ACCOMPANIMENT)
+Format = Literal["wav", "flac", "mp3", "ogg"]
+FORMATS: tuple[Format, ...] = typing.get_args(Format)
+#: They leave out what is hardly heard, and have no sample format.
+LOSSY = ("mp3", "ogg")
+
+
+def _any_case(hint: Any, tokens: Sequence[Token]) -> str:
+    """Return the choice that is given, in capitals or not."""
+    choices = [choice for part in (hint, *typing.get_args(hint)) for choice in _choices(part)]
+    for choice in choices:
+        if choice.casefold() == tokens[0].value.casefold():
+            return choice
+    raise ValueError(f"found {tokens[0].value!r}, expected one of: {', '.join(choices)}")
+
+
+def _choices(hint: Any) -> tuple[str, ...]:
+    return typing.get_args(hint) if typing.get_origin(hint) is Literal else ()
+
+
+def _kilobits(_: object, tokens: Sequence[Token]) -> int:
+    """Return a bitrate in kbit/s, as 192 or 192k."""
+    text = tokens[0].value.casefold().removesuffix("k")
+    if not text.isascii() or not text.isdigit() or not 8 <= int(text) <= 1000:
+        raise ValueError(f"found {tokens[0].value!r}, expected kbit/s from 8 to 1000, as 192 or 192k")
+    return int(text)
+
+
+AnyCase = Parameter(converter=_any_case)
+
+
+@option_class
+class SeparateOptions:
+    """By what to separate, and what to write where."""
+
+    out: Annotated[Path, Out]
+    """Folder of the results. Those of an earlier run are replaced, those in another format too."""
+
+    checkpoint: Path | None = None
+    """Folder of a trained separator: a checkpoint, or a row of the ablation (runs/…/rows/…). Default: the newest
+    finished row, or imported weights, under runs/."""
+
+    which: WhichWeights = None
+
+    stems: Annotated[Literal["both", "vocals", "accompaniment"], AnyCase] = "both"
+    """What to write."""
+
+    name: str = "{song}/{stem}.{ext}"
+    """Where in the folder each result goes. {song} is the song's name without its ending, {songext} that ending,
+    {folder} the folder that the song lies in (from the one that was given on), {stem} vocals or accompaniment,
+    {ext} the format."""
+
+    format: Annotated[Format, AnyCase] = "wav"
+    """Format of the files. The two add up to the song, but in mp3 and ogg, which are lossy."""
+
+    subtype: Annotated[Literal["PCM_16", "PCM_24", "PCM_32", "FLOAT"] | None, AnyCase] = None
+    """Sample format of wav and flac. Default: like the song's, at least 16 bits; 16 bits for lossy songs. Flac holds
+    at most 24 bits."""
+
+    bitrate: Annotated[int | None, Parameter(converter=_kilobits)] = None
+    """Of mp3 and ogg, in kbit/s, as 192 or 192k. Default: the best that the format offers, up to 320."""
+
+    start: float = 0.0
+    """Seconds of each song to leave out at its beginning."""
+
+    duration: float | None = None
+    """Seconds of each song to separate. Default: to its end."""
+
+    skip_existing: Annotated[bool, Switch] = False
+    """Leave out songs whose results are there already."""
+
+    strict: Annotated[bool, Switch] = False
+    """Refuse songs that end early or are damaged. By default what can be read is separated, and a line says how many
+    seconds are missing."""
+
+    mask_limit: float | Literal["none"] = 1.0
+    """The most that the mask may be: with 1 nothing of the voice is louder than in the song. none: as published."""
+
+    level: Literal["training", "song"] = "training"
+    """The level at which the model hears a song: that of its training, to which the song is brought by a gain that is
+    taken back afterwards; or the song's own, as published."""
+
+    device: str | None = None
+    """Where to compute: cpu, gpu, tpu, or one of several, as gpu:1. Default: the fastest kind that JAX finds."""
+
+    compilation_cache: Annotated[bool, Switch] = False
+    """Keep compiled programs in the user's cache folder, so that the next command starts sooner."""
+
+    @property
+    def results(self) -> tuple[str, ...]:
+        """The stems that are written."""
+        return STEMS if self.stems == "both" else (self.stems,)
+
+    @property
+    def separation(self) -> SeparationConfig:
+        """How the separator is applied."""
+        limit = math.inf if self.mask_limit == "none" else self.mask_limit
+        return SeparationConfig(mask_limit=limit, level=self.level)
+
+    def __post_init__(self) -> None:
+        limit = self.mask_limit
+        _require(limit == "none" or limit > 0, "mask-limit", limit, "a number above 0, or none")  # not NaN either
+        _require(0 <= self.start < math.inf, "start", self.start, "seconds, 0 or more")
+        _require(self.duration is None or self.duration > 0, "duration", self.duration, "seconds, more than 0")
+        if self.format in LOSSY:
+            _require(self.subtype is None, "subtype", self.subtype, f"no such option, as {self.format} has one alone")
+        else:
+            _require(self.bitrate is None, "bitrate", self.bitrate, f"no such option, as {self.format} has none")
+
+
+def _require(holds: bool, name: str, found: object, expected: str) -> None:
+    if not holds:
+        raise InputError(f"--{name}: found {found}, expected {expected}")

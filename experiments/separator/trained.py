@@ -1,0 +1,107 @@
+"""Which trained separator is used, and where: by default the newest under `runs/`, on the device that JAX chooses."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from madsep_jax.checkpoint.folder import (
+    checkpoint_folder,
+    find_checkpoint,
+    load_level,
+    load_model,
+    saved_step,
+    scored_weights,
+)
+from madsep_jax.config.run import RunConfig
+from madsep_jax.config.training import Which
+from madsep_jax.errors import InputError, shown
+from madsep_jax.host.files import read_json
+
+#: Where the ablation keeps its rows, and people what they import.
+RUNS = Path("runs")
+#: What is above that is hardly missed.
+_HEARD_HZ = 16_000
+_KINDS = {"cuda": "gpu", "rocm": "gpu"}
+
+
+def choose_checkpoint(given: Path | None, runs: Path = RUNS) -> Path:
+    """Return the checkpoint in the folder that is given, or else the newest: of a finished row, or imported weights.
+
+    Raises:
+        InputError: where there is none, with how to come by one.
+    """
+    if given is not None:
+        return find_checkpoint(given)
+    for _, folder in sorted(_trained(runs), reverse=True):
+        try:
+            return find_checkpoint(folder)
+        except InputError:  # it is damaged, or of another version
+            continue
+    raise InputError(
+        f"--checkpoint: found no finished row under {shown(runs.absolute())}, expected a trained separator; train one "
+        "in about a minute (python -m experiments.ablation --systems mad), import published weights (madsep import "
+        "FILE… --out runs/published), or name its folder"
+    )
+
+
+def _trained(runs: Path) -> Iterator[tuple[float, Path]]:
+    """Yield the rows that are finished and have weights, and imported checkpoints, with the time of their last file."""
+    for result in runs.glob("*/rows/*/row.json"):
+        try:
+            content = read_json(result)
+        except InputError:
+            continue
+        is_done = isinstance(content, dict) and content.get("status") == "done"
+        if is_done and checkpoint_folder(result.parent).is_dir():
+            yield result.stat().st_mtime, result.parent
+    for config in runs.glob("*/config.json"):
+        yield config.stat().st_mtime, config.parent
+
+
+@dataclass(frozen=True)
+class Separator:
+    """A trained separator."""
+
+    checkpoint: Path
+    which: Which
+    step: int
+    config: RunConfig
+    variables: Mapping[str, Any]
+    training_level: float | None
+    """Root mean square of what it was trained on, where that is known."""
+
+    def describe(self) -> str:
+        """Return in one line what it is, and what it does not hear."""
+        heard_hz = self.config.signal.sample_rate / 2
+        kind = f"{self.config.masker.kind}, preset {self.config.preset}, {self.which} weights, step {self.step:,}"
+        deaf = f"; hears nothing above {heard_hz / 1000:.1f} kHz, which stays in the accompaniment"
+        return f"separator: {shown(self.checkpoint)} ({kind}){deaf if heard_hz < _HEARD_HZ else ''}"
+
+
+def load_separator(checkpoint: Path, which: Which | None = None, device: jax.Device | None = None) -> Separator:
+    """Return a trained separator, its variables on this device. Raises InputError where it cannot be read."""
+    config, variables = load_model(checkpoint, which)
+    which = which or scored_weights(config)
+    step, level = saved_step(checkpoint, which), load_level(checkpoint)
+    return Separator(checkpoint, which, step, config, jax.device_put(variables, device), level)
+
+
+def choose_device(name: str | None) -> jax.Device | None:
+    """Return the device of a name: of a kind, as `gpu`, or one of several, as `gpu:1`; None for JAX's own choice.
+
+    Raises InputError where JAX finds none.
+    """
+    if name is None:
+        return None
+    kind, _, number = name.lower().partition(":")
+    if kind == "cpu":
+        jax.config.update("jax_platforms", "cpu")  # so that nothing else is started
+    try:
+        devices = jax.devices(_KINDS.get(kind, kind))
+        return devices[int(number or 0)]
+    except (RuntimeError, ValueError, IndexError):
+        found = ", ".join(f"{device.platform}:{device.id}" for device in jax.devices())
+        raise InputError(f"--device {name}: found {found}, expected one of these") from None
