@@ -128,7 +128,7 @@ def test_an_experiment_of_before_a_field_was_there_is_the_same(run, first, tmp_p
             for name in [name for name in part or () if name.startswith("separation")]:
                 del part[name]
         path.write_text(json.dumps(content))
-    monkeypatch.setattr(ablation, "run_row", None)  # is not to be called
+    monkeypatch.setattr(run_row, "run_row", None)  # is not to be called
     assert run(out, "mad", "dws-1-4") == 0
     assert run(out, "mad", more=["--mask-limit", "1"]) == 2
 

@@ -9,7 +9,7 @@ from sources import COMMANDS, PACKAGES, ROOT, SOURCES, imports_at_once, package_
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 #: By import name; what other packages bring, by the ones that do.
-BROUGHT = {"scipy": "jax", "absl": "tensorflow-datasets"}
+BROUGHT = {"scipy": "jax", "absl": "tensorflow-datasets", "triton": "tensorflow"}  # imported where it is there
 
 
 def distributions(requirements):

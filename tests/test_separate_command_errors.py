@@ -216,7 +216,7 @@ def test_damaged_checkpoint(tmp_path, row, capsys, damage, expected):
     [
         (["separate", "-o", "out", "--checkpoint", "c"], ["SONG", "requires an argument"]),
         (["separate", "a.wav", "--checkpoint", "c"], ["--out", "requires an argument"]),
-        (["separate", "a.wav", "-o", "out", "--subtype", "PCM_8"], ["PCM_8", "--subtype", "PCM_16, PCM_24"]),
+        (["separate", "a.wav", "-o", "out", "--subtype", "PCM_8"], ["PCM_8", "--subtype", "PCM_16", "PCM_24"]),
         (["separate", "a.wav", "-o", "out", "--bitrate", "fast"], ["--bitrate", "fast", "192 or 192k"]),
         (["separate", "a.wav", "-o", "out", "--bitrate", "192"], ["--bitrate", "no such option, as wav has none"]),
         (

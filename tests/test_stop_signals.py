@@ -130,6 +130,7 @@ def test_a_signal_ends_a_command_in_one_line_and_leaves_nothing_half_written(tmp
         command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout.readline() == "begun\n"
+        time.sleep(0.3)  # it is in what is to be interrupted
         process.send_signal(number)
         start = time.monotonic()
         out, err = process.communicate(timeout=20)

@@ -4,7 +4,7 @@ import math
 import typing
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from cyclopts import Parameter, Token
 
@@ -21,28 +21,12 @@ FORMATS: tuple[Format, ...] = typing.get_args(Format)
 LOSSY = ("mp3", "ogg")
 
 
-def _any_case(hint: Any, tokens: Sequence[Token]) -> str:
-    """Return the choice that is given, in capitals or not."""
-    choices = [choice for part in (hint, *typing.get_args(hint)) for choice in _choices(part)]
-    for choice in choices:
-        if choice.casefold() == tokens[0].value.casefold():
-            return choice
-    raise ValueError(f"found {tokens[0].value!r}, expected one of: {', '.join(choices)}")
-
-
-def _choices(hint: Any) -> tuple[str, ...]:
-    return typing.get_args(hint) if typing.get_origin(hint) is Literal else ()
-
-
 def _kilobits(_: object, tokens: Sequence[Token]) -> int:
     """Return a bitrate in kbit/s, as 192 or 192k."""
     text = tokens[0].value.casefold().removesuffix("k")
     if not text.isascii() or not text.isdigit() or not 8 <= int(text) <= 1000:
         raise ValueError(f"found {tokens[0].value!r}, expected kbit/s from 8 to 1000, as 192 or 192k")
     return int(text)
-
-
-AnyCase = Parameter(converter=_any_case)
 
 
 @option_class
@@ -58,7 +42,7 @@ class SeparateOptions:
 
     which: WhichWeights = None
 
-    stems: Annotated[Literal["both", "vocals", "accompaniment"], AnyCase] = "both"
+    stems: Literal["both", "vocals", "accompaniment"] = "both"
     """What to write."""
 
     name: str = "{song}/{stem}.{ext}"
@@ -66,10 +50,10 @@ class SeparateOptions:
     {folder} the folder that the song lies in (from the one that was given on), {stem} vocals or accompaniment,
     {ext} the format."""
 
-    format: Annotated[Format, AnyCase] = "wav"
+    format: Format = "wav"
     """Format of the files. The two add up to the song, but in mp3 and ogg, which are lossy."""
 
-    subtype: Annotated[Literal["PCM_16", "PCM_24", "PCM_32", "FLOAT"] | None, AnyCase] = None
+    subtype: Literal["PCM_16", "PCM_24", "PCM_32", "FLOAT"] | None = None
     """Sample format of wav and flac. Default: like the song's, at least 16 bits; 16 bits for lossy songs. Flac holds
     at most 24 bits."""
 
