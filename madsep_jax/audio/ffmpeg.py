@@ -26,6 +26,9 @@ _STATING = ("mov", "flac", "wav", "w64", "aiff", "caf", "au", "avi", "ogg", "ape
 #: Codecs whose samples are those that were encoded, but for `pcm_…`.
 _LOSSLESS = ("flac", "wavpack", "tta", "ape", "tak", "mlp", "truehd", "wmalossless", "shorten", "als")
 
+#: libsndfile's names of FFmpeg's sample formats; it has no longer integers.
+_DEPTHS = {"u8": "PCM_U8", "s16": "PCM_16", "s32": "PCM_32", "s64": "PCM_32", "flt": "FLOAT", "dbl": "DOUBLE"}
+
 #: An mp3's first frame, which states the number of frames and holds no sound; a tag before it.
 _MP3_HEADER = re.compile(rb"(?:Xing|Info)\x00\x00\x00[\x01\x03\x05\x07\x09\x0b\x0d\x0f](.{4})", re.DOTALL)
 _MP3_TAG = re.compile(rb"ID3[\x02-\x04]\x00.([\x00-\x7f]{4})", re.DOTALL)
@@ -112,6 +115,8 @@ class FfmpegSource:
                 if len(streams) <= self._stream:
                     raise UndecodableError(f"found {len(streams)} sound streams, expected {self._stream + 1}")
                 sound = streams[self._stream]
+                if sound.codec_context is None:
+                    raise UndecodableError("its sound is of a kind that no decoder is there for")
                 if sound.codec_context.name in _LOSSLESS:  # else a damaged block would be a burst of noise
                     sound.codec_context.options = {"err_detect": "crccheck+explode"}
                 yield container, sound
@@ -126,13 +131,17 @@ class FfmpegSource:
             if converter and found != converted:
                 yield from ((last, None) for last in converter.resample(None))
                 converter = None
-            if frame is None or (found[1:] == (self._places, self.info.sample_rate) and not _has_many_planes(frame)):
+            if frame is None or (found[1:] == (self._places, self.info.sample_rate) and not _is_beyond_pyav(frame)):
                 yield frame, lost_s
                 continue
             if converter is None:
                 converter, converted = av.AudioResampler("flt", self._places, self.info.sample_rate), found
+            if lost_s is not None:
+                yield None, lost_s
             frame.pts = None
             yield from ((part, None) for part in converter.resample(frame))
+        if converter:
+            yield from ((last, None) for last in converter.resample(None))
 
     def _read_stated_s(self, kind: str, container: Any, sound: Any) -> float | None:
         """Return the seconds of the stream by the header, or None where it would be an estimate."""
@@ -143,12 +152,14 @@ class FfmpegSource:
             stated_s = float(sound.duration * sound.time_base) if sound.duration else None
         else:
             return None
-        if kind == "mp3" and abs(self._mp3_header_s() - (stated_s or 0)) > 4 * _TOLERANCE_S:
-            return None  # an estimate by the bit rate, as also of mp3s that were joined
+        if kind == "mp3":  # less what encoders add to both ends; else it is an estimate
+            most_s = self._mp3_header_s()
+            if not most_s - 3 * 1152 / self.info.sample_rate <= (stated_s or 0) <= most_s + 1e-3:
+                return None
         return stated_s if stated_s and stated_s < _ABSURD_S else None
 
     def _mp3_header_s(self) -> float:
-        """Return the seconds, with up to a tenth of padding, that an mp3's first frame states; 0: it states none."""
+        """Return the seconds, with what an encoder adds, that an mp3's first frame states; 0: it states none."""
         self._file.seek(0)
         tag = _MP3_TAG.match(self._file.read(10))
         self._file.seek(_tag_bytes(tag) if tag else 0)
@@ -158,6 +169,7 @@ class FfmpegSource:
 
 
 def _tag_bytes(tag: re.Match[bytes]) -> int:
+    """Return the length of a tag, with its head; it is written in bytes of seven bits."""
     size = 0
     for byte in tag[1]:
         size = size << 7 | byte
@@ -188,7 +200,7 @@ def _frames(container: Any, sound: Any) -> Iterator[tuple[Any, float | None]]:
         try:
             frames = packet.decode()
         except av.FFmpegError:
-            if not tag and not _MP3_HEADER.search(data):
+            if not tag and not (packet.pos or 0) < tag_end and not _MP3_HEADER.search(data):
                 failed_s = (failed_s or 0.0) + float((packet.duration or 0) * packet.time_base)
             continue
         for frame in frames:
@@ -202,9 +214,9 @@ def _frames(container: Any, sound: Any) -> Iterator[tuple[Any, float | None]]:
         yield None, failed_s
 
 
-def _has_many_planes(frame: Any) -> bool:
-    """Whether PyAV would look for one plane too many, behind the eight that a frame has room for."""
-    return bool(frame.format.is_planar and frame.layout.nb_channels >= 8)
+def _is_beyond_pyav(frame: Any) -> bool:
+    """Whether PyAV cannot return a frame's samples, or looks for more planes than the eight that it has room for."""
+    return frame.format.name.startswith("s64") or bool(frame.format.is_planar and frame.layout.nb_channels >= 8)
 
 
 def _samples(frame: Any) -> np.ndarray:
@@ -231,6 +243,6 @@ def _subtype(sound: Any, frame: Any) -> str:
         return next((f"PCM_{name}" for most, name in ((8, "S8"), (16, "16"), (24, "24")) if bits <= most), "PCM_32")
     if not (codec.startswith("pcm_") or codec in _LOSSLESS):
         return codec.upper()
-    if kind == "s32" and not _has_many_planes(frame) and not (frame.to_ndarray() & 0xFF).any():
+    if kind == "s32" and not _is_beyond_pyav(frame) and not (frame.to_ndarray() & 0xFF).any():
         return "PCM_24"
-    return {"u8": "PCM_U8", "s16": "PCM_16", "s32": "PCM_32", "flt": "FLOAT", "dbl": "DOUBLE"}.get(kind, codec.upper())
+    return _DEPTHS.get(kind, codec.upper())

@@ -10,7 +10,8 @@ import numpy as np
 
 from madsep_jax.audio.ffmpeg import FfmpegSource
 from madsep_jax.audio.info import Audio, AudioInfo, Missing, StreamInfo, UndecodableError, missing_line
-from madsep_jax.audio.sources import EXPECTED, check_file, layout_of, open_source
+from madsep_jax.audio.sndfile import SndfileSource
+from madsep_jax.audio.sources import check_file, layout_of, open_source
 from madsep_jax.errors import InputError, shown
 
 _BLOCK = 65536
@@ -75,34 +76,31 @@ class AudioReader:
     def _range(self) -> Iterator[np.ndarray]:
         """Yield the range in blocks of any length, then note what is missing of it."""
         left, reached_end = self.frames, False
-        for block_NC in self._decoded():
-            yield block_NC[:left]
-            if left is not None:
-                left = max(left - len(block_NC), 0)
-                if not left:
-                    break
-        else:
+        try:
+            for block_NC in self._source.decode(self.start):
+                yield block_NC[:left]
+                if left is not None:
+                    left = max(left - len(block_NC), 0)
+                    if not left:
+                        break
+            else:
+                reached_end = True
+        except UndecodableError:  # what can be decoded ends here
             reached_end = True
         missing = self._source.missing() if reached_end else tuple(self._source.found)
+        if missing and self.info.format == "OGG" and isinstance(self._source, SndfileSource):
+            missing = self._placed_by_ffmpeg() or missing
         self.missing = tuple(part for part in missing if part.at_s * self.info.sample_rate >= self.start)
 
-    def _decoded(self) -> Iterator[np.ndarray]:
-        """Yield what can be decoded from `start` on: where libsndfile gives up, FFmpeg may go on."""
-        at = self.start
+    def _placed_by_ffmpeg(self) -> tuple[Missing, ...]:
+        """Return what is missing, for libsndfile passes over damaged pages without a word."""
         try:
-            for block_NC in self._source.decode(at):
-                at += len(block_NC)
-                yield block_NC
-        except UndecodableError as e:
-            if isinstance(self._source, FfmpegSource):
-                raise InputError(f"{shown(self._path)}: cannot be read as audio ({e}), {EXPECTED}") from e
-            try:
-                other = FfmpegSource(self._file)
-            except (UndecodableError, InputError):
-                return
-            if (other.info.sample_rate, other.info.channels) == (self.info.sample_rate, self.info.channels):
-                self._source = other
-                yield from other.decode(at)
+            other = FfmpegSource(self._file)
+            for _ in other.decode(0):
+                pass
+        except (UndecodableError, InputError):
+            return ()
+        return other.missing()
 
 
 @contextmanager

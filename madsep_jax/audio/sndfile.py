@@ -45,10 +45,13 @@ class SndfileSource:
     def decode(self, start: int) -> Iterator[np.ndarray]:
         """Yield blocks, float32 (samples N, channels C), from a sample on. Raises UndecodableError where it cannot."""
         with self._opened() as f:
-            self.position = f.seek(min(start, f.frames))
+            # Not gsm, which is read from its start on.
+            self.position = f.seek(min(start, f.frames)) if start and f.seekable() else 0
             while len(block_NC := f.read(_BLOCK, dtype="float32", always_2d=True)):
+                skipped = max(start - self.position, 0)
                 self.position += len(block_NC)
-                yield block_NC
+                if skipped < len(block_NC):
+                    yield block_NC[skipped:]
 
     def missing(self) -> tuple[Missing, ...]:
         """Return what is missing, once all was decoded."""
@@ -73,6 +76,8 @@ def is_for_sndfile(file: FileIO) -> bool:
     if head[:4] == b"OggS":
         return ogg.is_one_vorbis(file)
     if head[:3] == b"ID3" or head[:4] == b"fLaC" or (head[:1] == b"\xff" and head[1:2] >= b"\xe0"):
+        return False
+    if head[:2] == b"\xf0\x7e":  # a MIDI sample dump, of whose damages it writes on the terminal
         return False
     at = head.find(b"fmt ") if head[:4] in (b"RIFF", b"RF64", b"riff") else -1
     return at < 0 or int.from_bytes(head[at + 8 : at + 10], "little") not in _MPEG_IN_WAV

@@ -50,12 +50,13 @@ class AudioWriter:
 
     def __init__(self, name: str, file: FileIO, sound: Any) -> None:
         self._name, self._file, self._sound = name, file, sound
+        self._room = _samples_of_a_wav(sound.subtype, sound.channels) if sound.format in ("WAV", "WAVEX") else None
 
     def write(self, samples_NC: np.ndarray) -> None:
         """Append samples, floating point (samples N, channels C), ±1 being full scale.
 
         Raises:
-            InputError: the disk does not take them.
+            InputError: the disk does not take them, or a wav file would become too long.
             ValueError: they are not floating point, of other channels than the file's, or not finite.
         """
         samples_NC = check_samples(samples_NC)
@@ -63,6 +64,10 @@ class AudioWriter:
             raise ValueError(
                 f"samples of shape {samples_NC.shape}: expected {self._sound.channels} channels, all finite"
             )
+        if self._room is not None:
+            self._room -= len(samples_NC)
+            if self._room < 0:
+                raise InputError(f"{self._name}: longer than the 4 GiB that a wav file holds, expected flac")
         if self._sound.subtype == "VORBIS" and samples_NC.shape[1] in _VORBIS_ORDER:
             samples_NC = samples_NC[:, _VORBIS_ORDER[samples_NC.shape[1]]]
         for at in range(0, len(samples_NC), _AT_ONCE):
@@ -114,7 +119,7 @@ def open_writer(
         end = did_you_mean(subtype, soundfile.available_subtypes(format))
         raise InputError(f"{name}: {format} has no subtype {subtype!r}, {end}")
     mask = _channel_mask(layout, channels) if format == "WAV" else 0
-    if format == "WAV" and frames * channels * PCM_BITS.get(subtype, 64) // 8 > _MOST_BYTES:
+    if format == "WAV" and frames > _samples_of_a_wav(subtype, channels):
         format, mask = "RF64", 0
     options = {"format": "WAVEX" if mask else format, "subtype": subtype, "closefd": False}
     options |= _compression(name, format, sample_rate, bitrate)
@@ -189,6 +194,10 @@ def _require_room(file: FileIO) -> None:
     while left:
         left = left[file.write(left) :]
     file.truncate(end)
+
+
+def _samples_of_a_wav(subtype: str, channels: int) -> int:
+    return _MOST_BYTES * 8 // (channels * {**PCM_BITS, "FLOAT": 32, "DOUBLE": 64}.get(subtype, 8))
 
 
 def _quantised(samples_NC: np.ndarray, subtype: str) -> np.ndarray:
