@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from madsep_jax.audio.rate import resample_blocks
+from madsep_jax.audio.resampling import resample_blocks
 from madsep_jax.config.run import RunConfig
 from madsep_jax.host.compiler import compiler_options
 from madsep_jax.models import build_model

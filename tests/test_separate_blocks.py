@@ -15,7 +15,7 @@ from tiny import GRU, SIGNAL, assert_close
 
 from madsep_jax import InputError, SeparationConfig, build_model, separate, separate_blocks
 from madsep_jax.audio import read_audio, resample
-from madsep_jax.audio.rate import resample_blocks
+from madsep_jax.audio.resampling import resample_blocks
 from madsep_jax.signal.level import How, Survey, energy_of_magnitudes, how_to_separate
 from madsep_jax.signal.stft import istft, mono_magnitudes, stft
 

@@ -91,7 +91,7 @@ def mixture_level(source: Source, order: TrainingOrder, signal: SignalConfig) ->
         source.fill(batch, 0, int(song), int(number))
         if isinstance(batch, WaveformBatch):
             mono_N = np.asarray(batch.mix_BNC)[0].mean(axis=1, dtype=np.float64) / 2**15
-            more = float(mono_N @ mono_N), np.count_nonzero(mono_N)
+            more = float(mono_N @ mono_N), int(np.count_nonzero(mono_N))
         else:
             more = energy_of_magnitudes(np.asarray(batch.mix_BSF)[0], signal)
         energy, count = energy + more[0], count + more[1]

@@ -1,6 +1,6 @@
 """Other sampling rates, and what is checked of samples and rates."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 
 import numpy as np
@@ -54,3 +54,35 @@ def resample(samples_NC: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray
     if abs(n - len(out_NC)) > 2 + to_rate // from_rate:
         raise RuntimeError(f"soxr returned {len(out_NC)} samples, expected {n}")
     return np.pad(out_NC[:n], ((0, max(0, n - len(out_NC))), (0, 0)))
+
+
+def resample_blocks(blocks_NC: Iterable[np.ndarray], from_rate: int, to_rate: int) -> Iterator[np.ndarray]:
+    """Yield what `resample` returns of all samples (N, C) at once, as they come.
+
+    The memory is that of a block, and of the third of a second by which the filter lags behind.
+
+    Raises:
+        InputError: soxr is not installed.
+        ValueError: samples that are not floating point (N, C), or a rate that is not a positive integer.
+    """
+    from_rate, to_rate = check_rate("from_rate", from_rate), check_rate("to_rate", to_rate)
+    if from_rate == to_rate:
+        yield from map(check_samples, blocks_NC)
+        return
+    soxr = import_package("soxr")
+    stream, taken, given = None, 0, 0
+    for block_NC in map(check_samples, blocks_NC):
+        if stream is None:
+            silence_NC = block_NC[:0]
+            stream = soxr.ResampleStream(from_rate, to_rate, block_NC.shape[1], block_NC.dtype, quality="VHQ")
+        taken += len(block_NC)
+        out_NC = stream.resample_chunk(np.ascontiguousarray(block_NC))
+        given += len(out_NC)
+        yield out_NC
+    if stream is None:
+        return
+    left = round(Fraction(taken * to_rate, from_rate)) - given
+    out_NC = stream.resample_chunk(silence_NC, last=True)
+    if left < 0 or abs(left - len(out_NC)) > 2 + to_rate // from_rate:
+        raise RuntimeError(f"soxr returned {given + len(out_NC)} samples, expected {given + left}")
+    yield np.pad(out_NC[:left], ((0, max(0, left - len(out_NC))), (0, 0)))

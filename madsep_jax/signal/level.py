@@ -47,9 +47,9 @@ class Survey:
             part_NC = np.asarray(block_NC[start : start + 2**16], np.float64)
             mean_N = part_NC.mean(axis=1)
             self._mean_energy += float(mean_N @ mean_N)
-            self._mean_sounding += np.count_nonzero(mean_N)
+            self._mean_sounding += int(np.count_nonzero(mean_N))
             self._energy += float(np.vdot(part_NC, part_NC)) / part_NC.shape[1]
-            self._sounding += np.count_nonzero(part_NC.any(axis=1))
+            self._sounding += int(np.count_nonzero(part_NC.any(axis=1)))
 
     @property
     def channels_cancel(self) -> bool:
