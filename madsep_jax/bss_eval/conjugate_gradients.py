@@ -11,9 +11,9 @@ from madsep_jax.bss_eval.toeplitz import Product
 _MOST_STEPS = 40
 _EPSILON = 2.0**-52
 
-#: The largest error that may be taken for rounding's; a larger one, as of signals shorter than the filters, could be
-#: seen in the scores.
-_SMALL = 1e-12
+#: The largest error that may be taken for rounding's. One of 1e-12, as of swapped stems of music, changes scores by
+#: 1e-6 dB; one of 1e-7, as of signals shorter than the filters, can be seen.
+_SMALL = 1e-10
 
 
 class Solution(NamedTuple):
