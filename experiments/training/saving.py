@@ -17,7 +17,7 @@ from jax.experimental import multihost_utils
 from data_pipelines.batches.order import TrainingOrder, check_position, data_position
 from data_pipelines.batches.sources import Source, mixture_level
 from experiments.cli.results import read_as
-from experiments.cli.signals import Stopped, StopSignals
+from experiments.cli.signals import Stopped, StopSignals, keeps
 from experiments.training.given_weights import GivenWeights
 from madsep_jax.checkpoint.folder import CheckpointWriter, checkpoint_folder, restore_training
 from madsep_jax.checkpoint.steps import Score
@@ -109,6 +109,7 @@ class Saver:
             except InputError as error:
                 self._failure = error
         self.last_step, self._losses, self._time = step, [[] for _ in self._starts], time.perf_counter()
+        keeps()  # from here on an interrupted command has something to continue
         if jax.process_count() == 1:
             if self._failure:
                 raise self._failure
