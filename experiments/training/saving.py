@@ -109,7 +109,7 @@ class Saver:
             except InputError as error:
                 self._failure = error
         self.last_step, self._losses, self._time = step, [[] for _ in self._starts], time.perf_counter()
-        keeps()
+        keeps()  # from here on an interrupted command has something to continue
         if jax.process_count() == 1:
             if self._failure:
                 raise self._failure
