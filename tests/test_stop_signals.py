@@ -20,6 +20,14 @@ from madsep_jax.parallel import processes as agreement
 from madsep_jax.parallel.processes import Agreement, Wishes
 
 
+@pytest.fixture(autouse=True)
+def heeded():
+    """Tests that a script runs in the background, and the processes that they start, would ignore SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
 def test_the_first_signal_is_noted_and_the_handlers_are_put_back(number, code):
     before = [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)]
