@@ -44,12 +44,12 @@ class Survey:
     def add(self, block_NC: np.ndarray) -> None:
         """Take the next samples (N, channels), ±1 being full scale."""
         for start in range(0, len(block_NC), 2**16):
-            part_NC = np.asarray(block_NC[start : start + 2**16], np.float64)
-            mean_N = part_NC.mean(axis=1)
-            self._mean_energy += float(mean_N @ mean_N)
+            part_CN = np.asarray(block_NC[start : start + 2**16].T, np.float64, order="C")
+            mean_N = part_CN.mean(axis=0)
+            self._mean_energy += float(np.square(mean_N).sum())
             self._mean_sounding += int(np.count_nonzero(mean_N))
-            self._energy += float(np.vdot(part_NC, part_NC)) / part_NC.shape[1]
-            self._sounding += int(np.count_nonzero(part_NC.any(axis=1)))
+            self._energy += float(np.square(part_CN).sum()) / len(part_CN)
+            self._sounding += int(np.count_nonzero(part_CN.any(axis=0)))
 
     @property
     def channels_cancel(self) -> bool:
