@@ -133,6 +133,7 @@ def test_an_experiment_of_before_a_field_was_there_is_the_same(run, first, tmp_p
     assert run(out, "mad", more=["--mask-limit", "1"]) == 2
 
 
+@pytest.mark.thorough
 def test_songs_are_separated_as_the_configuration_says(run, first, tmp_path, songs):
     """The same training; the scores are those of the estimates by hand, limited and at the stored level."""
     out = tmp_path / "out"

@@ -110,6 +110,7 @@ def test_a_damaged_set(songs, whole, folder, tmp_path, capsys, damage, message):
     assert files_in(folder) == files_in(whole)
 
 
+@pytest.mark.thorough
 def test_damage_after_the_check_is_found_when_it_is_read(songs, folder, tmp_path, capsys):
     """A set that was found whole is not read again; each record's checksum still is."""
     assert run(tmp_path, songs, folder) == 0

@@ -128,6 +128,7 @@ def test_prepare(tmp_path, capsys):
     assert "3 songs left out as bad" in PreparedTraining.find(tmp_path / "sets").description
 
 
+@pytest.mark.thorough
 def test_ablation(tmp_path, capsys):
     """Only the references are scored, and one row is trained for a step."""
     pytest.importorskip("tensorflow")

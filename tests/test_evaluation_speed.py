@@ -52,6 +52,7 @@ def noises(folder):
     return folder
 
 
+@pytest.mark.thorough
 def test_a_long_case_gets_one_round(tmp_path, monkeypatch):
     monkeypatch.setattr(evaluation_speed, "cpu_cores", lambda: 1)
     monkeypatch.setattr(cases, "score_in_new_process", lambda *rest: NEW_PROCESS)

@@ -88,6 +88,7 @@ def test_bad_options_are_one_line(arguments, message, capsys):
     assert error.count("\n") == 1
 
 
+@pytest.mark.thorough
 def test_a_case_is_measured_in_processes_of_its_own():
     """Two processes of one device each: the same loss as one of one, by jit and by pmap."""
     case = {"system": "skip-filtering", "preset": "quick", "batch": 2, "steps": 3}

@@ -79,6 +79,7 @@ def test_sizes_are_timed_beside_torch(tmp_path, capsys):
     assert "/ torch tuned" in capsys.readouterr().out
 
 
+@pytest.mark.thorough
 def test_a_folder_takes_up_further_cases(tmp_path, capsys):
     """The earlier rows stay as they are; a case timed again is replaced; other settings are refused."""
     size = ["--batches", "1", "--lengths", "24", "--modes", "forward"]
