@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from data_pipelines.songs.tracks import file_stamp, fingerprint_of
-from madsep_jax.audio import StreamInfo, missing_line, open_audio
+from madsep_jax.audio import StreamInfo, open_audio
 from madsep_jax.errors import InputError, shown
 from madsep_jax.host.files import user_cache, write_text
 
@@ -48,8 +48,7 @@ def frames_of(path: Path, stream: int = 0) -> tuple[StreamInfo, int]:
     """
     with open_audio(path, stream=stream) as reader:
         frames = sum(len(block_NC) for block_NC in reader.blocks(_BLOCK))
-    if reader.missing:
-        raise InputError(missing_line(path, reader.missing))
+    reader.require_whole()
     return reader.info, frames
 
 

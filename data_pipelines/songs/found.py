@@ -1,14 +1,12 @@
 """What a folder of songs was found to hold: songs, those that cannot be used, and what is passed over."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from data_pipelines.songs.names import MUSDB18_VALIDATION
 from data_pipelines.songs.tracks import Split, Track
-from madsep_jax.errors import InputError, InputErrors, shown
-
-_MOST_NAMES = 3
+from madsep_jax.errors import InputError, InputErrors, shown, some_of
 
 
 @dataclass(frozen=True)
@@ -67,22 +65,23 @@ class FoundSongs:
 
     def read_through(self, workers: int, on_track: Callable[[Track], object] = lambda track: None) -> "FoundSongs":
         """Read every song that has not been read before, so that the bad ones are known before the work begins."""
+        return self.checked(lambda track: fault_of(track.fingerprint), workers, on_track)
 
-        def fault(track: Track) -> str:
-            try:
-                track.fingerprint()
-            except InputError as error:
-                return str(error)
-            return ""
-
-        bad = list(self.bad)
-        tracks = []
-        for track, line in in_threads(fault, self.tracks, workers):
-            if line:
-                bad.append(BadSong(track.split, track.name, line))
-            else:
-                tracks.append(track)
-            on_track(track)
+    def checked(
+        self, fault: Callable[[Track], str], workers: int, on_track: Callable[[Track], object] = lambda track: None
+    ) -> "FoundSongs":
+        """Return it with the songs bad of which `fault` says something, each asked once, so many at a time."""
+        tracks, bad = [], list(self.bad)
+        pool = ThreadPoolExecutor(workers)
+        try:
+            for track, line in zip(self.tracks, pool.map(fault, self.tracks), strict=True):
+                if line:
+                    bad.append(BadSong(track.split, track.name, line))
+                else:
+                    tracks.append(track)
+                on_track(track)
+        finally:  # an error or interruption begins no more
+            pool.shutdown(wait=False, cancel_futures=True)
         return replace(self, tracks=tracks, bad=bad)
 
     def apart(self, *, by_content: bool = True) -> "FoundSongs":
@@ -110,13 +109,13 @@ class FoundSongs:
         return self
 
 
-def in_threads(function: Callable[[Track], str], tracks: Sequence[Track], workers: int) -> Iterator[tuple[Track, str]]:
-    """Yield each track with what the function returns, in order; an error or interruption begins no more."""
-    pool = ThreadPoolExecutor(workers)
+def fault_of(check: Callable[[], object]) -> str:
+    """Return what an InputError of a check says; nothing where it passes."""
     try:
-        yield from zip(tracks, pool.map(function, tracks), strict=True)
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        check()
+    except InputError as error:
+        return str(error)
+    return ""
 
 
 def songs_error(lines: Sequence[str], songs: int) -> InputError:
@@ -138,6 +137,5 @@ def with_songs(songs: Sequence[str], file: str = "") -> str:
     """Return in words a file of these songs, or the songs themselves."""
     if len(songs) == 1:
         return f"{songs[0]}/{file}" if file else songs[0]
-    more = len(songs) - _MOST_NAMES
-    names = ", ".join(songs[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
-    return f"{file} of {len(songs)} songs ({names})" if file else f"{len(songs)} songs ({names})"
+    found = f"{len(songs)} songs ({some_of(songs)})"
+    return f"{file} of {found}" if file else found

@@ -17,7 +17,7 @@ from data_pipelines.songs.names import (
 )
 from data_pipelines.songs.song_files import folder_track, stem_file_track
 from data_pipelines.songs.tracks import Split, Track
-from madsep_jax.errors import InputError, shown
+from madsep_jax.errors import InputError, shown, some_of
 
 #: Come first, in this order, and then the parts.
 _FIRST = ("mixture", "vocals", "accompaniment")
@@ -202,5 +202,4 @@ def entries(folder: Path) -> list[Path]:
 
 def listed(paths: Sequence[Path]) -> str:
     """Return the first few names for an error line."""
-    names, more = [shown(path.name) for path in paths[:6]], len(paths) - 6
-    return ", ".join(names) + (f" and {more} more" if more > 0 else "") or "nothing"
+    return some_of([shown(path.name) for path in paths], 6) or "nothing"

@@ -8,7 +8,6 @@ from rich.console import Console
 from data_pipelines.embedded.songs import EmbeddedConfig, corpus, embedded_tracks
 from data_pipelines.songs.found import FoundSongs, left_out
 from data_pipelines.songs.layouts import find_songs
-from data_pipelines.songs.names import MUSDB18_VALIDATION
 from data_pipelines.songs.tracks import Track, fingerprint_of
 from experiments.cli.console import Bar, make_console, say
 from experiments.data.options import EMBEDDED, PrepareOptions
@@ -108,16 +107,20 @@ def load_songs(
         found, place = find_songs(Path(data)), Path(data).resolve().name
     for line in found.lines():
         say(console, line)
+    if validation_split and not found.of("valid").names:
+        found = found.with_validation_list()
     found = _wanted(found, trained_on is not None, validation_songs > 0, validation_split, console)
     found = (read_through(found, console) if read else found).apart(by_content=read).without_bad(skip_bad)
-    train, test, kept = (
+    train, test, validation = (
         [track for track in found.tracks if track.split == split] for split in ("train", "test", "valid")
     )
     for split, songs in (("training", train), ("test", test)):
         if not songs and not (trained_on and split == "training"):
             raise InputError(f"{data}: found no {split} songs, expected at least one")
     if validation_split:
-        validation, train = _validation(data, train, kept)
+        if not validation:
+            expected = "has no songs in valid, nor any of MUSDB18's list, expected some"
+            raise InputError(f"--validation-split: {data} {expected}")
     elif validation_songs >= len(train) + bool(trained_on):
         raise InputError(f"--validation-songs {validation_songs}: found {len(train)} training songs, expected more")
     else:
@@ -138,15 +141,6 @@ def _wanted(found: FoundSongs, prepared: bool, some: bool, split: bool, console:
         say(console, f"{len(others)} songs of the split valid: not used, --validation-split takes them")
     train = () if prepared and not (some or split) else ("train",)
     return found.of("test", *train, *(("valid",) if split else ()))
-
-
-def _validation(data: str, train: list[Track], kept: list[Track]) -> tuple[list[Track], list[Track]]:
-    """Return the songs of --validation-split, and those that are left to train on. Raises InputError without any."""
-    validation = kept or [track for track in train if track.name in MUSDB18_VALIDATION]
-    left = [track for track in train if track not in validation]
-    if not validation:
-        raise InputError(f"--validation-split: {data} has no songs in valid, nor any of MUSDB18's list, expected some")
-    return validation, left
 
 
 def _words(tracks: list[Track], kind: str) -> str:

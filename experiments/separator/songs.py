@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_pipelines.songs.names import is_passed_over, is_sound
-from madsep_jax.errors import InputError, shown
-
-_SHOWN_OTHERS = 3
+from madsep_jax.errors import InputError, shown, some_of
 
 
 @dataclass(frozen=True)
@@ -94,9 +92,8 @@ def _songs_in(folder: Path, root: Path, out: Path, found: FoundSongs) -> Iterato
     if not songs:
         raise InputError(f"{shown(folder)}: found no sound files, expected some, or a sound file")
     if others:
-        names = ", ".join(shown(path.name) for path in others[:_SHOWN_OTHERS])
-        more = f" and {len(others) - _SHOWN_OTHERS} more" if len(others) > _SHOWN_OTHERS else ""
-        found.notes.append(f"{shown(folder)}: passed over, as not named like sound: {names}{more}")
+        names = some_of([shown(path.name) for path in others])
+        found.notes.append(f"{shown(folder)}: passed over, as not named like sound: {names}")
     yield from (Song(path, _folder_from(root, path), False) for path in songs)
 
 

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 
@@ -121,11 +121,22 @@ def load_model(folder: str | os.PathLike[str], which: Which | None = None) -> tu
         return config, steps.restore(step, _WEIGHTS, variable_shapes(config.model))
 
 
-def saved_step(folder: str | os.PathLike[str], which: Which | None = None) -> int:
-    """Return the step of the weights that `load_model` takes; raises InputError as it does."""
+class Weights(NamedTuple):
+    """Which weights of a checkpoint, and after which step they were saved."""
+
+    which: Which
+    step: int
+
+    def __str__(self) -> str:
+        return f"{self.which} weights, step {self.step:,}"
+
+
+def weights_of(folder: str | os.PathLike[str], which: Which | None = None) -> Weights:
+    """Return which weights `load_model` takes; raises InputError as it does."""
     folder = find_checkpoint(folder)
+    which = which or scored_weights(load_config(folder))
     with OrbaxSteps(folder, _ITEMS) as steps:
-        return _step_of(steps, folder, which or scored_weights(load_config(folder)))
+        return Weights(which, _step_of(steps, folder, which))
 
 
 def _step_of(steps: OrbaxSteps, folder: Path, which: Which) -> int:
