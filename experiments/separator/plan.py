@@ -7,7 +7,7 @@ from pathlib import Path
 
 from experiments.separator.options import FORMATS, STEMS, SeparateOptions
 from experiments.separator.separated_files import check_format, default_subtype, is_result
-from experiments.separator.songs import FoundSongs, Names, Song
+from experiments.separator.songs import GivenSongs, Names, Song
 from madsep_jax.audio import StreamInfo, open_audio
 from madsep_jax.errors import InputError, shown
 
@@ -43,7 +43,7 @@ class Plans:
     """Songs that are left out, as their results are there."""
 
 
-def plan_songs(found: FoundSongs, options: SeparateOptions) -> Plans:
+def plan_songs(found: GivenSongs, options: SeparateOptions) -> Plans:
     """Check all songs and all places for results.
 
     Raises InputError where nothing can be written at all, or two songs have one name.

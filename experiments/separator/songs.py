@@ -24,7 +24,7 @@ class Song:
 
 
 @dataclass(frozen=True)
-class FoundSongs:
+class GivenSongs:
     """What the arguments of a command stand for."""
 
     songs: list[Song]
@@ -34,13 +34,13 @@ class FoundSongs:
     """What was passed over, a line each."""
 
 
-def find_songs(arguments: Sequence[Path], out: Path) -> FoundSongs:
+def given_songs(arguments: Sequence[Path], out: Path) -> GivenSongs:
     """Return the songs in the order of the arguments, each once.
 
     A folder stands for the sound files in it and below it, by name, without those in `out`, what a pattern matches for
     what that is. Hidden files and the folders of systems are passed over.
     """
-    found, taken = FoundSongs([], [], []), set[str]()
+    found, taken = GivenSongs([], [], []), set[str]()
     for argument in arguments:
         try:
             songs = list(_songs_of(argument, out, found))
@@ -54,7 +54,7 @@ def find_songs(arguments: Sequence[Path], out: Path) -> FoundSongs:
     return found
 
 
-def _songs_of(argument: Path, out: Path, found: FoundSongs) -> Iterator[Song]:
+def _songs_of(argument: Path, out: Path, found: GivenSongs) -> Iterator[Song]:
     if not os.path.lexists(argument):
         argument = Path(os.path.expanduser(argument))  # of patterns in quotation marks the shell leaves it
     if os.path.isdir(argument):
@@ -75,7 +75,7 @@ def _songs_of(argument: Path, out: Path, found: FoundSongs) -> Iterator[Song]:
                 yield from _songs_in(match, root, out, found)
 
 
-def _songs_in(folder: Path, root: Path, out: Path, found: FoundSongs) -> Iterator[Song]:
+def _songs_in(folder: Path, root: Path, out: Path, found: GivenSongs) -> Iterator[Song]:
     """Yield the sound files of a folder; a note tells what is in it besides."""
     songs, others, seen = list[Path](), list[Path](), {os.path.realpath(folder)}
 

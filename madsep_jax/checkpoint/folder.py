@@ -20,7 +20,7 @@ from madsep_jax.config.run import RunConfig
 from madsep_jax.config.training import SavingConfig, Which
 from madsep_jax.errors import InputError, shown
 from madsep_jax.host.environment import environment
-from madsep_jax.host.files import is_there, read_json, write_json
+from madsep_jax.host.files import is_there, read_json, reading, write_json
 from madsep_jax.models.variables import variable_shapes
 from madsep_jax.train.batch import TrainState
 
@@ -89,10 +89,8 @@ def save_model(folder: str | os.PathLike[str], config: RunConfig, variables: Any
         InputError: where the folder holds anything, or cannot be written.
     """
     folder = Path(folder)
-    try:
+    with reading(folder, "a new or an empty one"):
         in_use = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
-    except OSError as error:
-        raise InputError(f"{shown(folder)}: cannot be read: {error.strerror}") from None
     if in_use:
         raise InputError(f"{shown(folder)}: is there already, expected a new or an empty folder")
     with CheckpointWriter(folder, config, SavingConfig(keep_last=1)) as writer:
