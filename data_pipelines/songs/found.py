@@ -63,12 +63,8 @@ class FoundSongs:
         lines = [f"{with_songs(where, file)}: not used, {reason}" for (file, reason), where in kinds.items()]
         return [*lines, *self.remarks]
 
-    def read_through(self, workers: int, on_track: Callable[[Track], object] = lambda track: None) -> "FoundSongs":
-        """Read every song that has not been read before, so that the bad ones are known before the work begins."""
-        return self.checked(lambda track: fault_of(track.fingerprint), workers, on_track)
-
     def checked(
-        self, fault: Callable[[Track], str], workers: int, on_track: Callable[[Track], object] = lambda track: None
+        self, fault: Callable[[Track], str], workers: int = 1, on_track: Callable[[Track], object] = lambda track: None
     ) -> "FoundSongs":
         """Return it with the songs bad of which `fault` says something, each asked once, so many at a time."""
         tracks, bad = [], list(self.bad)
@@ -89,18 +85,17 @@ class FoundSongs:
         others = [track for track in self.tracks if track.split != "train"]
         names = {track.name: track for track in others}
         contents = {track.fingerprint(): track for track in others} if by_content else {}
-        tracks, bad = [], list(self.bad)
-        for track in self.tracks:
-            other = None
-            if track.split == "train":
-                other = names.get(track.name) or (contents.get(track.fingerprint()) if by_content else None)
+
+        def fault(track: Track) -> str:
+            if track.split != "train":
+                return ""
+            other = names.get(track.name) or (contents.get(track.fingerprint()) if by_content else None)
             if other is None:
-                tracks.append(track)
-                continue
+                return ""
             name = "" if other.name == track.name else f", by the name {shown(other.name)}"
-            line = f"{shown(track.name)}: is in train and in {other.split}{name}, expected in one of them"
-            bad.append(BadSong(track.split, track.name, line))
-        return replace(self, tracks=tracks, bad=bad)
+            return f"{shown(track.name)}: is in train and in {other.split}{name}, expected in one of them"
+
+        return self.checked(fault)
 
     def without_bad(self, skip: bool) -> "FoundSongs":
         """Return it, its bad songs left out. Raises InputError that names them all, unless they are to be skipped."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.console import Console
 
 from data_pipelines.embedded.songs import EmbeddedConfig, corpus, embedded_tracks
-from data_pipelines.songs.found import FoundSongs, left_out
+from data_pipelines.songs.found import FoundSongs, fault_of, left_out
 from data_pipelines.songs.layouts import find_songs
 from data_pipelines.songs.tracks import Track, fingerprint_of
 from experiments.cli.console import Bar, make_console, say
@@ -52,13 +52,12 @@ def songs_to_prepare(found: FoundSongs, options: PrepareOptions, console: Consol
     return read_through(found, console).apart().without_bad(options.skip_bad)
 
 
-def songs_to_score(data: str, split: str, console: Console | None = None, *, apart: bool = False) -> FoundSongs:
+def songs_to_score(data: str, split: str, console: Console, *, apart: bool = False) -> FoundSongs:
     """Return the songs of one split, of what `load_songs` takes, good and bad; each is read once, now or before.
 
     With `apart` a song whose name is in train and in another split is bad. What is not used of the folder is said.
     Raises InputError where there are no songs of the split.
     """
-    console = console or make_console(quiet=True)
     found = FoundSongs(embedded_tracks(EmbeddedConfig())) if data == EMBEDDED else find_songs(Path(data))
     wanted = found.of(split)
     if not (wanted.tracks or wanted.bad):
@@ -66,17 +65,16 @@ def songs_to_score(data: str, split: str, console: Console | None = None, *, apa
     for line in found.lines():
         say(console, line)
     if apart:
-        twice = {one.name: one for one in replace(found, bad=()).apart(by_content=False).bad}
-        good = [track for track in wanted.tracks if track.name not in twice]
-        bad = [replace(twice[track.name], split=split) for track in wanted.tracks if track.name in twice]
-        wanted = replace(wanted, tracks=good, bad=[*wanted.bad, *bad])
+        twice = {one.name: one.line for one in replace(found, bad=()).apart(by_content=False).bad}
+        wanted = wanted.checked(lambda track: twice.get(track.name, ""))
     return read_through(wanted, console)
 
 
 def read_through(found: FoundSongs, console: Console) -> FoundSongs:
     """Read each song that has not been read before, with a bar; those that cannot be read become bad."""
     with Bar(console, "checking the songs", len(found.tracks)) as bar:
-        return found.read_through(min(cpu_cores(), _MOST_READERS), bar.advance)
+        workers = min(cpu_cores(), _MOST_READERS)
+        return found.checked(lambda track: fault_of(track.fingerprint), workers, bar.advance)
 
 
 def load_songs(

@@ -113,9 +113,8 @@ def load_model(folder: str | os.PathLike[str], which: Which | None = None) -> tu
         InputError: where the folder holds no checkpoint, or one that is damaged or cannot be read.
     """
     folder = find_checkpoint(folder)
-    config = load_config(folder)
+    config, step = load_config(folder), weights_of(folder, which).step
     with OrbaxSteps(folder, _ITEMS) as steps:
-        step = _step_of(steps, folder, which or scored_weights(config))
         return config, steps.restore(step, _WEIGHTS, variable_shapes(config.model))
 
 
@@ -134,14 +133,10 @@ def weights_of(folder: str | os.PathLike[str], which: Which | None = None) -> We
     folder = find_checkpoint(folder)
     which = which or scored_weights(load_config(folder))
     with OrbaxSteps(folder, _ITEMS) as steps:
-        return Weights(which, _step_of(steps, folder, which))
-
-
-def _step_of(steps: OrbaxSteps, folder: Path, which: Which) -> int:
-    step = steps.best() if which == "best" else max(steps.all(), default=None)
+        step = steps.best() if which == "best" else max(steps.all(), default=None)
     if step is None:
         raise InputError(f"{shown(folder)}: no weights, expected a folder that training has saved")
-    return step
+    return Weights(which, step)
 
 
 def load_config(folder: str | os.PathLike[str]) -> RunConfig:
