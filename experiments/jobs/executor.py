@@ -2,7 +2,10 @@
 
 import logging
 import os
-from contextlib import nullcontext
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -95,13 +98,10 @@ def submit(options: LaunchOptions, name: str, folder: Path, command: RowCommand)
     Raises:
         InputError: where submitit or Slurm is not there, or Slurm refuses the job.
     """
-    from data_pipelines.child_process import interrupts_blocked
-
     submitit = import_submitit()
     within_a_job = "SLURM_JOB_ID" in os.environ  # whose variables are not for the new one
     try:
-        # Ctrl-C, which reaches all processes of a terminal, is for the launcher.
-        with submitit.helpers.clean_env() if within_a_job else nullcontext(), interrupts_blocked():
+        with submitit.helpers.clean_env() if within_a_job else nullcontext(), _without_interrupts():
             return _executor(submitit, options, name, folder).submit(command)
     except (RuntimeError, OSError) as error:  # CalledProcessError's text is submitit's
         reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
@@ -121,6 +121,24 @@ def import_submitit() -> Any:
         os.environ.pop(_LOG) if before is None else os.environ.update({_LOG: before})
     logging.getLogger("submitit").setLevel(logging.ERROR)  # it repeats in warnings what is handled here
     return submitit
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Keep Ctrl-C, which reaches all processes of a terminal, from those started here: it is for the launcher.
+
+    They ignore it, for what is only blocked some shells unblock.
+    """
+    if threading.current_thread() is not threading.main_thread():  # which alone may say so
+        yield
+        return
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # one that comes now waits
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _executor(submitit: Any, options: LaunchOptions, name: str, folder: Path) -> Any:
