@@ -35,7 +35,7 @@ def couplings(*, options: CouplingsOptions, device: DeviceOptions = ANY_DEVICE) 
     from experiments.coupling_maps.fit import choose_fit, fit_mapping, frame_pairs, protocol
     from experiments.coupling_maps.report import make_folder, write_results
     from experiments.data.songs import load_songs
-    from madsep_jax.checkpoint.folder import find_checkpoint, load_config, load_model, saved_step, scored_weights
+    from madsep_jax.checkpoint.folder import find_checkpoint, load_config, load_model, weights_of
 
     console = make_console()
     show_device(console, device)
@@ -45,8 +45,7 @@ def couplings(*, options: CouplingsOptions, device: DeviceOptions = ANY_DEVICE) 
     fit_config = choose_fit(options, config, system)
     songs = load_songs(options.data, config.signal.sample_rate, read=False)
     make_folder(options.out)
-    which = options.which or scored_weights(config)
-    config, variables = load_model(checkpoint, which)
+    config, variables = load_model(checkpoint, options.which)
     songs = dataclasses.replace(songs, test=songs.test[: options.songs])
     with Bar(console, "spectrograms", len(songs.test)) as bar:
         features = load_features(songs.test, config.signal, options.cache, bar.advance)
@@ -66,7 +65,7 @@ def couplings(*, options: CouplingsOptions, device: DeviceOptions = ANY_DEVICE) 
         "protocol": protocol(config, songs, pairs, sum(track.frames for track in features)),
         "couplings": to_dict(fit_config),
         "checkpoint": str(options.checkpoint),
-        "weights": {"which": which, "step": saved_step(checkpoint, which)},
+        "weights": weights_of(checkpoint, options.which)._asdict(),
         "config": to_dict(config),
         "environment": environment(),
     }

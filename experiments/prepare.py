@@ -28,14 +28,12 @@ def prepare(name: Annotated[Name, in_any_case(*get_args(Name))], /, options: Pre
     Stopped and started again it continues. Started on a set that is there, it checks every record, and writes anew the
     shards that are missing or damaged.
     """
-    from experiments.data.prepared import summary
-
-    settings = options.settings()
-    console = make_console()
     from data_pipelines.builders import BUILDERS
     from data_pipelines.builders.preparation import sketch
+    from experiments.data.prepared import summary
     from experiments.data.songs import songs_to_prepare
 
+    settings, console = options.settings(), make_console()
     builder = BUILDERS[name].of(settings, options.data_dir or Path())
     if options.instructions:
         for text in (builder.MANUAL_DOWNLOAD_INSTRUCTIONS or "", f"Licence: {builder.LICENSE}", builder.CITATION or ""):

@@ -2,7 +2,7 @@
 
 import difflib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class InputError(ValueError):
@@ -37,6 +37,12 @@ def require(condition: bool, owner: object, name: str, expected: str) -> None:
 def first_line(error: Exception) -> str:
     """Return the first line of what an error says; its kind where it says nothing."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def some_of(names: Sequence[str], most: int = 3) -> str:
+    """Return the first few of some names, and how many more there are."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def shown(path: str | os.PathLike[str]) -> str:

@@ -3,6 +3,9 @@
 import csv
 import importlib.util
 import json
+import socket
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -126,6 +129,20 @@ def test_musevals_aggregator_reads_the_files(first):
     results = json.loads((first / "results.json").read_text())["systems"]["good"]["targets"]
     for target in ("vocals", "accompaniment"):
         np.testing.assert_allclose(results[target]["score_db"]["SDR"], expected[target])
+
+
+def test_what_a_killed_command_has_left_is_cleared(run, estimates, tmp_path):
+    """Before it had written what the folder is for, and amid a song's scores."""
+    out, arguments = tmp_path / "out", ("--estimates", estimates / "good", "--protocol", "usdr")
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    leftover = f"json.{socket.gethostname()}.{gone.pid}.partial"
+    out.mkdir()
+    (out / f".evaluation.{leftover}").write_text("{")
+    assert run(out, *arguments) == 0
+    (out / "scores" / "good" / "test" / f".song.{leftover}").write_text("{")
+    assert run(out, *arguments) == 0
+    assert not list(out.rglob(".*"))
 
 
 def test_again_it_scores_what_has_changed(run, first, estimates, songs, monkeypatch):

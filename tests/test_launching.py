@@ -141,6 +141,12 @@ def test_sigterm_reaches_the_command(jobs):
     assert jobs.runs() == ["mad-seed0"] * 2
 
 
+def test_an_interrupt_of_the_terminal_does_not_reach_a_job(jobs):
+    jobs.behave("dae-seed0", "kill -INT $$; kill -INT $PPID")
+    assert jobs.launch("dae") == 0
+    assert jobs.runs() == ["dae-seed0"]
+
+
 def test_an_interrupt_ends_the_jobs_which_save(jobs, monkeypatch, capsys):
     jobs.behave("mad-seed0", "touch $FAKE/started; trap 'touch $FAKE/saved; exit 0' TERM; sleep 20 & wait")
     sleep = time.sleep

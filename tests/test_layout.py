@@ -53,7 +53,7 @@ ROOMS = {
         "jobs": "cli",
         "data": "cli",
         "training": "cli scoring",
-        "evaluation": "cli scoring",
+        "evaluation": "cli scoring data",
         "separator": "cli",
         "coupling_maps": "cli data",
         "rows": "cli scoring jobs data training",

@@ -97,7 +97,7 @@ def test_continues_after_a_bad_song(songs, tmp_path, capsys, monkeypatch):
     assert "drums.wav: 2 NaN or infinite samples, the first at 0.000875 s" in error_line(capsys)
     assert not (tmp_path / "sets").exists()
     with monkeypatch.context() as patch:
-        patch.setattr("experiments.data.songs.FoundSongs.read_through", lambda found, *_: found)
+        patch.setattr("experiments.data.songs.read_through", lambda found, _: found)
         patch.setattr("experiments.data.songs.FoundSongs.apart", lambda found: found)
         assert main(arguments(songs, tmp_path / "sets")) == 2
     assert "drums.wav: 2 NaN or infinite samples, the first at 0.000875 s" in error_line(capsys)

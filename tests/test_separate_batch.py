@@ -15,6 +15,7 @@ from tiny_checkpoint import save_model
 
 from experiments.madsep import main
 from experiments.separator import trained
+from madsep_jax.checkpoint.folder import Weights
 from madsep_jax.config.presets import preset_config
 
 CASES = Path(__file__).parents[2] / "shared" / "cases" / "audio"
@@ -203,7 +204,7 @@ def test_the_newest_finished_row_is_taken_where_none_is_named(tmp_path, row, cap
 
 def test_a_quick_model_says_what_it_does_not_hear():
     def line(preset):
-        return trained.Separator(Path("x"), "best", 40, preset_config(preset), {}, None).describe()
+        return trained.Separator(Path("x"), Weights("best", 40), preset_config(preset), {}, None).describe()
 
     assert "preset quick, best weights, step 40); hears nothing above 5.5 kHz" in line("quick")
     assert "hears" not in line("paper")

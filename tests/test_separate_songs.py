@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("cyclopts")
 
-from experiments.separator.songs import Names, Song, find_songs
+from experiments.separator.songs import Names, Song, given_songs
 from madsep_jax.errors import InputError
 
 
@@ -19,7 +19,7 @@ def touch(folder, *names):
 
 
 def found(folder, *arguments, out="out"):
-    songs = find_songs([folder / argument for argument in arguments], folder / out)
+    songs = given_songs([folder / argument for argument in arguments], folder / out)
     return [(str(song.path.relative_to(folder)), song.folder) for song in songs.songs], songs.failures, songs.notes
 
 
@@ -60,7 +60,7 @@ def test_a_pattern_stands_for_what_it_matches(tmp_path, pattern, expected):
 def test_what_stands_for_nothing_is_named_and_each_song_is_taken_once(tmp_path, monkeypatch):
     touch(tmp_path, "a.wav", "empty/notes.txt")
     monkeypatch.chdir(tmp_path)
-    songs = find_songs([Path("a.wav"), Path("empty"), Path("*.mp3"), tmp_path / "a.wav", Path("./a.wav")], Path("out"))
+    songs = given_songs([Path("a.wav"), Path("empty"), Path("*.mp3"), tmp_path / "a.wav", Path("./a.wav")], Path("out"))
     assert [song.path for song in songs.songs] == [Path("a.wav")]
     assert songs.failures == [
         "empty: found no sound files, expected some, or a sound file",
@@ -75,7 +75,7 @@ def test_links_are_followed_and_none_in_a_circle(tmp_path, monkeypatch):
     expected = [("Music/1.wav", "Music"), ("Music/linked/2.wav", "Music/linked")]
     assert found(tmp_path, "Music")[0] == expected
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert [song.path for song in find_songs([Path("~/Music/*.wav")], Path("out")).songs] == [tmp_path / "Music/1.wav"]
+    assert [song.path for song in given_songs([Path("~/Music/*.wav")], Path("out")).songs] == [tmp_path / "Music/1.wav"]
 
 
 def test_a_folder_that_cannot_be_read_is_named_and_the_others_are_taken(tmp_path, monkeypatch):

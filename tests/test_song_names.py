@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from data_pipelines.songs.found import fault_of
 from data_pipelines.songs.layouts import find_songs, find_stem_files, find_stem_folders
 from data_pipelines.songs.names import ENDINGS, MUSDB18_VALIDATION, composed, stem_name
 from experiments.data.songs import load_songs
@@ -324,5 +325,5 @@ def test_a_damaged_file_is_found_before_the_work(tmp_path, ending):
     data = (folder / f"mixture.{ending}").read_bytes()
     (folder / f"mixture.{ending}").write_bytes(data[: len(data) // 2])
     found = find_songs(tmp_path)
-    (bad,) = found.bad or found.read_through(1).bad
+    (bad,) = found.bad or found.checked(lambda track: fault_of(track.fingerprint)).bad
     assert f"mixture.{ending}" in bad.line

@@ -6,9 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from data_pipelines.songs.tracks import file_stamp, fingerprint_of
-from madsep_jax.audio import StreamInfo, missing_line, open_audio
-from madsep_jax.errors import InputError, shown
-from madsep_jax.host.files import user_cache, write_text
+from madsep_jax.audio import StreamInfo, open_audio
+from madsep_jax.host.files import reading, user_cache, write_text
 
 _DIGITS = 32
 
@@ -25,16 +24,13 @@ def content_of(paths: Sequence[Path], check: Callable[[], object] = lambda: None
     `check` reads them, and raises InputError where one cannot be used. Of files that have passed, the digits are kept
     in the user's cache: they are not read again until their path, size or time of change is another one.
     """
-    try:
+    with reading(paths[0], "the file that was there before"):
         stamps = "\0".join(file_stamp(path, path.resolve()) for path in paths)
         key = fingerprint_of(stamps, _DIGITS)
         if content := _found.get(key) or _kept(user_cache() / "contents" / key):
             return content
         check()
         content = fingerprint_of("".join(_digest(path) for path in paths), _DIGITS)
-    except OSError as e:
-        where = shown(e.filename or paths[0])
-        raise InputError(f"{where}: {e.strerror}, expected the file that was there before") from e
     _found[key] = content
     with contextlib.suppress(OSError):  # then they are read again by the next process
         write_text(user_cache() / "contents" / key, content)
@@ -48,8 +44,7 @@ def frames_of(path: Path, stream: int = 0) -> tuple[StreamInfo, int]:
     """
     with open_audio(path, stream=stream) as reader:
         frames = sum(len(block_NC) for block_NC in reader.blocks(_BLOCK))
-    if reader.missing:
-        raise InputError(missing_line(path, reader.missing))
+    reader.require_whole()
     return reader.info, frames
 
 

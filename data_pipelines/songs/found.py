@@ -1,14 +1,12 @@
 """What a folder of songs was found to hold: songs, those that cannot be used, and what is passed over."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from data_pipelines.songs.names import MUSDB18_VALIDATION
 from data_pipelines.songs.tracks import Split, Track
-from madsep_jax.errors import InputError, InputErrors, shown
-
-_MOST_NAMES = 3
+from madsep_jax.errors import InputError, InputErrors, shown, some_of
 
 
 @dataclass(frozen=True)
@@ -65,24 +63,21 @@ class FoundSongs:
         lines = [f"{with_songs(where, file)}: not used, {reason}" for (file, reason), where in kinds.items()]
         return [*lines, *self.remarks]
 
-    def read_through(self, workers: int, on_track: Callable[[Track], object] = lambda track: None) -> "FoundSongs":
-        """Read every song that has not been read before, so that the bad ones are known before the work begins."""
-
-        def fault(track: Track) -> str:
-            try:
-                track.fingerprint()
-            except InputError as error:
-                return str(error)
-            return ""
-
-        bad = list(self.bad)
-        tracks = []
-        for track, line in in_threads(fault, self.tracks, workers):
-            if line:
-                bad.append(BadSong(track.split, track.name, line))
-            else:
-                tracks.append(track)
-            on_track(track)
+    def checked(
+        self, fault: Callable[[Track], str], workers: int = 1, on_track: Callable[[Track], object] = lambda track: None
+    ) -> "FoundSongs":
+        """Return it with the songs bad of which `fault` says something, each asked once, so many at a time."""
+        tracks, bad = [], list(self.bad)
+        pool = ThreadPoolExecutor(workers)
+        try:
+            for track, line in zip(self.tracks, pool.map(fault, self.tracks), strict=True):
+                if line:
+                    bad.append(BadSong(track.split, track.name, line))
+                else:
+                    tracks.append(track)
+                on_track(track)
+        finally:  # an error or interruption begins no more
+            pool.shutdown(wait=False, cancel_futures=True)
         return replace(self, tracks=tracks, bad=bad)
 
     def apart(self, *, by_content: bool = True) -> "FoundSongs":
@@ -90,18 +85,17 @@ class FoundSongs:
         others = [track for track in self.tracks if track.split != "train"]
         names = {track.name: track for track in others}
         contents = {track.fingerprint(): track for track in others} if by_content else {}
-        tracks, bad = [], list(self.bad)
-        for track in self.tracks:
-            other = None
-            if track.split == "train":
-                other = names.get(track.name) or (contents.get(track.fingerprint()) if by_content else None)
+
+        def fault(track: Track) -> str:
+            if track.split != "train":
+                return ""
+            other = names.get(track.name) or (contents.get(track.fingerprint()) if by_content else None)
             if other is None:
-                tracks.append(track)
-                continue
+                return ""
             name = "" if other.name == track.name else f", by the name {shown(other.name)}"
-            line = f"{shown(track.name)}: is in train and in {other.split}{name}, expected in one of them"
-            bad.append(BadSong(track.split, track.name, line))
-        return replace(self, tracks=tracks, bad=bad)
+            return f"{shown(track.name)}: is in train and in {other.split}{name}, expected in one of them"
+
+        return self.checked(fault)
 
     def without_bad(self, skip: bool) -> "FoundSongs":
         """Return it, its bad songs left out. Raises InputError that names them all, unless they are to be skipped."""
@@ -110,13 +104,13 @@ class FoundSongs:
         return self
 
 
-def in_threads(function: Callable[[Track], str], tracks: Sequence[Track], workers: int) -> Iterator[tuple[Track, str]]:
-    """Yield each track with what the function returns, in order; an error or interruption begins no more."""
-    pool = ThreadPoolExecutor(workers)
+def fault_of(check: Callable[[], object]) -> str:
+    """Return what an InputError of a check says; nothing where it passes."""
     try:
-        yield from zip(tracks, pool.map(function, tracks), strict=True)
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        check()
+    except InputError as error:
+        return str(error)
+    return ""
 
 
 def songs_error(lines: Sequence[str], songs: int) -> InputError:
@@ -138,6 +132,5 @@ def with_songs(songs: Sequence[str], file: str = "") -> str:
     """Return in words a file of these songs, or the songs themselves."""
     if len(songs) == 1:
         return f"{songs[0]}/{file}" if file else songs[0]
-    more = len(songs) - _MOST_NAMES
-    names = ", ".join(songs[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
-    return f"{file} of {len(songs)} songs ({names})" if file else f"{len(songs)} songs ({names})"
+    found = f"{len(songs)} songs ({some_of(songs)})"
+    return f"{file} of {found}" if file else found

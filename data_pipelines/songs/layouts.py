@@ -9,7 +9,6 @@ Vocals, and a mixture, an accompaniment or at least one other stem, are enough i
 """
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 from data_pipelines.songs.found import FoundSongs
@@ -17,6 +16,7 @@ from data_pipelines.songs.names import STEM_FILE_ENDING, split_name
 from data_pipelines.songs.song_folders import Finder, entries, folders_in, is_song_like, listed
 from data_pipelines.songs.tracks import Split, Track
 from madsep_jax.errors import InputError, shown
+from madsep_jax.host.files import reading
 
 _LOOKED_FOR = "expected DSD100's folders Mixtures and Sources or MUSDB18-HQ's folders train and test"
 
@@ -37,7 +37,8 @@ def find_songs(folder: str | os.PathLike[str]) -> FoundSongs:
         InputError: the folder is missing, cannot be read, or is in neither layout or without songs.
     """
     folder = _existing(folder, "the folder of DSD100 or MUSDB18-HQ")
-    return _reading(folder, lambda: _songs_of_root(_find_root(folder)))
+    with reading(folder):
+        return _songs_of_root(_find_root(folder))
 
 
 def find_stem_files(folder: str | os.PathLike[str]) -> FoundSongs:
@@ -47,19 +48,16 @@ def find_stem_files(folder: str | os.PathLike[str]) -> FoundSongs:
     folder is missing or has no such file.
     """
     folder = _existing(folder, "that of MUSDB18, with train and test")
-
-    def find() -> FoundSongs:
-        finder = Finder()
+    finder = Finder()
+    with reading(folder):
         for split, path in _splits(folder):
             finder.add_split(path, split)
         if finder.is_empty:
             finder.add_stem_files(folder, "train")
-        if finder.is_empty:
-            expected = f"no {STEM_FILE_ENDING} files, expected them in its folders train and test"
-            raise InputError(f"{shown(folder)}: {expected}")
-        return finder.songs()
-
-    return _reading(folder, find)
+    if finder.is_empty:
+        expected = f"no {STEM_FILE_ENDING} files, expected them in its folders train and test"
+        raise InputError(f"{shown(folder)}: {expected}")
+    return finder.songs()
 
 
 def find_stem_folders(folder: str | os.PathLike[str]) -> FoundSongs:
@@ -69,18 +67,14 @@ def find_stem_folders(folder: str | os.PathLike[str]) -> FoundSongs:
     where the folder is missing or has no songs.
     """
     folder = _existing(folder, "one with a folder for each split")
-
-    def find() -> FoundSongs:
-        finder = Finder()
+    finder = Finder()
+    with reading(folder):
         for path in folders_in(folder):
             finder.add_split(path, split_name(path.name) or path.name)
-        if finder.is_empty:
-            found = listed(entries(folder))
-            expected = "expected a folder for each split, in it one for each track"
-            raise InputError(f"{shown(folder)}: found {found}, {expected}")
-        return finder.songs()
-
-    return _reading(folder, find)
+    if finder.is_empty:
+        expected = "expected a folder for each split, in it one for each track"
+        raise InputError(f"{shown(folder)}: found {listed(entries(folder))}, {expected}")
+    return finder.songs()
 
 
 def _existing(folder: str | os.PathLike[str], expected: str) -> Path:
@@ -91,19 +85,11 @@ def _existing(folder: str | os.PathLike[str], expected: str) -> Path:
     return folder
 
 
-def _reading(folder: Path, find: Callable[[], FoundSongs]) -> FoundSongs:
-    try:
-        return find()
-    except OSError as e:
-        where = shown(e.filename or folder)
-        raise InputError(f"{where}: cannot be read ({e.strerror}), expected a readable folder") from e
-
-
 def _find_root(folder: Path) -> Path:
     """Return the folder that has a layout: `folder`, or the one in it that does."""
     if _layout(folder):
         return folder
-    roots = [path for path in entries(folder) if path.is_dir() and _layout(path)]
+    roots = [path for path in folders_in(folder) if _layout(path)]
     if not roots:
         found = listed(entries(folder))
         nearer = next((path for path in [folder, *folders_in(folder)] if is_song_like(path)), None)

@@ -10,8 +10,7 @@ import numpy as np
 from data_pipelines.songs.contents import content_of, frames_of
 from data_pipelines.songs.names import STEM_FILE_ENDING, composed
 from data_pipelines.songs.tracks import STEMS, Split, TrackAudio, fingerprint_of
-from madsep_jax.audio import probe_audio, read_audio
-from madsep_jax.audio.reading import decode_streams, probe_streams
+from madsep_jax.audio import open_audio, probe_audio, read_audio
 from madsep_jax.errors import InputError, shown
 
 #: The files of a song may differ in length by so many seconds; they are cut to the shortest.
@@ -127,11 +126,11 @@ class StemFileTrack(_FileTrack):
         Raises InputError where the file cannot be decoded, has no samples, or its streams differ in their channels or,
         by more than a tenth of a second, in their lengths.
         """
-        sample_rate, arrays_NC = decode_streams(self.path, len(_STREAMS))
-        self._require_alike([samples_NC.shape for samples_NC in arrays_NC])
-        shortest = min(map(len, arrays_NC))
-        streams_NC = {name: samples[:shortest] for name, samples in zip(_STREAMS, arrays_NC, strict=True)}
-        return TrackAudio(sample_rate, streams_NC["mixture"], {stem: streams_NC[stem] for stem in STEMS})
+        streams = [read_audio(self.path, stream=number, strict=True) for number in range(len(_STREAMS))]
+        self._require_alike([stream.samples_NC.shape for stream in streams])
+        shortest = min(len(stream.samples_NC) for stream in streams)
+        streams_NC = {name: stream.samples_NC[:shortest] for name, stream in zip(_STREAMS, streams, strict=True)}
+        return TrackAudio(streams[0].sample_rate, streams_NC["mixture"], {stem: streams_NC[stem] for stem in STEMS})
 
     def _check(self) -> None:
         found = [frames_of(self.path, stream) for stream in range(len(_STREAMS))]
@@ -173,7 +172,9 @@ def folder_track(name: str, split: Split, files: Mapping[str, Path]) -> tuple[Fo
 def stem_file_track(path: Path, split: Split) -> StemFileTrack:
     """Return the track in a `.stem.mp4`. Raises InputError where it cannot be read."""
     name = composed(path.name[: -len(STEM_FILE_ENDING)])
-    return StemFileTrack(name, split, *probe_streams(path, len(_STREAMS)), path)
+    with open_audio(path, stream=len(_STREAMS) - 1) as reader:  # the last one: so all are there
+        rate = reader.info.sample_rate
+        return StemFileTrack(name, split, rate, round((reader.about_s or 0) * rate), path)
 
 
 def _facts(sample_rate: int, channels: int, frames: int) -> tuple[str, str, str]:

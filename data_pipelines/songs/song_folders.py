@@ -17,7 +17,8 @@ from data_pipelines.songs.names import (
 )
 from data_pipelines.songs.song_files import folder_track, stem_file_track
 from data_pipelines.songs.tracks import Split, Track
-from madsep_jax.errors import InputError, shown
+from madsep_jax.errors import InputError, shown, some_of
+from madsep_jax.host.files import reading
 
 #: Come first, in this order, and then the parts.
 _FIRST = ("mixture", "vocals", "accompaniment")
@@ -95,12 +96,10 @@ class Finder:
         try:
             if (split, name) in self._seen:
                 raise InputError(f"{shown(name)}: found twice in {split}, expected one song of a name")
-            self._tracks.append(find())
+            with reading(Path(name)):
+                self._tracks.append(find())
         except InputError as error:
             self._bad.append(BadSong(split, name, str(error)))
-        except OSError as error:
-            line = f"{shown(error.filename or name)}: cannot be read ({error.strerror}), expected a readable folder"
-            self._bad.append(BadSong(split, name, line))
         self._seen.add((split, name))
 
     def _folder(self, name: str, split: Split, folders: Sequence[Path]) -> Track:
@@ -202,5 +201,4 @@ def entries(folder: Path) -> list[Path]:
 
 def listed(paths: Sequence[Path]) -> str:
     """Return the first few names for an error line."""
-    names, more = [shown(path.name) for path in paths[:6]], len(paths) - 6
-    return ", ".join(names) + (f" and {more} more" if more > 0 else "") or "nothing"
+    return some_of([shown(path.name) for path in paths], 6) or "nothing"

@@ -12,7 +12,7 @@ from madsep_jax.config.signal import SignalConfig
 from madsep_jax.couplings.diagonal import bins_within, diagonal_share, uniform_share
 from madsep_jax.couplings.fit import CouplingsFit
 from madsep_jax.errors import InputError
-from madsep_jax.host.files import written_aside
+from madsep_jax.host.files import clear_leftovers, written_aside
 
 #: Distances from the diagonal, Hz. A window of 2049 samples at 44.1 kHz spreads a tone over ±43 Hz by itself.
 DISTANCES_HZ = (0.0, 50.0, 100.0, 200.0)
@@ -78,11 +78,15 @@ def fit_error(fit: CouplingsFit, output_NF: np.ndarray) -> dict[str, float]:
 
 
 def make_folder(folder: Path) -> None:
-    """Make the folder of the results. Raises InputError where it cannot be made."""
+    """Make the folder of the results, without what killed processes have left in it.
+
+    Raises InputError where it cannot be made.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"--out {folder}: cannot be made, expected a folder: {error.strerror}") from None
+    clear_leftovers(folder)
 
 
 def write_results(

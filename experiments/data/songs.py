@@ -6,9 +6,8 @@ from pathlib import Path
 from rich.console import Console
 
 from data_pipelines.embedded.songs import EmbeddedConfig, corpus, embedded_tracks
-from data_pipelines.songs.found import FoundSongs, left_out
+from data_pipelines.songs.found import FoundSongs, fault_of, left_out
 from data_pipelines.songs.layouts import find_songs
-from data_pipelines.songs.names import MUSDB18_VALIDATION
 from data_pipelines.songs.tracks import Track, fingerprint_of
 from experiments.cli.console import Bar, make_console, say
 from experiments.data.options import EMBEDDED, PrepareOptions
@@ -53,13 +52,12 @@ def songs_to_prepare(found: FoundSongs, options: PrepareOptions, console: Consol
     return read_through(found, console).apart().without_bad(options.skip_bad)
 
 
-def songs_to_score(data: str, split: str, console: Console | None = None, *, apart: bool = False) -> FoundSongs:
+def songs_to_score(data: str, split: str, console: Console, *, apart: bool = False) -> FoundSongs:
     """Return the songs of one split, of what `load_songs` takes, good and bad; each is read once, now or before.
 
     With `apart` a song whose name is in train and in another split is bad. What is not used of the folder is said.
     Raises InputError where there are no songs of the split.
     """
-    console = console or make_console(quiet=True)
     found = FoundSongs(embedded_tracks(EmbeddedConfig())) if data == EMBEDDED else find_songs(Path(data))
     wanted = found.of(split)
     if not (wanted.tracks or wanted.bad):
@@ -67,17 +65,16 @@ def songs_to_score(data: str, split: str, console: Console | None = None, *, apa
     for line in found.lines():
         say(console, line)
     if apart:
-        twice = {one.name: one for one in replace(found, bad=()).apart(by_content=False).bad}
-        good = [track for track in wanted.tracks if track.name not in twice]
-        bad = [replace(twice[track.name], split=split) for track in wanted.tracks if track.name in twice]
-        wanted = replace(wanted, tracks=good, bad=[*wanted.bad, *bad])
+        twice = {one.name: one.line for one in replace(found, bad=()).apart(by_content=False).bad}
+        wanted = wanted.checked(lambda track: twice.get(track.name, ""))
     return read_through(wanted, console)
 
 
 def read_through(found: FoundSongs, console: Console) -> FoundSongs:
     """Read each song that has not been read before, with a bar; those that cannot be read become bad."""
     with Bar(console, "checking the songs", len(found.tracks)) as bar:
-        return found.read_through(min(cpu_cores(), _MOST_READERS), bar.advance)
+        workers = min(cpu_cores(), _MOST_READERS)
+        return found.checked(lambda track: fault_of(track.fingerprint), workers, bar.advance)
 
 
 def load_songs(
@@ -108,16 +105,20 @@ def load_songs(
         found, place = find_songs(Path(data)), Path(data).resolve().name
     for line in found.lines():
         say(console, line)
+    if validation_split and not found.of("valid").names:
+        found = found.with_validation_list()
     found = _wanted(found, trained_on is not None, validation_songs > 0, validation_split, console)
     found = (read_through(found, console) if read else found).apart(by_content=read).without_bad(skip_bad)
-    train, test, kept = (
+    train, test, validation = (
         [track for track in found.tracks if track.split == split] for split in ("train", "test", "valid")
     )
     for split, songs in (("training", train), ("test", test)):
         if not songs and not (trained_on and split == "training"):
             raise InputError(f"{data}: found no {split} songs, expected at least one")
     if validation_split:
-        validation, train = _validation(data, train, kept)
+        if not validation:
+            expected = "has no songs in valid, nor any of MUSDB18's list, expected some"
+            raise InputError(f"--validation-split: {data} {expected}")
     elif validation_songs >= len(train) + bool(trained_on):
         raise InputError(f"--validation-songs {validation_songs}: found {len(train)} training songs, expected more")
     else:
@@ -138,15 +139,6 @@ def _wanted(found: FoundSongs, prepared: bool, some: bool, split: bool, console:
         say(console, f"{len(others)} songs of the split valid: not used, --validation-split takes them")
     train = () if prepared and not (some or split) else ("train",)
     return found.of("test", *train, *(("valid",) if split else ()))
-
-
-def _validation(data: str, train: list[Track], kept: list[Track]) -> tuple[list[Track], list[Track]]:
-    """Return the songs of --validation-split, and those that are left to train on. Raises InputError without any."""
-    validation = kept or [track for track in train if track.name in MUSDB18_VALIDATION]
-    left = [track for track in train if track not in validation]
-    if not validation:
-        raise InputError(f"--validation-split: {data} has no songs in valid, nor any of MUSDB18's list, expected some")
-    return validation, left
 
 
 def _words(tracks: list[Track], kind: str) -> str:

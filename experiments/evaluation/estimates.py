@@ -12,6 +12,7 @@ from data_pipelines.songs.tracks import Track, TrackAudio, fingerprint_of, safe_
 from experiments.evaluation.estimate_names import by_name, by_pattern, sounds_in
 from madsep_jax.audio import probe_audio, read_audio
 from madsep_jax.errors import InputError, shown
+from madsep_jax.host.files import reading
 
 #: How many folders lie within each other at most.
 _DEPTH = 5
@@ -39,17 +40,11 @@ class EstimateFolder:
         if not folder.is_dir():
             raise InputError(f"{shown(folder)}: no such folder, expected one of separated songs")
         self.folder, self.targets, self._on_length = folder, tuple(targets), on_length
-        try:
+        with reading(folder, "a folder of separated songs"):
             paths = list(sounds_in(folder, _DEPTH))
-        except OSError as error:
-            where = shown(error.filename or folder)
-            raise InputError(
-                f"{where}: cannot be read ({error.strerror}), expected a folder of separated songs"
-            ) from None
         find = by_pattern(pattern, songs) if pattern else by_name(songs)
         self._files = [found for path in paths if (found := find(path, path.relative_to(folder)))]
-        self.strangers = len(paths) - len(self._files)
-        """How many sound files are of none of the songs, or name no source."""
+        self._others = len(paths) - len(self._files)  # of none of the songs, or without a source in their names
         self._hint = f" by --estimate-name {pattern}" if pattern else ""
 
     def files(self, track: Track) -> dict[str, list[Path]]:
@@ -85,8 +80,9 @@ class EstimateFolder:
             ours = [file.path for file in self._files if file.song == track.name and file.path not in taken]
             lines.update(self._words(path, track) for path in ours)
         found = [f"{what} of {count} songs: not used" for what, count in lines.items()]
-        others = f"{self.strangers} sound files: not used, of no song or source that is scored"
-        return [f"{shown(self.folder)}: {line}" for line in [*found, *([others] if self.strangers else [])]]
+        if self._others:
+            found.append(f"{self._others} sound files: not used, of no song or source that is scored")
+        return [f"{shown(self.folder)}: {line}" for line in found]
 
     def check(self, track: Track) -> None:
         """Read the files once, now or before.

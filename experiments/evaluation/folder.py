@@ -14,7 +14,7 @@ from experiments.scoring.score_song import references_of
 from experiments.scoring.score_songs import OnSong, score_and_write, score_missing
 from experiments.scoring.song_scores import SongScores
 from madsep_jax.errors import InputError
-from madsep_jax.host.files import read_json, write_json
+from madsep_jax.host.files import clear_leftovers, read_json, write_json
 
 _IDENTITY = "evaluation.json"
 
@@ -40,12 +40,14 @@ class EvaluationFolder:
                 name = different[0]
                 shown = "other songs" if name == "songs" else f"{name} {found.get(name)!r}"
                 raise InputError(f"--out {self.path}: holds an evaluation of {shown}; choose another folder")
-        elif self.path.is_dir() and any(self.path.iterdir()):
+        elif self.path.is_dir() and any(not path.name.startswith(f".{_IDENTITY}.") for path in self.path.iterdir()):
             raise InputError(f"--out {self.path}: found other files, expected an empty folder or one of this command")
 
     def create(self) -> None:
-        """Write down what the folder is for."""
+        """Write down what the folder is for, and clear what killed processes have left in it."""
         write_json(self.path / _IDENTITY, self._identity)
+        for place in (self.path, *(self.path / "scores").glob("*/test")):
+            clear_leftovers(place)
 
     def systems(self) -> list[str]:
         """Return the systems that have scores, by name."""

@@ -1,7 +1,7 @@
 """What gives the estimates of a song: files as separators of all kinds leave them, or a trained separator."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -9,14 +9,14 @@ import numpy as np
 from rich.console import Console
 
 from data_pipelines.songs.contents import content_of
-from data_pipelines.songs.found import BadSong, FoundSongs, in_threads
+from data_pipelines.songs.found import FoundSongs, fault_of
 from data_pipelines.songs.tracks import STEMS, Track, TrackAudio, fingerprint_of
 from experiments.cli.console import Bar, say
 from experiments.evaluation.estimates import EstimateFolder
 from experiments.evaluation.options import EvaluateOptions
 from experiments.scoring.estimators import Estimator, checkpoint_estimator
 from experiments.scoring.song_scores import TARGETS
-from madsep_jax.checkpoint.folder import find_checkpoint, load_config, saved_step, scored_weights
+from madsep_jax.checkpoint.folder import find_checkpoint, weights_of
 from madsep_jax.config.training import Which
 from madsep_jax.errors import InputError, shown
 
@@ -46,8 +46,7 @@ class CheckpointSeparator:
     def __init__(self, checkpoint: Path, which: Which | None = None) -> None:
         """Take the weights as `load_model` does. Raises InputError where there is no checkpoint."""
         self._checkpoint = find_checkpoint(checkpoint)
-        self._which = which or scored_weights(load_config(self._checkpoint))
-        self._step = saved_step(self._checkpoint, self._which)
+        self._weights = weights_of(self._checkpoint, which)
         self._estimate: Estimator | None = None
 
     def check(self, track: Track) -> None:
@@ -61,21 +60,25 @@ class CheckpointSeparator:
         """Return a text that changes when the checkpoint does."""
         paths = [path for path in sorted(self._checkpoint.rglob("*")) if path.is_file()]
         names = [path.relative_to(self._checkpoint).as_posix() for path in paths]
-        return fingerprint_of("\0".join([str(self._which), str(self._step), *names, content_of(paths)]))
+        return fingerprint_of("\0".join([*map(str, self._weights), *names, content_of(paths)]))
 
     def taken(self, track: Track) -> dict[str, str]:
         """Return which weights have made the estimates."""
-        return dict.fromkeys(TARGETS, f"{self._which} weights, step {self._step:,}")
+        return dict.fromkeys(TARGETS, str(self._weights))
 
     def read(self, track: Track, audio: TrackAudio) -> dict[str, np.ndarray]:
         """Separate the song."""
         if self._estimate is None:
-            self._estimate, _ = checkpoint_estimator(self._checkpoint, self._which)
+            self._estimate, _ = checkpoint_estimator(self._checkpoint, self._weights.which)
         return dict(zip(TARGETS, self._estimate(audio), strict=True))
 
 
-def find_separators(options: EvaluateOptions, songs: Sequence[str], say: Callable[[str], None]) -> dict[str, Separator]:
+def find_separators(
+    options: EvaluateOptions, songs: Sequence[str], on_length: Callable[[str], None]
+) -> dict[str, Separator]:
     """Return the systems by their names; the songs are all those of the data set's split, by name.
+
+    `on_length` is told of files of another length than their song's.
 
     Raises InputError where a folder is not there, two systems have one name, or a checkpoint is to give stems.
     """
@@ -94,7 +97,7 @@ def find_separators(options: EvaluateOptions, songs: Sequence[str], say: Callabl
         if is_checkpoint:
             separator = CheckpointSeparator(place, options.which)
         else:
-            separator = EstimateFolder(place, targets, songs, say, options.estimate_name)
+            separator = EstimateFolder(place, targets, songs, on_length, options.estimate_name)
         if not name.strip(". ") or "/" in name:
             raise InputError(f"system {name!r}: expected a name that can name a folder (NAME=FOLDER)")
         if name in found:
@@ -110,31 +113,18 @@ def check_estimates(
 
     What is not used of the songs that are left is said.
     """
-    tracks, bad = [], list(found.bad)
 
     def faults(track: Track) -> str:
         missing = [stem for stem in STEMS if stem not in track.stems] if options.targets == "stems" else []
         if missing:
             has = ", ".join(track.stems)
             return f"{shown(track.name)}: found {has}, expected {', '.join(missing)} (--targets stems)"
-        return "; ".join(line for separator in separators.values() if (line := _fault(separator, track)))
+        checks = [functools.partial(separator.check, track) for separator in separators.values()]
+        return "; ".join(filter(None, map(fault_of, checks)))
 
     with Bar(console, "checking the estimates", len(found.tracks)) as bar:
-        for track, line in in_threads(faults, found.tracks, options.processes):
-            if line:
-                bad.append(BadSong(track.split, track.name, line))
-            else:
-                tracks.append(track)
-            bar.advance()
+        found = found.checked(faults, options.processes, bar.advance)
     for separator in separators.values():
-        for line in separator.unused(tracks):
+        for line in separator.unused(found.tracks):
             say(console, line)
-    return replace(found, tracks=tracks, bad=bad)
-
-
-def _fault(separator: Separator, track: Track) -> str:
-    try:
-        separator.check(track)
-    except InputError as error:
-        return str(error)
-    return ""
+    return found

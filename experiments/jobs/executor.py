@@ -125,7 +125,10 @@ def import_submitit() -> Any:
 
 @contextmanager
 def _without_interrupts() -> Iterator[None]:
-    """Keep Ctrl-C, which reaches all processes of a terminal, from those started here: it is for the launcher."""
+    """Keep Ctrl-C, which reaches all processes of a terminal, from those started here: it is for the launcher.
+
+    They ignore it, for what is only blocked some shells unblock.
+    """
     if threading.current_thread() is not threading.main_thread():  # which alone may say so
         yield
         return

@@ -1,32 +1,104 @@
-"""Rows from songs to scores: the seeds of a system are trained together, then each row is scored."""
+"""The rows of an experiment, from songs to scores: seeds of a system may be trained together, each row is scored."""
 
 import dataclasses
 import functools
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from contextlib import nullcontext
 
+import jax
 from rich.console import Console
 
 from data_pipelines.batches.sources import SongSpectrograms, Source
 from data_pipelines.songs.spectrograms import load_features
-from experiments.cli.console import Bar, say
+from experiments.cli.console import ANY_DEVICE, Bar, make_console, say, show_device
+from experiments.cli.results import show_results
+from experiments.rows.folder import ExperimentFolder, claimed, claimed_for_all, row_groups
+from experiments.rows.launch import launch
 from experiments.rows.options import AblationOptions
-from experiments.rows.plan import Plan
+from experiments.rows.plan import Plan, make_plan, plan_table, resolved
+from experiments.rows.report import ALL_FAILED, show, update_report
 from experiments.rows.row import PlannedRow, RowResult
 from experiments.scoring.estimators import checkpoint_estimator, reference_estimator
-from experiments.scoring.score_songs import score_tracks
+from experiments.scoring.score_songs import score_tracks, scoring_pool
 from experiments.training.log import read_log
 from experiments.training.loop import OnStep, train
 from experiments.training.saving import TrainResult
 from madsep_jax.checkpoint.folder import checkpoint_folder
 from madsep_jax.config.io import to_dict
 from madsep_jax.config.run import RunConfig
+from madsep_jax.host.files import clear_leftovers
 from madsep_jax.models.cost import forward_gflop_per_second
 from madsep_jax.models.variables import parameter_counts
+from madsep_jax.parallel.processes import is_first_process, join_processes, process_shard, wait_for_all
 from madsep_jax.train.running import NonFiniteLossError
 
 SourceOf = Callable[[RunConfig], Source]
+
+
+def run_rows(options: AblationOptions) -> int:
+    """Do what the options of the ablation ask for; returns the exit code."""
+    if options.print_config:
+        say(make_console(), resolved(options))
+        return 0
+    if options.launch.launcher:
+        jax.config.update("jax_platforms", "cpu")  # the accelerator is for the jobs
+    else:
+        join_processes(options.joining.config())
+    console = make_console(quiet=not is_first_process())
+    show_device(console, ANY_DEVICE if options.launch.launcher else options.device)
+    plan = make_plan(options, console)
+    if options.dry_run:
+        console.print(plan_table(plan, options.processes, options.engine))
+        return 0
+    given = plan.how.start_from
+    weights = given.fingerprint() if given else None
+    folder = ExperimentFolder.find(plan.out, plan.base, plan.songs.fingerprint(), weights)
+    wait_for_all("folder checked")
+    source_of = training_source(plan, options, console)
+    if is_first_process():
+        if folder.is_new and plan.how.validation and plan.base.training.early_stopping.patience is not None:
+            plan.how.validation.require_voice()
+        clear_leftovers(options.cache / "spectrograms")
+        folder.create()
+    wait_for_all("songs checked")
+    if process_shard()[1] > 1:
+        trained = [row for row in plan.rows if row.config]
+        with claimed_for_all(trained, plan.out) if is_first_process() else nullcontext():
+            for row in trained:
+                train_rows([row], plan, source_of, console)
+        say(console, "Trained. The same command as a single process scores the rows.")
+        return 0
+    if options.launch.launcher:
+        return launch(plan, folder, options, console)
+    return _run_here(plan, folder, source_of, options, console)
+
+
+def _run_here(
+    plan: Plan, folder: ExperimentFolder, source_of: SourceOf, options: AblationOptions, console: Console
+) -> int:
+    """Run all rows, one after the other, and show the table as it grows; a job leaves the table to others."""
+    in_job = bool(options.only_rows)
+    if not in_job:
+        update_report(plan, folder)
+    with scoring_pool(options.processes, options.engine) as pool:
+        for group in row_groups(plan.rows, options.vectorize_seeds):
+            with claimed(group, folder, console, in_job=in_job) as rows:
+                results = train_rows(rows, plan, source_of, console)
+                for row in rows:
+                    folder.finish(row, run_row(row, results.get(row.folder_name), plan, pool, options, console))
+                    if not in_job:
+                        report = update_report(plan, folder)
+                        if row is not plan.rows[-1]:
+                            show(console, plan, report, with_caption=False)
+    failed = folder.all_failed(plan.rows)
+    if not in_job:
+        show(console, plan, update_report(plan, folder), with_caption=True)
+        show_results(console, plan.out, "table.md", "results.csv", "results.json", "plots", "a checkpoint for each row")
+        if failed:
+            say(console, ALL_FAILED)
+    return int(failed)
 
 
 def training_source(plan: Plan, options: AblationOptions, console: Console) -> SourceOf:

@@ -13,7 +13,7 @@ from experiments.separator.one_song import Done, separate_song
 from experiments.separator.options import SeparateOptions
 from experiments.separator.plan import SongPlan, plan_songs
 from experiments.separator.separated_files import is_disk_full
-from experiments.separator.songs import find_songs
+from experiments.separator.songs import given_songs
 from experiments.separator.trained import choose_checkpoint, choose_device, load_separator
 from madsep_jax.audio import missing_line
 from madsep_jax.errors import InputError, shown
@@ -28,7 +28,7 @@ def separate_all(arguments: Sequence[Path], options: SeparateOptions, required: 
     console = make_console()
     device = choose_device(options.device)
     show_device(console, required)
-    found = find_songs(arguments, options.out)
+    found = given_songs(arguments, options.out)
     plans = plan_songs(found, options)
     for line in found.notes:
         say(console, line)

@@ -12,7 +12,7 @@ from experiments.separator.options import ACCOMPANIMENT, VOICE, SeparateOptions
 from experiments.separator.plan import SongPlan
 from experiments.separator.separated_files import add_up, check_peaks, most_of, tags_of, written_together
 from experiments.separator.trained import Separator
-from madsep_jax.audio import Missing, missing_line, open_audio, open_writer
+from madsep_jax.audio import Missing, open_audio, open_writer
 from madsep_jax.errors import InputError, shown
 from madsep_jax.separation import separate_blocks
 from madsep_jax.signal.level import How, Survey, how_to_separate
@@ -73,8 +73,8 @@ def first_pass(plan: SongPlan, separator: Separator, options: SeparateOptions) -
                 beyond += int(np.count_nonzero((block_NC < least) | (block_NC > most)))
             survey.add(block_NC)
             frames, samples = frames + len(block_NC), samples + block_NC.size
-    if reader.missing and options.strict:
-        raise InputError(missing_line(plan.song, reader.missing))
+    if options.strict:
+        reader.require_whole()
     try:
         check_peaks(beyond, samples, peak, plan.subtype)
     except InputError as error:

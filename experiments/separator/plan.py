@@ -7,7 +7,7 @@ from pathlib import Path
 
 from experiments.separator.options import FORMATS, STEMS, SeparateOptions
 from experiments.separator.separated_files import check_format, default_subtype, is_result
-from experiments.separator.songs import FoundSongs, Names, Song
+from experiments.separator.songs import GivenSongs, Names, Song
 from madsep_jax.audio import StreamInfo, open_audio
 from madsep_jax.errors import InputError, shown
 
@@ -43,24 +43,23 @@ class Plans:
     """Songs that are left out, as their results are there."""
 
 
-def plan_songs(found: FoundSongs, options: SeparateOptions) -> Plans:
+def plan_songs(found: GivenSongs, options: SeparateOptions) -> Plans:
     """Check all songs and all places for results.
 
     Raises InputError where nothing can be written at all, or two songs have one name.
     """
     _check_folder(options.out)
     names = Names(options.name, options.results)
-    plans = Plans([], list(found.failures), 0)
+    plans, failures, done = list[SongPlan](), list(found.failures), 0
     places: dict[Song, _Places] = {}
     songs = _without_results(found.songs, names, options.out)
     for song in songs:
         try:
             places[song] = {stem: names.path(options.out, song, stem, options.format) for stem in options.results}
         except InputError as error:
-            plans.failures.append(str(error))
+            failures.append(str(error))
     _check_names_differ(places)
     inodes = {inode for song in songs if (inode := _inode(song.path))}
-    done = 0
     for song, its_places in places.items():
         if options.skip_existing and all(os.path.isfile(place) for place in its_places.values()):
             done += 1
@@ -71,10 +70,10 @@ def plan_songs(found: FoundSongs, options: SeparateOptions) -> Plans:
                 _check_file(place, inodes)
             stale = [names.path(options.out, song, stem, ext) for stem in its_places for ext in FORMATS]
             stale = [path for path in stale if path.suffix != f".{options.format}" and _is_stale(path, inodes)]
-            plans.songs.append(_plan(song.path, its_places, stale, options))
+            plans.append(_plan(song.path, its_places, stale, options))
         except InputError as error:
-            plans.failures.append(str(error))
-    return Plans(plans.songs, plans.failures, done)
+            failures.append(str(error))
+    return Plans(plans, failures, done)
 
 
 def _plan(song: Path, places: _Places, stale: list[Path], options: SeparateOptions) -> SongPlan:

@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_pipelines.songs.names import is_passed_over, is_sound
-from madsep_jax.errors import InputError, shown
-
-_SHOWN_OTHERS = 3
+from madsep_jax.errors import InputError, shown, some_of
 
 
 @dataclass(frozen=True)
@@ -26,7 +24,7 @@ class Song:
 
 
 @dataclass(frozen=True)
-class FoundSongs:
+class GivenSongs:
     """What the arguments of a command stand for."""
 
     songs: list[Song]
@@ -36,13 +34,13 @@ class FoundSongs:
     """What was passed over, a line each."""
 
 
-def find_songs(arguments: Sequence[Path], out: Path) -> FoundSongs:
+def given_songs(arguments: Sequence[Path], out: Path) -> GivenSongs:
     """Return the songs in the order of the arguments, each once.
 
     A folder stands for the sound files in it and below it, by name, without those in `out`, what a pattern matches for
     what that is. Hidden files and the folders of systems are passed over.
     """
-    found, taken = FoundSongs([], [], []), set[str]()
+    found, taken = GivenSongs([], [], []), set[str]()
     for argument in arguments:
         try:
             songs = list(_songs_of(argument, out, found))
@@ -56,7 +54,7 @@ def find_songs(arguments: Sequence[Path], out: Path) -> FoundSongs:
     return found
 
 
-def _songs_of(argument: Path, out: Path, found: FoundSongs) -> Iterator[Song]:
+def _songs_of(argument: Path, out: Path, found: GivenSongs) -> Iterator[Song]:
     if not os.path.lexists(argument):
         argument = Path(os.path.expanduser(argument))  # of patterns in quotation marks the shell leaves it
     if os.path.isdir(argument):
@@ -77,7 +75,7 @@ def _songs_of(argument: Path, out: Path, found: FoundSongs) -> Iterator[Song]:
                 yield from _songs_in(match, root, out, found)
 
 
-def _songs_in(folder: Path, root: Path, out: Path, found: FoundSongs) -> Iterator[Song]:
+def _songs_in(folder: Path, root: Path, out: Path, found: GivenSongs) -> Iterator[Song]:
     """Yield the sound files of a folder; a note tells what is in it besides."""
     songs, others, seen = list[Path](), list[Path](), {os.path.realpath(folder)}
 
@@ -94,9 +92,8 @@ def _songs_in(folder: Path, root: Path, out: Path, found: FoundSongs) -> Iterato
     if not songs:
         raise InputError(f"{shown(folder)}: found no sound files, expected some, or a sound file")
     if others:
-        names = ", ".join(shown(path.name) for path in others[:_SHOWN_OTHERS])
-        more = f" and {len(others) - _SHOWN_OTHERS} more" if len(others) > _SHOWN_OTHERS else ""
-        found.notes.append(f"{shown(folder)}: passed over, as not named like sound: {names}{more}")
+        names = some_of([shown(path.name) for path in others])
+        found.notes.append(f"{shown(folder)}: passed over, as not named like sound: {names}")
     yield from (Song(path, _folder_from(root, path), False) for path in songs)
 
 

@@ -8,12 +8,12 @@ from typing import Any
 import jax
 
 from madsep_jax.checkpoint.folder import (
+    Weights,
     checkpoint_folder,
     find_checkpoint,
     load_level,
     load_model,
-    saved_step,
-    scored_weights,
+    weights_of,
 )
 from madsep_jax.config.run import RunConfig
 from madsep_jax.config.training import Which
@@ -66,8 +66,7 @@ class Separator:
     """A trained separator."""
 
     checkpoint: Path
-    which: Which
-    step: int
+    weights: Weights
     config: RunConfig
     variables: Mapping[str, Any]
     training_level: float | None
@@ -76,7 +75,7 @@ class Separator:
     def describe(self) -> str:
         """Return in one line what it is, and what it does not hear."""
         heard_hz = self.config.signal.sample_rate / 2
-        kind = f"{self.config.masker.kind}, preset {self.config.preset}, {self.which} weights, step {self.step:,}"
+        kind = f"{self.config.masker.kind}, preset {self.config.preset}, {self.weights}"
         deaf = f"; hears nothing above {heard_hz / 1000:.1f} kHz, which stays in the accompaniment"
         return f"separator: {shown(self.checkpoint)} ({kind}){deaf if heard_hz < _HEARD_HZ else ''}"
 
@@ -84,9 +83,8 @@ class Separator:
 def load_separator(checkpoint: Path, which: Which | None = None, device: jax.Device | None = None) -> Separator:
     """Return a trained separator, its variables on this device. Raises InputError where it cannot be read."""
     config, variables = load_model(checkpoint, which)
-    which = which or scored_weights(config)
-    step, level = saved_step(checkpoint, which), load_level(checkpoint)
-    return Separator(checkpoint, which, step, config, jax.device_put(variables, device), level)
+    weights, level = weights_of(checkpoint, which), load_level(checkpoint)
+    return Separator(checkpoint, weights, config, jax.device_put(variables, device), level)
 
 
 def choose_device(name: str | None) -> jax.Device | None:

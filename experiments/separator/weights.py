@@ -95,7 +95,7 @@ def export_model(
     Args:
         checkpoint: Folder of a trained separator: a checkpoint, or a row of the ablation (runs/…/rows/…).
     """
-    from madsep_jax.checkpoint.folder import load_model, saved_step, scored_weights
+    from madsep_jax.checkpoint.folder import load_model, weights_of
     from madsep_jax.interop.files import CONFIG, write_safetensors
     from madsep_jax.interop.state_dict import to_torch
 
@@ -106,9 +106,7 @@ def export_model(
     config, variables = load_model(checkpoint, options.which)
     state_dict = to_torch(config.model, variables)
     write_safetensors(options.out, state_dict, metadata={CONFIG: to_dict(config)})
-    which = options.which or scored_weights(config)
-    about = f"{which} weights, step {saved_step(checkpoint, which):,}"
-    say(console, f"{shown(options.out)}: {len(state_dict)} arrays ({about})")
+    say(console, f"{shown(options.out)}: {len(state_dict)} arrays ({weights_of(checkpoint, options.which)})")
 
 
 def run_config(model: ModelConfig, preset: str) -> RunConfig:

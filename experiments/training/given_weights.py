@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from madsep_jax.checkpoint.checks import check_shapes
-from madsep_jax.checkpoint.folder import find_checkpoint, load_model, saved_step, scored_weights
+from madsep_jax.checkpoint.folder import find_checkpoint, load_model, weights_of
 from madsep_jax.config.io import differences, from_dict
 from madsep_jax.config.run import ModelConfig, RunConfig
 from madsep_jax.errors import InputError, shown
@@ -44,8 +44,7 @@ class GivenWeights:
         if path.is_dir():
             folder = find_checkpoint(path)
             config, variables = load_model(folder)
-            which = scored_weights(config)
-            return cls(path, f"{which} weights, step {saved_step(folder, which)}", config.model, variables)
+            return cls(path, str(weights_of(folder)), config.model, variables)
         written = read_metadata(*parameter_files(path)).get(CONFIG)
         model, variables = from_torch(read_state_dict(path))
         if written is not None:

@@ -8,7 +8,7 @@ from types import ModuleType
 
 import numpy as np
 
-from madsep_jax.errors import InputError, shown
+from madsep_jax.errors import InputError, shown, some_of
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,8 @@ class UndecodableError(Exception):
 def missing_line(path: str | os.PathLike[str], missing: Sequence[Missing]) -> str:
     """Return the one line that says how many seconds of a file are missing, and where."""
     places = [f"{f'{part.seconds:.2f} s' if part.seconds else 'a part'} at {part.at_s:.2f} s" for part in missing]
-    shown_places = ", ".join(places[:3]) + (f" and {len(places) - 3} more" if len(places) > 3 else "")
     total = f"{sum(part.seconds for part in missing):.2f} s in all, " if len(missing) > 1 else ""
-    return f"{shown(path)}: damaged, or ends early; missing: {total}{shown_places}"
+    return f"{shown(path)}: damaged, or ends early; missing: {total}{some_of(places)}"
 
 
 def import_package(name: str) -> ModuleType:

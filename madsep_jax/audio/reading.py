@@ -73,6 +73,11 @@ class AudioReader:
             return self.info.frames / self.info.sample_rate
         return self._source.about_s if isinstance(self._source, FfmpegSource) else None
 
+    def require_whole(self) -> None:
+        """Raise InputError where some of what has been read was missing."""
+        if self.missing:
+            raise InputError(f"{missing_line(self._path, self.missing)}; expected all of it")
+
     def _range(self) -> Iterator[np.ndarray]:
         """Yield the range in blocks of any length, then note what is missing of it."""
         left, reached_end = self.frames, False
@@ -151,29 +156,10 @@ def read_audio(
     with open_audio(path, stream=stream) as reader:
         reader.start, reader.frames = start, None if frames == -1 else frames
         samples_NC = np.concatenate(list(reader.blocks(_BLOCK)))
-    if strict and reader.missing:
-        raise InputError(f"{missing_line(path, reader.missing)}; expected all of it")
+    if strict:
+        reader.require_whole()
     info = reader.info
     return Audio(samples_NC, info.sample_rate, info.format, info.subtype, reader.missing)
-
-
-def decode_streams(path: str | os.PathLike[str], count: int) -> tuple[int, list[np.ndarray]]:
-    """Decode the first `count` sound streams of a file: their rate in Hz, and for each float32 (samples N, channels C).
-
-    Raises InputError where there are fewer, one cannot be decoded, or is damaged.
-    """
-    streams = [read_audio(path, stream=stream, strict=True) for stream in range(count)]
-    return streams[0].sample_rate, [stream.samples_NC for stream in streams]
-
-
-def probe_streams(path: str | os.PathLike[str], count: int) -> tuple[int, int]:
-    """Return the rate in Hz and about how many samples the first streams have, by the file's header.
-
-    Decoding may return up to a block of 1024 samples more or fewer. Raises InputError as `decode_streams`, but for
-    damage behind the start.
-    """
-    with open_audio(path, stream=count - 1) as reader:
-        return reader.info.sample_rate, round((reader.about_s or 0) * reader.info.sample_rate)
 
 
 def _regrouped(blocks: Iterator[np.ndarray], samples: int) -> Iterator[np.ndarray]:

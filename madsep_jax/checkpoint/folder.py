@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 
@@ -20,7 +20,7 @@ from madsep_jax.config.run import RunConfig
 from madsep_jax.config.training import SavingConfig, Which
 from madsep_jax.errors import InputError, shown
 from madsep_jax.host.environment import environment
-from madsep_jax.host.files import is_there, read_json, write_json
+from madsep_jax.host.files import is_there, read_json, reading, write_json
 from madsep_jax.models.variables import variable_shapes
 from madsep_jax.train.batch import TrainState
 
@@ -89,10 +89,8 @@ def save_model(folder: str | os.PathLike[str], config: RunConfig, variables: Any
         InputError: where the folder holds anything, or cannot be written.
     """
     folder = Path(folder)
-    try:
+    with reading(folder, "a new or an empty one"):
         in_use = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
-    except OSError as error:
-        raise InputError(f"{shown(folder)}: cannot be read: {error.strerror}") from None
     if in_use:
         raise InputError(f"{shown(folder)}: is there already, expected a new or an empty folder")
     with CheckpointWriter(folder, config, SavingConfig(keep_last=1)) as writer:
@@ -115,24 +113,30 @@ def load_model(folder: str | os.PathLike[str], which: Which | None = None) -> tu
         InputError: where the folder holds no checkpoint, or one that is damaged or cannot be read.
     """
     folder = find_checkpoint(folder)
-    config = load_config(folder)
+    config, step = load_config(folder), weights_of(folder, which).step
     with OrbaxSteps(folder, _ITEMS) as steps:
-        step = _step_of(steps, folder, which or scored_weights(config))
         return config, steps.restore(step, _WEIGHTS, variable_shapes(config.model))
 
 
-def saved_step(folder: str | os.PathLike[str], which: Which | None = None) -> int:
-    """Return the step of the weights that `load_model` takes; raises InputError as it does."""
+class Weights(NamedTuple):
+    """Which weights of a checkpoint, and after which step they were saved."""
+
+    which: Which
+    step: int
+
+    def __str__(self) -> str:
+        return f"{self.which} weights, step {self.step:,}"
+
+
+def weights_of(folder: str | os.PathLike[str], which: Which | None = None) -> Weights:
+    """Return which weights `load_model` takes; raises InputError as it does."""
     folder = find_checkpoint(folder)
+    which = which or scored_weights(load_config(folder))
     with OrbaxSteps(folder, _ITEMS) as steps:
-        return _step_of(steps, folder, which or scored_weights(load_config(folder)))
-
-
-def _step_of(steps: OrbaxSteps, folder: Path, which: Which) -> int:
-    step = steps.best() if which == "best" else max(steps.all(), default=None)
+        step = steps.best() if which == "best" else max(steps.all(), default=None)
     if step is None:
         raise InputError(f"{shown(folder)}: no weights, expected a folder that training has saved")
-    return step
+    return Weights(which, step)
 
 
 def load_config(folder: str | os.PathLike[str]) -> RunConfig:

@@ -51,6 +51,16 @@ def errors_named(path: Path, aside: Path | None = None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def reading(path: Path, expected: str = "a readable folder") -> Iterator[None]:
+    """Raise InputError in the place of the system's errors within, which are of this path where they name no other."""
+    try:
+        yield
+    except OSError as error:
+        where = shown(error.filename or path)
+        raise InputError(f"{where}: cannot be read ({error.strerror}), expected {expected}") from error
+
+
+@contextlib.contextmanager
 def written_aside(path: Path) -> Iterator[Path]:
     """Yield where to write a file, and rename it to `path` at the end; after an error nothing of it is left."""
     aside = aside_of(path)
