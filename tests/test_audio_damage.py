@@ -85,6 +85,24 @@ def test_a_hole(tmp_path, kind, lost_s):
     assert len(audio.missing) in (1, 2)
 
 
+@pytest.mark.parametrize("kind", ["vorbis", "opus"])
+@pytest.mark.parametrize("page", [3, -1])
+def test_a_damaged_first_or_last_page_of_an_ogg_is_told(tmp_path, kind, page):
+    """The decoders pass over a page whose checksum is wrong, here of the first sound behind two heads, or the last."""
+    path = tmp_path / "song"
+    MAKERS[kind](path)
+    whole = read_audio(path, strict=True)
+    pages = path.read_bytes().split(b"OggS")
+    pages[page] = pages[page][:-1] + bytes([pages[page][-1] ^ 1])
+    path.write_bytes(b"OggS".join(pages))
+    audio = read_audio(path)
+    found, lost = len(audio.samples_NC), len(whole.samples_NC) - len(audio.samples_NC)
+    (missing,) = audio.missing
+    assert lost > 0
+    assert missing.at_s == pytest.approx(0 if page == 3 else found / audio.sample_rate)
+    assert missing.seconds == pytest.approx(lost / audio.sample_rate if page == 3 else 0, abs=0.06)
+
+
 @pytest.mark.parametrize("kind", ["flac", "wv"])
 def test_wrong_bytes_of_a_lossless_file_are_no_burst_of_noise(tmp_path, kind):
     """A block whose checksum is wrong is left out, where FFmpeg would decode it to what it is not."""

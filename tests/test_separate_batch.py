@@ -156,6 +156,17 @@ def test_results_beside_the_songs_are_not_separated_again(tmp_path, row):
     assert files(tmp_path) == ["a.wav", "a/accompaniment.wav", "a/vocals.wav"]
 
 
+def test_a_song_where_a_result_would_be_is_neither_left_out_nor_replaced(tmp_path, row, capsys):
+    """A folder of songs with their stems, separated into itself."""
+    write(tmp_path / "a.wav")
+    write(tmp_path / "a" / "vocals.wav", seconds=0.2)  # not by this command
+    before = (tmp_path / "a" / "vocals.wav").read_bytes()
+    assert run(row, tmp_path, tmp_path) == 1
+    assert (tmp_path / "a" / "vocals.wav").read_bytes() == before
+    assert "a/vocals.wav: is one of the songs, and would be replaced by a result" in capsys.readouterr().err
+    assert files(tmp_path) == ["a.wav", "a/vocals.wav", "vocals/accompaniment.wav", "vocals/vocals.wav"]
+
+
 def test_a_full_disk_ends_the_batch(tmp_path, row, capsys, monkeypatch):
     for name in ("a", "b", "c"):
         write(tmp_path / f"{name}.wav")

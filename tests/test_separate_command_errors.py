@@ -225,6 +225,8 @@ def test_damaged_checkpoint(tmp_path, row, capsys, damage, expected):
         ),
         (["separate", "a.wav", "-o", "out", "--start", "-1"], ["--start: found -1.0, expected seconds, 0 or more"]),
         (["separate", "a.wav", "-o", "out", "--duration", "0"], ["--duration: found 0.0, expected seconds, more than"]),
+        (["separate", "a.wav", "-o", "out", "--duration", "inf"], ["--duration: found inf, expected seconds, more"]),
+        (["separate", "a.wav", "-o", "out", "--start", "1e305"], ["--start: found 1e+305, expected seconds, 0"]),
         (["separate", "a.wav", "-o", "out", "--mask-limit", "0"], ["--mask-limit: found 0.0, expected a number above"]),
         (["separate", "a.wav", "-o", "out", "--mask-limit", "nan"], ["--mask-limit: found nan, expected a number"]),
         (["separate", "a.wav", "-o", "out", "--stems", "drums"], ["--stems", "drums", "vocals"]),

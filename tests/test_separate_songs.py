@@ -39,6 +39,13 @@ def test_results_within_the_folder_are_no_songs(tmp_path):
     assert found(tmp_path, "Music/**/*.*", out="Music/separated")[0] == [("Music/b.mp3", "Music")]
 
 
+def test_a_pattern_passes_over_what_systems_leave_too(tmp_path):
+    touch(tmp_path, "Music/a.wav", "Music/@eaDir/a.wav", "Music/lost+found/b.wav", "__MACOSX/c.wav")
+    assert found(tmp_path, "Music/**/*.wav")[0] == [("Music/a.wav", "Music")]
+    assert found(tmp_path, "Music/*")[0] == [("Music/a.wav", "Music")]
+    assert found(tmp_path, "__MACOSX/*.wav")[0] == [("__MACOSX/c.wav", "__MACOSX")]  # as it is named
+
+
 @pytest.mark.parametrize(
     ("pattern", "expected"),
     [

@@ -13,6 +13,7 @@ pytest.importorskip("cyclopts")
 from tiny_checkpoint import save_model
 
 from experiments.madsep import main
+from experiments.separator.separated_files import is_result
 
 RATE = 8000
 
@@ -104,6 +105,17 @@ def test_tags_are_kept(tmp_path, half, format):
         with sf.SoundFile(path) as file:
             assert (file.title, file.artist, file.album) == ("Ein Lied", "Jemand", "Lieder")
             assert "madsep separate" in (file.software, file.comment) or file.software.startswith("madsep separate (")
+
+
+def test_a_comment_stays_and_the_result_is_known_all_the_same(tmp_path, half):
+    with sf.SoundFile(tmp_path / "song.flac", "w", RATE, 2) as file:
+        file.comment = "Mein liebstes"
+        file.write(noise_NC(1))
+    for path in separated(tmp_path / "song.flac", half, "--format", "mp3").values():
+        with sf.SoundFile(path) as file:
+            assert file.comment == "Mein liebstes madsep separate"
+        assert is_result(path)
+    assert not is_result(tmp_path / "song.flac")
 
 
 def test_channel_layout_is_kept(tmp_path, half):

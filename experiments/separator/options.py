@@ -15,6 +15,8 @@ from madsep_jax.errors import InputError
 #: The two results of a song: names of their files, by default.
 VOICE, ACCOMPANIMENT = "vocals", "accompaniment"
 STEMS = (VOICE, ACCOMPANIMENT)
+#: No song has so many seconds.
+_LONGEST_S = 1e9
 Format = Literal["wav", "flac", "mp3", "ogg"]
 FORMATS: tuple[Format, ...] = typing.get_args(Format)
 #: They leave out what is hardly heard, and have no sample format.
@@ -100,8 +102,9 @@ class SeparateOptions:
     def __post_init__(self) -> None:
         limit = self.mask_limit
         _require(limit == "none" or limit > 0, "mask-limit", limit, "a number above 0, or none")  # not NaN either
-        _require(0 <= self.start < math.inf, "start", self.start, "seconds, 0 or more")
-        _require(self.duration is None or self.duration > 0, "duration", self.duration, "seconds, more than 0")
+        _require(0 <= self.start <= _LONGEST_S, "start", self.start, f"seconds, 0 or more, at most {_LONGEST_S:g}")
+        is_length = self.duration is None or 0 < self.duration <= _LONGEST_S
+        _require(is_length, "duration", self.duration, f"seconds, more than 0, at most {_LONGEST_S:g}")
         if self.format in LOSSY:
             _require(self.subtype is None, "subtype", self.subtype, f"no such option, as {self.format} has one alone")
         else:

@@ -85,7 +85,10 @@ def _plan(song: Path, places: _Places, stale: list[Path], options: SeparateOptio
 
 
 def _without_results(songs: list[Song], names: Names, out: Path) -> list[Song]:
-    """Leave out what was found in a folder, or by a pattern, and is a result of another song found."""
+    """Leave out what was found in a folder, or by a pattern, and is a result of another song found.
+
+    A file that only stands where a result would is a song, which no result may replace.
+    """
     results = set()
     for song in songs:
         try:
@@ -93,7 +96,8 @@ def _without_results(songs: list[Song], names: Names, out: Path) -> list[Song]:
         except InputError:  # is reported elsewhere
             continue
         results |= {os.path.abspath(path) for path in paths} - {os.path.abspath(song.path)}
-    return [song for song in songs if song.given or os.path.abspath(song.path) not in results]
+    places = {song: os.path.abspath(song.path) in results and not song.given for song in songs}
+    return [song for song, is_place in places.items() if not (is_place and is_result(song.path))]
 
 
 def _check_names_differ(places: Mapping[Song, _Places]) -> None:

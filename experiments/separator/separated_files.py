@@ -42,8 +42,11 @@ def default_subtype(subtype: str, format: str) -> str | None:
 
 
 def tags_of(song_tags: Mapping[str, str], format: str) -> dict[str, str]:
-    """Return the tags of a result: the song's, and what made it; mp3 has no place for that but the comment."""
-    return {"comment" if format == "mp3" else "software": _MADE_BY, **song_tags}
+    """Return the tags of a result: the song's, and what made it; mp3 has no place for that but the comment's end."""
+    if format != "mp3":
+        return {"software": _MADE_BY, **song_tags}
+    comment = song_tags.get("comment", "").removesuffix(_MADE_BY).strip()
+    return {**song_tags, "comment": f"{comment} {_MADE_BY}".strip()}
 
 
 def is_result(path: Path) -> bool:
@@ -51,7 +54,7 @@ def is_result(path: Path) -> bool:
     soundfile = import_package("soundfile")
     try:
         with soundfile.SoundFile(path) as file:
-            return file.comment == _MADE_BY or file.software.startswith(_MADE_BY)
+            return file.comment.endswith(_MADE_BY) or file.software.startswith(_MADE_BY)
     except (soundfile.SoundFileError, OSError):
         return False
 

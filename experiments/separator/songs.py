@@ -64,10 +64,10 @@ def _songs_of(argument: Path, out: Path, found: GivenSongs) -> Iterator[Song]:
         yield Song(argument, folder, True)  # one that is not there is refused when it is opened
     else:
         matches = [Path(match) for match in sorted(glob.glob(str(argument), recursive=True))]
-        matches = [match for match in matches if not _is_in(match, out)]
+        root = Path(*itertools.takewhile(lambda part: not glob.has_magic(part), argument.absolute().parts))
+        matches = [match for match in matches if not (_is_in(match, out) or _is_passed_over_in(root, match))]
         if not matches:
             raise InputError(f"{shown(argument)}: matches nothing, expected a sound file, a folder, or a pattern")
-        root = Path(*itertools.takewhile(lambda part: not glob.has_magic(part), argument.absolute().parts))
         for match in matches:
             if not os.path.isdir(match):
                 yield Song(match, _folder_from(root, match), False)
@@ -101,6 +101,11 @@ def _folder_from(root: Path, path: Path) -> str:
     """Return the folder of a file, from the name of the folder `root` on."""
     folder, root = Path(os.path.abspath(path)).parent, Path(os.path.abspath(root))
     return os.path.relpath(folder, root.parent) if folder.is_relative_to(root) else folder.name
+
+
+def _is_passed_over_in(root: Path, path: Path) -> bool:
+    """Whether a file or folder is, or lies in, one that is passed over, of those that a pattern leaves open."""
+    return any(is_passed_over(Path(part)) for part in path.absolute().parts[len(root.parts) :])
 
 
 def _is_in(path: Path, folder: Path) -> bool:

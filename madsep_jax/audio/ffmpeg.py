@@ -17,6 +17,9 @@ from madsep_jax.audio.info import Missing, StreamInfo, UndecodableError, import_
 #: some containers count in milliseconds, and a codec's last block need not be full.
 _TOLERANCE_S = 0.05
 
+#: An ogg file whose first pages are damaged begins so late at most; one that begins later was recorded from a stream.
+_LATEST_S = 60.0
+
 #: No recording has so many seconds.
 _ABSURD_S = 1e6
 
@@ -60,6 +63,8 @@ class FfmpegSource:
             self._stated_s = self._read_stated_s(kind, container, sound)
             if kind == "flac" and self._stated_s:
                 self.info = replace(self.info, frames=round(self._stated_s * frame.sample_rate))
+            first_s = float(frame.pts * frame.time_base) if kind == "ogg" and frame.pts else 0.0
+            self._late_s = first_s if _TOLERANCE_S < first_s < _LATEST_S else 0.0
             self._has_end = not cut and (kind != "ogg" or ogg.has_end(self._file))
             self.about_s = self._stated_s or (container.duration / 1e6 if container.duration else None)
             metadata = {name.lower(): text for name, text in {**container.metadata, **sound.metadata}.items()}
@@ -68,7 +73,7 @@ class FfmpegSource:
 
     def decode(self, start: int) -> Iterator[np.ndarray]:
         """Yield blocks, float32 (samples N, channels C), from a sample on."""
-        self.found, self.position = [], 0
+        self.found, self.position = [Missing(0.0, self._late_s)] if self._late_s else [], 0
         with self._opened() as (container, sound):
             for frame, lost_s in self._uniform(_frames(container, sound)):
                 if lost_s is not None:
@@ -187,7 +192,7 @@ def _frames(container: Any, sound: Any) -> Iterator[tuple[Any, float | None]]:
     while True:
         try:
             packet = next(packets, None)
-        except av.FFmpegError:  # nothing more of it can be read
+        except (av.FFmpegError, IndexError):  # no more can be read; IndexError: by PyAV, of a stream that comes later
             packet, failed_s = None, failed_s or 0.0
         if packet is None:
             break
