@@ -67,7 +67,7 @@ def test_a_stem_of_any_case_and_format_is_in_the_mixture(tmp_path, name):
     np.testing.assert_array_equal(track.read().mixture_NC, expected_NC)
 
 
-@pytest.mark.parametrize("name", ["mix", "Mixture", "linear_mixture", "MIX"])
+@pytest.mark.parametrize("name", ["mix", "Mixture", "linear_mixture", "MIX", "A", "a (Mix)", "A_mixture"])
 def test_a_mixture_by_any_name_is_no_stem(tmp_path, name):
     folder = song(tmp_path / "train" / "A", *FOUR)
     expected_NC = sum_of(folder, *FOUR) / 2
@@ -75,6 +75,18 @@ def test_a_mixture_by_any_name_is_no_stem(tmp_path, name):
     track, lines = only(tmp_path)
     assert (track.stems, lines) == (FOUR, [])
     np.testing.assert_array_equal(track.read().mixture_NC, expected_NC)
+
+
+def test_files_named_like_their_song_are_what_else_they_name(tmp_path):
+    song(tmp_path / "train" / "Über uns", "Über uns", "Über uns (Vocals)", "über_uns_drums", "über uns guitar", "mix")
+    track, lines = only(tmp_path)
+    assert track.stems == ("vocals", "drums", "über uns guitar")
+    assert (track.files["mixture"].stem, lines[0]) == ("mix", "Über uns/Über uns.wav: not used, mix.wav is taken")
+
+
+def test_a_song_named_like_a_part_has_that_part(tmp_path):
+    song(tmp_path / "train" / "Bass", "vocals", "bass")
+    assert only(tmp_path)[0].stems == ("vocals", "bass")
 
 
 @pytest.mark.parametrize("name", ["accompaniment", "Instrumental", "no_vocals", "background"])

@@ -54,6 +54,18 @@ def test_the_second_signal_ends_the_process():
     assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "noted\n", "")
 
 
+def test_a_signal_amid_an_import_is_not_raised_there(tmp_path):
+    """Modules in C, jaxlib's and NumPy's among them, crash where an exception is raised while they are made."""
+    module = (
+        "import os, signal\ntry:\n    os.kill(os.getpid(), signal.SIGINT)\nexcept BaseException:\n    print('raised')"
+    )
+    (tmp_path / "made_of_c.py").write_text(module)
+    script = "from experiments.cli.signals import Guard\nGuard('tool')\nimport made_of_c"
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{tmp_path}"}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, env=environment)
+    assert (done.returncode, done.stdout, done.stderr) == (128 + signal.SIGINT, "", "tool: interrupted\n")
+
+
 def test_other_threads_leave_the_handlers_alone():
     before, seen = signal.getsignal(signal.SIGTERM), []
 

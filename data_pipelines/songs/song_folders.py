@@ -6,6 +6,7 @@ from pathlib import Path
 
 from data_pipelines.songs.found import BadSong, FoundSongs, Unused, with_songs
 from data_pipelines.songs.names import (
+    MORE_PARTS,
     PARTS,
     ROLES,
     STEM_FILE_ENDING,
@@ -14,6 +15,7 @@ from data_pipelines.songs.names import (
     is_sound,
     rank,
     stem_name,
+    words,
 )
 from data_pipelines.songs.song_files import folder_track, stem_file_track
 from data_pipelines.songs.tracks import Split, Track
@@ -110,7 +112,7 @@ class Finder:
         for path, other in zip(folders, folders[::-1], strict=True):
             if not path.is_dir():
                 raise InputError(f"{shown(path)}: no such folder, expected as {shown(other)} is there")
-        files, unused = choose_files([path for folder in folders for path in entries(folder)])
+        files, unused = choose_files([path for folder in folders for path in entries(folder)], name)
         _require_enough(folders, files)
         track, cut = folder_track(name, split, files)
         self._unused += [Unused(shown(composed(name)), file, reason) for file, reason in unused]
@@ -118,20 +120,21 @@ class Finder:
         return track
 
 
-def choose_files(paths: Iterable[Path]) -> tuple[dict[str, Path], list[tuple[str, str]]]:
+def choose_files(paths: Iterable[Path], song: str = "") -> tuple[dict[str, Path], list[tuple[str, str]]]:
     """Return the files of a song by what they are, mixture and vocals first, and those not used, with the reason.
 
+    A file named like its song is the mixture, and one named like it and a role ("Song (Vocals)") is that.
     Beside an accompaniment its parts are taken where drums, bass and other are all there, else the accompaniment.
     """
     files: dict[str, Path] = {}
     unused: list[tuple[str, str]] = []
     others = []
-    for path in sorted(paths, key=rank):
+    for path in sorted(paths, key=lambda path: (_stem_of(path, song) != stem_name(path.stem), rank(path))):
         if _is_stem_file(path):
             unused.append((shown(path.name), "a song of its own"))
         elif not is_sound(path):
             others.append(path)
-        elif (taken := files.setdefault(stem_name(path.stem), path)) is not path:
+        elif (taken := files.setdefault(_stem_of(path, song), path)) is not path:
             unused.append((shown(path.name), f"{shown(taken.name)} is taken"))
     for path in others:
         name = stem_name(path.stem)
@@ -146,6 +149,15 @@ def choose_files(paths: Iterable[Path]) -> tuple[dict[str, Path], list[tuple[str
         reason = f"a part of {shown(files['accompaniment'].name)}"
         unused += [(shown(files.pop(part).name), reason) for part in parts]
     return {name: files[name] for name in (*_FIRST, *parts) if name in files}, unused
+
+
+def _stem_of(path: Path, song: str) -> str:
+    """Return what a file of a song is by its name, without that of the song where it begins so."""
+    name, own, of_song = stem_name(path.stem), words(path.stem), words(song)
+    if name in (*ROLES, *PARTS, *MORE_PARTS) or not of_song or own[: len(of_song)] != of_song:
+        return name
+    role = stem_name(" ".join(own[len(of_song) :])) if own != of_song else "mixture"
+    return role if role in (*ROLES, *PARTS) else name
 
 
 def _require_enough(folders: Sequence[Path], files: dict[str, Path]) -> None:

@@ -111,6 +111,8 @@ class Guard:
         with contextlib.suppress(OSError):
             os.write(self._writer, bytes([number]))  # an event loop may have had the wakeup
         if self._code is None:
+            if not _State.unhurried and _is_importing(frame):
+                self.leave(self.received)
             sys.unraisablehook = lambda _: None  # of what is interrupted where nothing can be raised
             raise Interrupted
 
@@ -126,6 +128,13 @@ class Guard:
                 due = time.monotonic() + _GRACE_S
             elif time.monotonic() > due:
                 self.leave(received[0])
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    """Whether a module is being imported: one in C may crash where an exception is raised within."""
+    while frame is not None and not frame.f_code.co_filename.startswith("<frozen importlib"):
+        frame = frame.f_back
+    return frame is not None
 
 
 class Stopped(Exception):

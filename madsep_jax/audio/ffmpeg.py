@@ -17,11 +17,8 @@ from madsep_jax.audio.info import Missing, StreamInfo, UndecodableError, import_
 #: some containers count in milliseconds, and a codec's last block need not be full.
 _TOLERANCE_S = 0.05
 
-#: An ogg file whose first pages are damaged begins so late at most; one that begins later was recorded from a stream.
-_LATEST_S = 60.0
-
-#: No recording has so many seconds.
-_ABSURD_S = 1e6
+#: No recording has so many seconds; an ogg file that begins so late is not damaged there, but recorded from a stream.
+_ABSURD_S, _LATEST_S = 1e6, 60.0
 
 #: Containers that state the length of each stream; the others estimate it by the bit rate, or that of the whole.
 _STATING = ("mov", "flac", "wav", "w64", "aiff", "caf", "au", "avi", "ogg", "ape", "wv", "tta", "tak")
