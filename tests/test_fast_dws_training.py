@@ -22,8 +22,8 @@ VARIANTS = {
     "no encoder blocks": {"layers": 0},
     "no dropout": {"dropout": 0.0},
 }
-CASES = [(name, "scanned") for name in list(VARIANTS)[:2]]
-FURTHER = [(name, "scanned") for name in list(VARIANTS)[2:]] + [("published", "unrolled")]
+CASES = [(name, "scanned") for name in list(VARIANTS)[:1]]
+FURTHER = [(name, "scanned") for name in list(VARIANTS)[1:]] + [("published", "unrolled")]
 CASES += [pytest.param(*case, marks=pytest.mark.thorough) for case in FURTHER]
 OPERATIONS = "plain", "fast"
 

@@ -135,6 +135,7 @@ def rows(out):
     return {row["system"]: row for row in json.loads((out / "results.json").read_text())["rows"]}
 
 
+@pytest.mark.thorough
 def test_the_command_goes_on_and_scores_anew(run, tmp_path, capsys):
     """More steps in the folder of fewer: rows and scores are those of a folder of its own; others are named."""
     out, once = tmp_path / "out", tmp_path / "once"

@@ -13,6 +13,7 @@ from experiments.benchmarks.training_memory.options import MemoryOptions
 SMALL = ["--system", "dws-6-4", "--preset", "quick", "--batch", "2"]
 
 
+@pytest.mark.thorough
 def test_remat_takes_less_memory(tmp_path, capsys):
     """Of six blocks in a loop, the plain form keeps all that lies between; computed again, their inputs."""
     arguments = [*SMALL, "--precisions", "float32", "--operations", "plain"]

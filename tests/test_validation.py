@@ -114,6 +114,7 @@ def test_interrupted_between_two_validations_it_continues_to_the_same_scores(run
     assert validations(out) == validations(first)
 
 
+@pytest.mark.thorough
 def test_validation_is_not_logged_without_the_option(run, tmp_path):
     assert run(tmp_path / "out", "--save-every", "0") == 0  # saving alone is no reason
     assert not (tmp_path / "out" / "rows" / ROW / "validation.jsonl").exists()
