@@ -7,11 +7,10 @@ import itertools
 import tracemalloc
 from pathlib import Path
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny import GRU, SIGNAL, assert_close
+from tiny import GRU, SIGNAL, assert_close, open_masks
 
 from madsep_jax import InputError, SeparationConfig, build_model, separate, separate_blocks
 from madsep_jax.audio import read_audio, resample
@@ -25,12 +24,7 @@ ANTIPHASE = Path(__file__).parents[2] / "shared" / "cases" / "audio" / "antiphas
 
 @pytest.fixture(scope="module")
 def variables():
-    """Random, but for the biases of both masks, which open them."""
-    mag_BSF = jnp.zeros((1, GRU.sequences.frames, GRU.signal.bins))
-    variables = jax.jit(build_model(GRU.model).init)(jax.random.key(0), mag_BSF)
-    for layer in (variables["params"]["masker"]["mask_layer"], variables["params"]["denoiser"]["decoder"]):
-        layer["bias"] += 0.7
-    return variables
+    return open_masks(GRU)
 
 
 def noise(length, channels=2, seed=0):

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny import GRU, assert_close
+from tiny import GRU, assert_close, open_masks
 from whole_songs import cut_sequences, join_sequences
 
 from madsep_jax import LossConfig, build_model, separate, separation
@@ -24,12 +24,7 @@ RATIO = dataclasses.replace(GRU, loss=LossConfig(target="ratio_mask"))
 
 @pytest.fixture(scope="module")
 def variables():
-    """Random, but for the biases of both masks, which open them."""
-    mag_BSF = jnp.zeros((1, GRU.sequences.frames, GRU.signal.bins))
-    variables = jax.jit(build_model(GRU.model).init)(jax.random.key(0), mag_BSF)
-    for layer in (variables["params"]["masker"]["mask_layer"], variables["params"]["denoiser"]["decoder"]):
-        layer["bias"] += 0.7
-    return variables
+    return open_masks(GRU)
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,18 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from madsep_jax import DwsMaskerConfig, GruMaskerConfig, RunConfig, SequenceConfig, SignalConfig, TrainingConfig
+from madsep_jax import (
+    DwsMaskerConfig,
+    GruMaskerConfig,
+    RunConfig,
+    SequenceConfig,
+    SignalConfig,
+    TrainingConfig,
+    build_model,
+)
 
 SIGNAL = SignalConfig(sample_rate=8000, window_length=65, hop_length=12, fft_length=160)  # 81 bins
 SEQUENCES = SequenceConfig(frames=8, context=2)
@@ -63,3 +72,12 @@ def assert_close(found, expected, tolerance: float) -> None:
     assert found.shape == expected.shape
     scale = np.abs(expected).max(initial=0)
     np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance * scale if scale else tolerance)
+
+
+def open_masks(config):
+    """Random variables of a system of GRUs, but for the biases of both its masks, which open them."""
+    mag_BSF = jnp.zeros((1, config.sequences.frames, config.signal.bins))
+    variables = jax.jit(build_model(config.model).init)(jax.random.key(0), mag_BSF)
+    for layer in (variables["params"]["masker"]["mask_layer"], variables["params"]["denoiser"]["decoder"]):
+        layer["bias"] += 0.7
+    return variables
