@@ -17,6 +17,7 @@ from madsep_jax.host.compiler import compiler_options
 from madsep_jax.models import build_model
 from madsep_jax.models.registry import architecture_of
 from madsep_jax.models.variables import inference_variables
+from madsep_jax.ops.choice import target_of
 from madsep_jax.signal.level import AS_PUBLISHED, How
 from madsep_jax.signal.stft import analyse_frames, cut_frames, overlap_add, synthesise_frames
 from madsep_jax.signal.windows import SampleQueue, Window, cut_windows, join_windows
@@ -118,8 +119,8 @@ def separate_blocks(
 
 
 def suitable_sequences_per_block(config: RunConfig) -> int:
-    """Return how many sequences are best separated at once on the present backend."""
-    frames = architecture_of(config.masker).frames_at_once.get(jax.default_backend(), _MANY_FRAMES)
+    """Return how many sequences are best separated at once."""
+    frames = architecture_of(config.masker).frames_at_once.get(target_of(config.compute), _MANY_FRAMES)
     return max(frames // config.sequences.target_frames, 1)
 
 
@@ -149,7 +150,7 @@ def _estimated(
 ) -> Iterator[tuple[Window, np.ndarray]]:
     """Yield the voice's overlapping parts; the device works on one window while the next is made."""
     variables = inference_variables(config, variables)
-    separate_block = _jitted_block(jax.default_backend())
+    separate_block = _jitted_block(target_of(config.compute))
     limit = np.float32(np.inf if how.mask_limit is None else how.mask_limit)
     gain = np.float32(how.gain)
     before: tuple[Window, jax.Array] | None = None
@@ -166,10 +167,10 @@ def _estimated(
 
 
 @functools.cache
-def _jitted_block(backend: str) -> Any:
-    """Jit when it is needed: the backend, whose options it takes, is not known before."""
+def _jitted_block(target: str) -> Any:
+    """Jit when it is needed: the target, whose options it takes, is not known before."""
     static = ("config", "sequences_per_block", "each_channel")
-    return jax.jit(_separate_block, static_argnames=static, compiler_options=compiler_options(backend))
+    return jax.jit(_separate_block, static_argnames=static, compiler_options=compiler_options(target))
 
 
 def _separate_block(

@@ -31,7 +31,7 @@ ROOMS = {
         "train": "errors config host signal ops models",
         "parallel": "errors config host ops train",
         "checkpoint": "errors config host models train",
-        "separation": "config host audio signal models train",
+        "separation": "config host audio signal ops models train",
         "export": "errors config host models train",
         "": "errors config signal models separation",  # what `madsep_jax` itself hands on
     },

@@ -11,6 +11,7 @@ from tiny import DWS, GRU, magnitudes
 
 from madsep_jax import DilatedConfig
 from madsep_jax.config.io import override
+from madsep_jax.config.run import ComputeConfig
 from madsep_jax.errors import InputError
 from madsep_jax.ops.precision import computing_in
 from madsep_jax.ops.shared_batch import is_shared
@@ -51,7 +52,7 @@ def test_tf32_is_refused_on_a_cpu():
     if jax.default_backend() != "cpu":
         pytest.skip("not a CPU")
     with pytest.raises(InputError, match="precision: found 'tf32', which a CPU does not have"):
-        computing_in("tf32")
+        computing_in(ComputeConfig(precision="tf32"))
 
 
 @pytest.mark.parametrize("system", ["fast gru", pytest.param("dws", marks=pytest.mark.thorough)])

@@ -18,6 +18,7 @@ from madsep_jax.host.compiler import compiler_options
 from madsep_jax.models import build_model
 from madsep_jax.models.cost import flops, forward_gflop_per_second
 from madsep_jax.models.variables import parameter_counts, without_training_parts
+from madsep_jax.ops.choice import target_of
 from madsep_jax.train.batch import Batch, zero_batch
 from madsep_jax.train.step import init_state, jit_train_step, make_train_step
 
@@ -113,9 +114,10 @@ class Case:
 
     def jitted(self) -> Any:
         """Return the function as it is used: a train step gives its state's buffers up."""
+        options = compiler_options(target_of(self.config.compute))
         if self.mode == "train":
-            return jit_train_step(self.function())
-        return jax.jit(self.function(), compiler_options=compiler_options())
+            return jit_train_step(self.function(), options)
+        return jax.jit(self.function(), compiler_options=options)
 
     def arguments(self) -> tuple[Any, Any]:
         """Return arguments of the function: the initial state or weights, and a batch."""

@@ -94,7 +94,7 @@ def make_plan(options: AblationOptions, console: Console | None = None) -> Plan:
         if not options.launch.launcher:  # else the devices are those of the jobs
             sharing_devices(config, how.parallel)  # or too many devices
     if not options.launch.launcher:
-        computing_in(base.compute.precision)  # or no such arithmetic
+        computing_in(base.compute)  # or no such arithmetic
     return replace(plan, rows=[_with_schedule(row, plan) for row in rows])
 
 

@@ -11,6 +11,7 @@ from madsep_jax.errors import require
 
 Operations = Literal["auto", "plain", "fast"]
 Precision = Literal["float32", "tf32", "bfloat16"]
+Target = Literal["auto", "cpu", "gpu", "tpu"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +23,9 @@ class ComputeConfig(Settings):
         "plain: each operation as it is defined, gradients by automatic differentiation. fast: the forms of "
         "`madsep_jax.ops` that are written for speed. auto: for each operation the one that was faster where it was "
         "measured, see `madsep_jax.ops.choice`.",
+    )
+    target: Target = option(
+        "auto", "Kind of device that the programs are traced and compiled for; auto: the one of this process."
     )
     blocks: Literal["scanned", "unrolled"] = option(
         "scanned", "Compile equal blocks once and run them in a loop, or compile each by itself."

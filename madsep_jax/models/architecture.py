@@ -30,7 +30,7 @@ from typing import Any
 from flax import linen as nn
 
 from madsep_jax.config.maskers import MaskerConfig
-from madsep_jax.config.run import ComputeConfig, Operations
+from madsep_jax.config.run import ComputeConfig
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,13 @@ class Architecture:
     """From settings, context frames a side and `ComputeConfig` to the masker, or to a `Separator`."""
     training_parts: tuple[str, ...] = ()
     """Parts of the separator's variables that only the training uses."""
-    evaluation_layout: Callable[[dict[str, Any], Operations], dict[str, Any]] = lambda variables, operations: variables
-    """Lays the variables out as evaluation on the present backend reads them fastest."""
+    evaluation_layout: Callable[[dict[str, Any], ComputeConfig], dict[str, Any]] = lambda variables, compute: variables
+    """Lays the variables out as evaluation reads them fastest."""
     layers: Callable[[Any], tuple[str, ...]] = lambda settings: ()
     """From settings to the dense layers that, with a ReLU after each, are the whole model, first layer first; none for
     what is no such chain."""
     frames_at_once: Mapping[str, int] = field(default_factory=dict)
-    """Frames that go through the model at once in separation, by backend, where few are faster than many."""
+    """Frames that go through the model at once in separation, by target, where few are faster than many."""
     speed_share: float = 0.50
     """Share of a matrix product's speed that a whole training step reaches on two CPU cores."""
     has_fast_form: Callable[[ComputeConfig], bool] = lambda compute: True

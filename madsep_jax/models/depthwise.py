@@ -103,8 +103,7 @@ class DwsBlock(BlockVariables):
         In training the fast form leaves its last normalisation to whoever reads the output (`Normalised.array`).
         """
         if not train:
-            operations = self.compute.operations
-            return evaluate_block(self.parameters, x_BTWC, self.running_moments(), operations, pool=self.pool)
+            return evaluate_block(self.parameters, x_BTWC, self.running_moments(), self.compute, pool=self.pool)
         kept_BC = self.kept(x_BTWC.shape[0])
         y_BTWC, moments = train_block(self.parameters, x_BTWC, kept_BC, self.compute, pool=self.pool)
         self.track(moments, math.prod(x_BTWC.shape[:3]))
@@ -124,8 +123,7 @@ class DwsBlocks(BlockVariables):
         form: dict[str, Any] = {"dilations": self.dilations, "residual": self.residual}
         if not train:
             form["unrolled"] = self.compute.blocks == "unrolled"
-            operations = self.compute.operations
-            return evaluate_blocks(self.parameters, x_BTWC, self.running_moments(), operations, **form)
+            return evaluate_blocks(self.parameters, x_BTWC, self.running_moments(), self.compute, **form)
         kept_LBC = self.kept(x_BTWC.shape[0])
         y_BTWC, moments_L = train_blocks(self.parameters, x_BTWC, kept_LBC, self.compute, **form)
         self.track(moments_L, math.prod(x_BTWC.shape[:3]))

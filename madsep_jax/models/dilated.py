@@ -17,6 +17,7 @@ one of the networks alone:
 [2] Salimans, Kingma: Weight Normalization, 2016 (arXiv:1602.07868).
 """
 
+import dataclasses
 import math
 
 import jax
@@ -24,7 +25,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from madsep_jax.config.maskers import DilatedConfig
-from madsep_jax.config.run import ComputeConfig, Operations
+from madsep_jax.config.run import ComputeConfig
 from madsep_jax.models.architecture import Architecture
 from madsep_jax.models.denoiser import dense
 from madsep_jax.models.gru import Gru, evaluation_layout
@@ -42,7 +43,7 @@ class DilatedBlock(nn.Module):
     """Dilated convolutions with LeakyReLU → dilated GRU; plus the block's input, mapped where its size differs."""
 
     config: DilatedConfig
-    operations: Operations = "auto"
+    compute: ComputeConfig = ComputeConfig()
 
     @nn.compact
     def __call__(self, x_BTD: jax.Array) -> jax.Array:
@@ -58,7 +59,7 @@ class DilatedBlock(nn.Module):
             convolution = WeightNormConv(config.channels, config.kernel, 2**layer, groups, name=f"convolution_{layer}")
             h_BTC = nn.leaky_relu(convolution(h_BTC), LEAKY_SLOPE)
         hidden = config.channels // 2 if config.bidirectional else config.channels
-        h_BTC = DilatedGru(hidden, config.gru_dilation, config.bidirectional, self.operations, name="gru")(h_BTC)
+        h_BTC = DilatedGru(hidden, config.gru_dilation, config.bidirectional, self.compute, name="gru")(h_BTC)
         if x_BTD.shape[-1] != config.channels:
             x_BTD = WeightNormConv(config.channels, gain=1.0, name="skip")(x_BTD)
         return h_BTC + x_BTD
@@ -74,8 +75,9 @@ class DilatedStack(nn.Module):
     def __call__(self, x_BTD: jax.Array) -> jax.Array:
         """Map (batch, T, D) to (batch, T, channels)."""
         block = recomputed(DilatedBlock, self.compute, nn.checkpoint)
+        unwrapped = dataclasses.replace(self.compute, remat=False)
         for number in range(self.config.blocks):
-            x_BTD = block(self.config, self.compute.operations, name=f"block_{number}")(x_BTD)
+            x_BTD = block(self.config, unwrapped, name=f"block_{number}")(x_BTD)
         return x_BTD
 
 
@@ -129,7 +131,7 @@ class DilatedGru(nn.Module):
     """k; 1 makes an ordinary GRU."""
     bidirectional: bool = False
     """Add a direction in which step t reads step t + k; its states follow the others along the last axis."""
-    operations: Operations = "auto"
+    compute: ComputeConfig = ComputeConfig()
 
     @nn.compact
     def __call__(self, x_BTD: jax.Array) -> jax.Array:
@@ -147,7 +149,7 @@ class DilatedGru(nn.Module):
 
     def direction(self, x_BTD: jax.Array, name: str, reverse: bool = False) -> jax.Array:
         """Run one direction over a sequence of whole rounds of k steps."""
-        gru = Gru(self.hidden, reverse, ComputeConfig(operations=self.operations), name=name)
+        gru = Gru(self.hidden, reverse, self.compute, name=name)
         return from_batch(gru(to_batch(x_BTD, self.dilation)), self.dilation)
 
 

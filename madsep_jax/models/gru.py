@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from madsep_jax.config.run import ComputeConfig, Operations
+from madsep_jax.config.run import ComputeConfig
 from madsep_jax.ops.choice import recomputed, runs_fast
 from madsep_jax.ops.fast_gru import KERNEL_BY_ROWS, fast_gru_scan, row_gru_scan, with_kernels_by_rows
 from madsep_jax.ops.gru import gru_scan
@@ -40,7 +40,7 @@ class Gru(nn.Module):
             recurrent_kernel = self.param("recurrent_kernel", nn.initializers.orthogonal(), (self.hidden, width))
         recurrent_bias = self.param("recurrent_bias", nn.initializers.zeros, (width,))
         gates_TBG = jnp.swapaxes(x_BTD, 0, 1) @ input_kernel + input_bias
-        fast = runs_fast("gru_scan", self.compute.operations)
+        fast = runs_fast("gru_scan", self.compute)
         scan = row_gru_scan if by_rows else fast_gru_scan if fast else gru_scan
         h_TBH = recomputed(scan, self.compute, static_argnums=3)(
             gates_TBG, recurrent_kernel, recurrent_bias, self.reverse
@@ -48,6 +48,6 @@ class Gru(nn.Module):
         return jnp.swapaxes(h_TBH, 0, 1)
 
 
-def evaluation_layout(variables: dict[str, Any], operations: Operations) -> dict[str, Any]:
+def evaluation_layout(variables: dict[str, Any], compute: ComputeConfig) -> dict[str, Any]:
     """Return variables of a model with such layers, laid out for their fast form where that is to run."""
-    return with_kernels_by_rows(variables) if runs_fast("gru_scan", operations) else variables
+    return with_kernels_by_rows(variables) if runs_fast("gru_scan", compute) else variables

@@ -33,7 +33,7 @@ def inference_variables(config: RunConfig, variables: Mapping[str, Any]) -> dict
     `build_model(config.model).apply(variables, mag_BSF, train=False)` takes them and gives the same estimates.
     """
     layout = architecture_of(config.masker).evaluation_layout
-    return layout(without_training_parts(config.masker, variables), config.compute.operations)
+    return layout(without_training_parts(config.masker, variables), config.compute)
 
 
 def without_training_parts(masker: MaskerConfig, variables: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,24 +5,29 @@ from typing import Any, Literal
 
 import jax
 
-from madsep_jax.config.run import ComputeConfig, Operations
+from madsep_jax.config.run import ComputeConfig
 
 Operation = Literal["gru_scan", "dws_block", "optimizer"]
 
-#: Operations that run in their fast form, by backend, because they beat the plain one there: train steps of MaD, MaD
+#: Operations that run in their fast form, by target, because they beat the plain one there: train steps of MaD, MaD
 #: TwinNet and DWS at full size and batch 4. (The dilated GRU takes the GRU's form without a measurement of its own.)
-#: `python -m experiments.throughput --forms plain fast` measures both. A backend that is not listed has not been
+#: `python -m experiments.throughput --forms plain fast` measures both. A target that is not listed has not been
 #: measured: the plain forms run there.
 FASTER: dict[str, frozenset[Operation]] = {
     "cpu": frozenset({"gru_scan", "dws_block", "optimizer"}),
 }
 
 
-def runs_fast(operation: Operation, operations: Operations) -> bool:
-    """Whether the fast form of an operation is to run on the present backend, for `ComputeConfig.operations`."""
-    if operations == "auto":
-        return operation in FASTER.get(jax.default_backend(), frozenset())
-    return operations == "fast"
+def target_of(compute: ComputeConfig) -> str:
+    """Return the kind of device that programs are for: `cpu`, `gpu`, `tpu`, or what else this process has."""
+    return jax.default_backend() if compute.target == "auto" else compute.target
+
+
+def runs_fast(operation: Operation, compute: ComputeConfig) -> bool:
+    """Whether the fast form of an operation is to run."""
+    if compute.operations == "auto":
+        return operation in FASTER.get(target_of(compute), frozenset())
+    return compute.operations == "fast"
 
 
 def recomputed(function: Any, compute: ComputeConfig, by: Callable[..., Any] = jax.checkpoint, **options: Any) -> Any:

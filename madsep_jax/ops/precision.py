@@ -11,25 +11,26 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from madsep_jax.config.run import Precision
+from madsep_jax.config.run import ComputeConfig, Precision
 from madsep_jax.errors import InputError
+from madsep_jax.ops.choice import target_of
 
 _OF_PRODUCTS = {"float32": "highest", "tf32": "tensorfloat32", "bfloat16": "default"}
 
 
-def computing_in(precision: Precision) -> AbstractContextManager[None]:
+def computing_in(compute: ComputeConfig) -> AbstractContextManager[None]:
     """Let JAX trace matrix products and convolutions in a precision; on a GPU its own default for float32 is tf32.
 
     A precision that JAX itself has been told (`jax_default_matmul_precision`) goes before. Raises InputError where the
-    backend has no such arithmetic.
+    target has no such arithmetic.
     """
-    if jax.default_backend() == "cpu":
-        if precision == "tf32":
+    if target_of(compute) == "cpu":
+        if compute.precision == "tf32":
             raise InputError("ComputeConfig.precision: found 'tf32', which a CPU does not have; expected 'float32'")
         return contextlib.nullcontext()
     if jax.config.jax_default_matmul_precision is not None:  # type: ignore[attr-defined]
         return contextlib.nullcontext()
-    return jax.default_matmul_precision(_OF_PRODUCTS[precision])
+    return jax.default_matmul_precision(_OF_PRODUCTS[compute.precision])
 
 
 def as_computed(tree: Any, precision: Precision) -> Any:

@@ -65,7 +65,7 @@ def _make_gradient_of_part(config: RunConfig) -> _GradientOfPart:
             loss = sum(parts.values(), jnp.zeros(()))
             return loss, ({"loss": loss, **parts, **calls}, updates.get("batch_stats", {}))
 
-        with computing_in(precision):
+        with computing_in(config.compute):
             (_, (metrics, batch_stats)), params = jax.value_and_grad(loss_of, has_aux=True)(state.params)
         return Gradient(params, batch_stats, metrics)
 

@@ -17,6 +17,7 @@ from madsep_jax.config.run import LossConfig, ModelConfig, RunConfig
 from madsep_jax.host.compiler import compiler_options
 from madsep_jax.models import build_model
 from madsep_jax.models.mad import Separation
+from madsep_jax.ops.choice import target_of
 from madsep_jax.train.batch import Batch, input_and_target, middle_of
 
 _KL_EPSILON = 1e-6
@@ -102,7 +103,7 @@ def validation_loss(
     totals: dict[str, jax.Array] = {}
     sequences = 0
     for batch, count in batches:
-        sums = _jitted_sums(jax.default_backend())(config.model, config.loss, variables, batch, count)
+        sums = _jitted_sums(target_of(config.compute))(config.model, config.loss, variables, batch, count)
         totals = {name: totals[name] + value for name, value in sums.items()} if totals else sums
         sequences += count
     if not sequences:
@@ -111,9 +112,9 @@ def validation_loss(
 
 
 @functools.cache
-def _jitted_sums(backend: str) -> Any:
-    """Jit when it is needed: the backend, whose options it takes, is not known before."""
-    return jax.jit(_summed_losses, static_argnames=("model", "loss"), compiler_options=compiler_options(backend))
+def _jitted_sums(target: str) -> Any:
+    """Jit when it is needed: the target, whose options it takes, is not known before."""
+    return jax.jit(_summed_losses, static_argnames=("model", "loss"), compiler_options=compiler_options(target))
 
 
 def _summed_losses(

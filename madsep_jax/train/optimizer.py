@@ -162,6 +162,6 @@ def make_optimizer(config: TrainingConfig) -> optax.GradientTransformation:
 
 def make_update(config: RunConfig) -> Update:
     """Return the optimiser's step as the config's operations choose: optax's chain, or its fused form."""
-    if runs_fast("optimizer", config.compute.operations):
+    if runs_fast("optimizer", config.compute):
         return fused_update(config.training)
     return optax_update(make_optimizer(config.training))

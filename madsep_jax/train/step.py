@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from madsep_jax.config.run import RunConfig
 from madsep_jax.host.compiler import compiler_options
 from madsep_jax.models import build_model
-from madsep_jax.ops.choice import runs_fast
+from madsep_jax.ops.choice import runs_fast, target_of
 from madsep_jax.train.batch import Batch, Metrics, TrainState, TrainStep, WaveformBatch, zero_batch
 from madsep_jax.train.gradient import GradientOf, make_gradient
 from madsep_jax.train.optimizer import current_learning_rate, learning_rate, make_optimizer, make_update
@@ -30,7 +30,7 @@ def _initial_state(config: RunConfig, seed: jax.Array) -> TrainState:
     init_key, dropout_key = jax.random.split(jax.random.key(seed))
     mag_BSF = jnp.zeros((1, config.sequences.frames, config.signal.bins))
     variables = build_model(config.model).init(init_key, mag_BSF)
-    keeps_gradient = runs_fast("optimizer", config.compute.operations)
+    keeps_gradient = runs_fast("optimizer", config.compute)
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=variables["params"],
@@ -87,5 +87,6 @@ def compile_train_step(
     """
     batch = jax.eval_shape(lambda: zero_batch(config) if like is None else like)
     start = time.perf_counter()
-    compiled = jit_train_step(make_train_step(config)).lower(state, batch).compile()
+    options = compiler_options(target_of(config.compute))
+    compiled = jit_train_step(make_train_step(config), options).lower(state, batch).compile()
     return compiled, time.perf_counter() - start

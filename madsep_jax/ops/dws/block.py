@@ -54,6 +54,7 @@ def dws_block(
     *,
     pool: int = 1,
     dilation: int = 1,
+    target: str = "cpu",
 ) -> tuple[jax.Array, BlockMoments]:
     """Apply one block; return y (B, T, W // pool, C), and the moments that it was normalised by.
 
@@ -63,8 +64,10 @@ def dws_block(
         kept_BC: what dropout multiplies each channel of each sequence by; None for no dropout.
         pool: neighbouring frequencies of which the largest is kept.
         dilation: frames between the taps of the depthwise kernel.
+        target: kind of device, by which the form of the depthwise convolution is chosen.
     """
-    h_BTWC = depthwise_convolution(x_BTWC, parameters.depthwise_kernel_KKC, dilation) + parameters.depthwise_bias_C
+    h_BTWC = depthwise_convolution(x_BTWC, parameters.depthwise_kernel_KKC, dilation, target)
+    h_BTWC = h_BTWC + parameters.depthwise_bias_C
     h_BTWC = jax.nn.leaky_relu(h_BTWC, LEAKY_SLOPE)
     inner = moments_of(h_BTWC) if moments is None else moments[:2]
     h_BTWC = normalise(h_BTWC, *inner, parameters.inner_scale_C, parameters.inner_bias_C)
@@ -86,6 +89,7 @@ def dws_blocks(
     dilations: tuple[int, ...] = (1,),
     residual: bool = False,
     unrolled: bool = False,
+    target: str = "cpu",
     wrap: Callable[[Any], Any] = lambda block: block,
 ) -> tuple[jax.Array, BlockMoments]:
     """Apply L equal blocks one after the other; return the last one's output, and the moments of all.
@@ -97,12 +101,13 @@ def dws_blocks(
         dilations: of the blocks, taken in turn.
         residual: add a block's input to its output.
         unrolled: compile each block by itself, in place of a loop. Blocks of different dilations always are.
+        target: see `dws_block`.
         wrap: from the function of one block, whose third argument is the dilation, to what runs in its place.
     """
 
     def apply(x_BTWC: jax.Array, block: tuple, dilation: int) -> tuple[jax.Array, BlockMoments]:
         parameters, moments, kept_BC = block
-        y_BTWC, moments = dws_block(parameters, x_BTWC, moments, kept_BC, dilation=dilation)
+        y_BTWC, moments = dws_block(parameters, x_BTWC, moments, kept_BC, dilation=dilation, target=target)
         return x_BTWC + y_BTWC if residual else y_BTWC, moments
 
     return over_blocks(wrap(apply), x_BTWC, (parameters_L, moments_L, kept_LBC), dilations, unrolled)

@@ -11,14 +11,16 @@ from madsep_jax.ops.precision import widened
 _ROWS_AT_ONCE = 20
 
 
-def depthwise_convolution(x_BTWC: jax.Array, kernel_KKC: jax.Array, dilation: int = 1) -> jax.Array:
+def depthwise_convolution(
+    x_BTWC: jax.Array, kernel_KKC: jax.Array, dilation: int = 1, target: str = "cpu"
+) -> jax.Array:
     """Convolve each channel with its own odd-sided square kernel; an input of one channel goes to all channels.
 
     On a CPU, XLA's grouped convolution is several times slower than a sum of shifted products, so that one runs there;
     elsewhere the grouped convolution does. An input of one channel is an ordinary convolution everywhere. There are
     `dilation` frames between the kernel's taps in time; those in frequency are neighbours.
     """
-    if x_BTWC.shape[-1] == 1 or jax.default_backend() != "cpu":
+    if x_BTWC.shape[-1] == 1 or target != "cpu":
         return grouped_convolution(x_BTWC, kernel_KKC, dilation)
     return shifted_sum(x_BTWC, kernel_KKC, dilation)
 

@@ -10,8 +10,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from madsep_jax.config.run import ComputeConfig, Operations
-from madsep_jax.ops.choice import recomputed, runs_fast
+from madsep_jax.config.run import ComputeConfig
+from madsep_jax.ops.choice import recomputed, runs_fast, target_of
 from madsep_jax.ops.dws.block import BlockMoments, BlockParameters, dws_block, dws_blocks, over_blocks
 from madsep_jax.ops.dws.fast_blocks import fast_dws_blocks
 from madsep_jax.ops.dws.fast_first import fast_first_block
@@ -31,8 +31,9 @@ def train_block(
     """Apply one block in training; see `dws_block`."""
     if not _is_mixed(x_BTWC):
         x_BTWC, parameters, kept_BC = _of_one_type(x_BTWC, parameters, kept_BC)
-    if _is_mixed(x_BTWC) or not _may_run_fast(parameters, compute.operations):
-        return recomputed(functools.partial(_plain_block, pool=pool), compute)(parameters, x_BTWC, kept_BC)
+    if _is_mixed(x_BTWC) or not _may_run_fast(parameters, compute):
+        plain = functools.partial(_plain_block, pool=pool, target=target_of(compute))
+        return recomputed(plain, compute)(parameters, x_BTWC, kept_BC)
     if isinstance(x_BTWC, jax.Array) and x_BTWC.shape[-1] == 1:
         return fast_first_block(parameters, x_BTWC[..., 0], kept_BC, pool=pool)
     return fast_dws_block(parameters, x_BTWC, kept_BC, pool=pool)
@@ -51,10 +52,10 @@ def train_blocks(
     unrolled = compute.blocks == "unrolled"
     if not _is_mixed(x_BTWC):
         x_BTWC, parameters_L, kept_LBC = _of_one_type(x_BTWC, parameters_L, kept_LBC)
-    if _is_mixed(x_BTWC) or not _may_run_fast(parameters_L, compute.operations):
+    if _is_mixed(x_BTWC) or not _may_run_fast(parameters_L, compute):
         wrap = functools.partial(recomputed, compute=compute, static_argnums=2)
         form: dict[str, Any] = {"dilations": dilations, "residual": residual, "unrolled": unrolled, "wrap": wrap}
-        return dws_blocks(parameters_L, as_array(x_BTWC), None, kept_LBC, **form)
+        return dws_blocks(parameters_L, as_array(x_BTWC), None, kept_LBC, target=target_of(compute), **form)
     if kept_LBC is None:
         layers, channels = parameters_L.depthwise_bias_C.shape
         kept_LBC = jnp.ones((layers, x_BTWC.shape[0], channels), x_BTWC.dtype)
@@ -67,14 +68,14 @@ def evaluate_block(
     parameters: BlockParameters,
     x_BTWC: LazyArray,
     moments: BlockMoments,
-    operations: Operations,
+    compute: ComputeConfig,
     *,
     pool: int,
 ) -> jax.Array:
     """Apply one block normalised by given moments, without dropout."""
     x_BTWC, parameters, moments = _of_one_type(x_BTWC, parameters, moments)
-    if not _may_run_fast(parameters, operations):
-        return dws_block(parameters, as_array(x_BTWC), moments, pool=pool)[0]
+    if not _may_run_fast(parameters, compute):
+        return dws_block(parameters, as_array(x_BTWC), moments, pool=pool, target=target_of(compute))[0]
     source = x_BTWC if isinstance(x_BTWC, Upsampled) else as_array(x_BTWC)
     return folded_block(parameters, source, moments, pool=pool)
 
@@ -83,26 +84,26 @@ def evaluate_blocks(
     parameters_L: BlockParameters,
     x_BTWC: jax.Array | Normalised,
     moments_L: BlockMoments,
-    operations: Operations,
+    compute: ComputeConfig,
     **form: Any,
 ) -> jax.Array:
     """Apply equal blocks normalised by given moments, without dropout; `form` as in `dws_blocks`."""
     source_BTWC, parameters_L, moments_L = _of_one_type(as_array(x_BTWC), parameters_L, moments_L)
-    if not _may_run_fast(parameters_L, operations):
-        return dws_blocks(parameters_L, source_BTWC, moments_L, **form)[0]
+    if not _may_run_fast(parameters_L, compute):
+        return dws_blocks(parameters_L, source_BTWC, moments_L, target=target_of(compute), **form)[0]
     return folded_blocks(parameters_L, source_BTWC, moments_L, **form)
 
 
 def _plain_block(
-    parameters: BlockParameters, x_BTWC: LazyArray, kept_BC: jax.Array | None, pool: int
+    parameters: BlockParameters, x_BTWC: LazyArray, kept_BC: jax.Array | None, pool: int, target: str
 ) -> tuple[jax.Array, BlockMoments]:
-    return dws_block(parameters, as_array(x_BTWC), None, kept_BC, pool=pool)
+    return dws_block(parameters, as_array(x_BTWC), None, kept_BC, pool=pool, target=target)
 
 
-def _may_run_fast(parameters: BlockParameters, operations: Operations) -> bool:
+def _may_run_fast(parameters: BlockParameters, compute: ComputeConfig) -> bool:
     stacked = parameters.depthwise_bias_C.ndim - 1
     one_element = parameters.pointwise_kernel_CC.ndim == 2 + stacked
-    return one_element and runs_fast("dws_block", operations)
+    return one_element and runs_fast("dws_block", compute)
 
 
 def _is_mixed(x_BTWC: LazyArray) -> bool:
