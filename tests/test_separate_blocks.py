@@ -209,6 +209,22 @@ def test_ordinary_stereo_does_not_cancel():
         assert not Survey([song_NC]).channels_cancel
 
 
+@pytest.mark.parametrize("size", [1000, 2**16, 2**17, 10**6])
+def test_passages_that_cancel_are_found_where_the_song_does_not(size):
+    """The third of five, and the last, which is not full; one of -70 dB is no sound. In blocks of any size."""
+    passage = 2**16
+    mono_N1 = noise(5 * passage + 500, channels=1)
+    song_NC = np.hstack([mono_N1, mono_N1])
+    for part in (slice(2 * passage, 3 * passage), slice(5 * passage, None)):
+        song_NC[part, 1] *= -1
+    song_NC[passage : 2 * passage] = 8e-5 * song_NC[2 * passage : 3 * passage]
+    survey = Survey(song_NC[at : at + size] for at in range(0, len(song_NC), size))
+    assert survey.opposite == (2 * passage, passage + 500)
+    assert not survey.channels_cancel
+    for other_NC in (np.abs(song_NC), mono_N1, np.zeros((9, 2)), np.zeros((0, 2))):
+        assert Survey([other_NC]).opposite == (-1, 0)
+
+
 @pytest.mark.skipif(not ANTIPHASE.exists(), reason="needs ../shared/cases")
 def test_a_real_song_with_an_inverted_channel():
     assert Survey([read_audio(ANTIPHASE).samples_NC]).channels_cancel

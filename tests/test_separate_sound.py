@@ -152,6 +152,15 @@ def test_channels_that_cancel_are_separated_each_by_itself(tmp_path, half, capsy
     assert "the channels cancel" in capsys.readouterr().out
 
 
+def test_a_passage_that_cancels_is_told(tmp_path, half, capsys):
+    song_NC = np.repeat(noise_NC(3 * 2**16 / RATE, 1), 2, axis=1)
+    song_NC[RATE + 2**16 : RATE + 2**17, 1] *= -1
+    sf.write(tmp_path / "song.wav", song_NC, RATE, subtype="PCM_24")
+    separated(tmp_path / "song.wav", half, "--start", "1")
+    told = "song.wav: the channels cancel for 8.2 s, first at 9.2 s, where no voice is found by a model"
+    assert told in " ".join(capsys.readouterr().out.split())
+
+
 def test_memory_does_not_grow_with_the_song(tmp_path, half):
     """Traced are NumPy's arrays, of which one of the longer song would have 7.7 MB."""
 

@@ -77,6 +77,10 @@ def _report(console: Console, done: Sequence[Done]) -> None:
     if found.beyond:
         cut = f"samples beyond twice full scale were cut: {found.beyond}"
         say(console, f"{shown(plan.song)}: {cut} (--format wav --subtype FLOAT keeps them)")
+    at_s, opposite_s = found.opposite_s
+    if opposite_s and not found.how.each_channel:
+        line = f"the channels cancel for {opposite_s:.1f} s, first at {at_s:.1f} s, where no voice is found"
+        say(console, f"{shown(plan.song)}: {line} by a model that reads their average")
     duration_s = found.frames / plan.info.sample_rate
     compiled = {(one.plan.info.channels, one.found.how.each_channel) for one in earlier}
     notes = []

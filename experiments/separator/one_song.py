@@ -33,6 +33,8 @@ class Pass:
     beyond: int
     """Samples that exceed what two files of the results can add up to, and are cut."""
     how: How
+    opposite_s: tuple[float, float]
+    """Where the first passage begins whose channels cancel, and the length of all such."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,9 @@ def first_pass(plan: SongPlan, separator: Separator, options: SeparateOptions) -
     except InputError as error:
         raise InputError(f"{shown(plan.song)}: {error}") from error
     how = how_to_separate(survey, options.separation, separator.training_level)
-    return Pass(frames, reader.missing, beyond, how)
+    first, opposite = survey.opposite
+    opposite_s = ((reader.start + first) / reader.info.sample_rate, opposite / reader.info.sample_rate)
+    return Pass(frames, reader.missing, beyond, how, opposite_s)
 
 
 def _separate(

@@ -12,6 +12,9 @@ from madsep_jax.signal.stft import analysis_window
 #: common, 1 where they are equal).
 _CANCELLING = 0.01
 
+#: Samples of a passage, which may cancel where the song does not; of less power (-60 dB) it is no sound.
+_PASSAGE, _FAINT = 2**16, 1e-6
+
 #: No gain makes sound of less.
 _SILENT = 1e-30
 
@@ -38,18 +41,37 @@ class Survey:
         """Take the blocks that there are now."""
         self._mean_energy = self._energy = 0.0
         self._mean_sounding = self._sounding = 0
+        self._count, self._passage = 0, np.zeros(2)
+        self._first_opposite, self._opposite = -1, 0
         for block_NC in blocks_NC:
             self.add(block_NC)
 
     def add(self, block_NC: np.ndarray) -> None:
         """Take the next samples (N, channels), ±1 being full scale."""
-        for start in range(0, len(block_NC), 2**16):
-            part_CN = np.asarray(block_NC[start : start + 2**16].T, np.float64, order="C")
+        while len(block_NC):
+            size = min(_PASSAGE - self._count % _PASSAGE, len(block_NC))
+            part_CN = np.asarray(block_NC[:size].T, np.float64, order="C")
+            block_NC = block_NC[size:]
             mean_N = part_CN.mean(axis=0)
-            self._mean_energy += float(np.square(mean_N).sum())
+            energies = np.array([np.square(mean_N).sum(), np.square(part_CN).sum() / len(part_CN)])
+            self._mean_energy += float(energies[0])
+            self._energy += float(energies[1])
             self._mean_sounding += int(np.count_nonzero(mean_N))
-            self._energy += float(np.square(part_CN).sum()) / len(part_CN)
             self._sounding += int(np.count_nonzero(part_CN.any(axis=0)))
+            self._count, self._passage = self._count + size, self._passage + energies
+            if self._count % _PASSAGE == 0:
+                self._first_opposite, self._opposite = self.opposite
+                self._passage = np.zeros(2)
+
+    @property
+    def opposite(self) -> tuple[int, int]:
+        """The first sample, and the number, of passages (65536 samples) whose channels cancel; (-1, 0): of none."""
+        mean_energy, energy = self._passage
+        size = (self._count - 1) % _PASSAGE + 1
+        if not energy > _FAINT * size or mean_energy >= _CANCELLING * energy:
+            return self._first_opposite, self._opposite
+        first = self._first_opposite if self._opposite else self._count - size
+        return first, self._opposite + size
 
     @property
     def channels_cancel(self) -> bool:
