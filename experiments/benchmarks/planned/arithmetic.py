@@ -61,8 +61,7 @@ def _convolution(instruction: Instruction, operands: list[Array]) -> float:
     left, kernel, result = _labels(instruction)
     x, taps, y = operands[0], operands[1], instruction.arrays[0]
     window = {
-        name: value.split("x")
-        for name, value in re.findall(r"(\w+)=(\S+)", instruction.attribute("window") or "")
+        name: value.split("x") for name, value in re.findall(r"(\w+)=(\S+)", instruction.attribute("window") or "")
     }
     runs = 1.0
     for number, axis in enumerate(sorted(set(left) - {"b", "f"})):

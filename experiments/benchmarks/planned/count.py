@@ -108,9 +108,7 @@ def count_program(text: str) -> ProgramCount:
 def _operation(module: Module, key: tuple[str, str], totals: _Totals) -> Operation:
     one = module.computations[key[0]].instructions[key[1]]
     kind = f"{one.opcode} {re.sub(r'/[*].*?[*]/', '', one.shape)}"
-    return Operation(
-        name=one.name, kind=kind, source=one.source, runs=totals.runs_of[key], bytes=totals.bytes_of[key]
-    )
+    return Operation(name=one.name, kind=kind, source=one.source, runs=totals.runs_of[key], bytes=totals.bytes_of[key])
 
 
 def _add(computation: Computation, module: Module, totals: _Totals, runs: int, in_loop: bool) -> None:
@@ -148,16 +146,16 @@ def _add_kernel(
         totals.collectives.append(found)
 
 
-def _exchanges(
-    one: Instruction, computation: Computation, module: Module
-) -> list[tuple[Instruction, Computation]]:
+def _exchanges(one: Instruction, computation: Computation, module: Module) -> list[tuple[Instruction, Computation]]:
     """List the collectives that an instruction is, or has within it."""
     if one.opcode.removesuffix("-start") in _COLLECTIVES:
         return [(one, computation)]
     if one.opcode != "fusion":
         return []
     inner = [module.computations[name] for name in one.called("calls")]
-    return [found for each in inner for within in each.instructions.values() for found in _exchanges(within, each, module)]
+    return [
+        found for each in inner for within in each.instructions.values() for found in _exchanges(within, each, module)
+    ]
 
 
 def _largest(names: Sequence[str], module: Module) -> Computation:
@@ -190,7 +188,9 @@ def _limits(condition: Computation, module: Module) -> tuple[list[int], bool]:
     """Return the numbers below which a loop's counter, which starts at 0, must be, and whether nothing else ends it."""
     instructions = list(condition.instructions.values())
     for one in [one for one in instructions if one.opcode == "fusion"]:
-        instructions += [inner for name in one.called("calls") for inner in module.computations[name].instructions.values()]
+        instructions += [
+            inner for name in one.called("calls") for inner in module.computations[name].instructions.values()
+        ]
     constants = {one.name: one.given for one in instructions if one.opcode == "constant"}
     compared = [one for one in instructions if one.opcode == "compare"]
     limits = [

@@ -17,7 +17,15 @@ FREE = frozenset({
     "partition-id", "replica-id", "domain", "async-update",
 })  # fmt: skip
 #: Calls of what is no kernel of a device.
-_FREE_CALLS = ("AllocateBuffer", "Sharding", "GatherScatterIndicesBitpacked", "xla.sdy", "ConcatBitcast", "Pin", "Unpin")
+_FREE_CALLS = (
+    "AllocateBuffer",
+    "Sharding",
+    "GatherScatterIndicesBitpacked",
+    "xla.sdy",
+    "ConcatBitcast",
+    "Pin",
+    "Unpin",
+)
 _SLICES = ("dynamic-slice", "slice", "gather")
 _UPDATES = {"dynamic-update-slice": 1, "scatter": 2}  # where their update is among the operands
 _RENAMES = ("bitcast", "reshape")
@@ -83,9 +91,7 @@ def _moved(arrays: tuple[Array, ...]) -> int:
     return sum(array.moved for array in arrays)
 
 
-def _of_a_call(
-    instruction: Instruction, operands: list[tuple[Array, ...]], results: tuple[Array, ...]
-) -> Traffic:
+def _of_a_call(instruction: Instruction, operands: list[tuple[Array, ...]], results: tuple[Array, ...]) -> Traffic:
     """What a kernel says of itself, else each operand and result once; a library's working memory is none."""
     if stated := stated_cost(instruction, "bytes_accessed"):
         return Traffic(stated)
