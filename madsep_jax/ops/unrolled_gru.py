@@ -3,8 +3,8 @@
 A step is a product of a few rows with the recurrent kernel and some arithmetic of a few rows: each takes less time than
 to launch it. So several steps are one turn of the loop: what a turn does besides, to count and to copy, comes once for
 all of them, and the arithmetic of a step, with what it keeps, becomes one operation beside the product. As in
-`madsep_jax.ops.fast_gru`, the backward scan carries the state's gradient alone, and the kernel's is one product over all
-steps, after it; differentiation once, in reverse mode, is all that is supported, and `vmap` is.
+`madsep_jax.ops.fast_gru`, the backward scan carries the state's gradient alone, and the kernel's is one product over
+all steps, after it; differentiation once, in reverse mode, is all that is supported, and `vmap` is.
 
 The product of the backward scan adds up over the gates of all units. On a GPU, XLA divides such a sum into parts that
 run side by side, and fills the kernel up for it with zeros until its size can be divided: in each step anew, unless it
@@ -33,8 +33,9 @@ class _Form(NamedTuple):
     """Whether two directions of one size run as one scan."""
 
 
-#: gpu: a launch counts. 64 columns are 8 parts of 8 numbers in bfloat16, and 16 parts of 4 in float32. tpu: turns of
-#: several steps take as many bytes and longer to compile, and the units of a product are not filled by a second one.
+#: gpu: kernels are counted; 64 columns are 8 parts of 8 numbers in bfloat16, and 16 parts of 4 in float32. tpu: cycles
+#: are, as the compiler estimates them; it keeps the recurrent kernel on the chip over the whole scan in any form. Two
+#: directions in one scan take more of them, and turns of several steps take longer to compile.
 FORMS = {"gpu": _Form(10, 64, merges=True), "tpu": _Form(1, 1, merges=False)}
 
 
