@@ -15,6 +15,8 @@ Operation = Literal["gru_scan", "dws_block", "optimizer"]
 #: measured: the plain forms run there.
 FASTER: dict[str, frozenset[Operation]] = {
     "cpu": frozenset({"gru_scan", "dws_block", "optimizer"}),
+    # Not measured: by the bytes that the compiled train steps move, and the time that they take to compile.
+    "tpu": frozenset({"dws_block"}),
 }
 
 
