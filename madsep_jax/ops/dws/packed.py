@@ -26,11 +26,10 @@ from madsep_jax.ops.dws.block import (
     BlockMoments,
     BlockParameters,
     as_affine,
-    grad_of_pooled,
-    max_pool_frequency,
     over_blocks,
 )
 from madsep_jax.ops.dws.lazy import LazyArray, Upsampled, as_array
+from madsep_jax.ops.dws.shifts import chosen_of, patches_of, shifted_total, shifts_of, spread
 from madsep_jax.ops.precision import widened
 from madsep_jax.ops.shared_batch import shares, total
 
@@ -140,7 +139,9 @@ def _forward(
     bias_C = offset_C @ widened(p.pointwise_kernel_CC) + p.pointwise_bias_C
     z = jax.nn.relu(h @ kernel_CC.astype(h.dtype) + bias_C.astype(h.dtype))
     moments = BlockMoments(*inner, *_moments(z, packs))
-    y = max_pool_frequency(_normalised(p, z, moments), pool) * kept[:, None, None].astype(z.dtype)
+    factor_C, offset_C = as_affine(*moments[2:], p.outer_scale_C, p.outer_bias_C)
+    chosen = chosen_of(z, p.outer_scale_C, pool)
+    y = (chosen * factor_C + offset_C).astype(z.dtype) * kept[:, None, None].astype(z.dtype)
     return (y, moments), (p, x, kept, z, moments)
 
 
@@ -148,12 +149,14 @@ def _backward(pool: int, dilation: int, packs: int, kept_for_it: tuple, grads: t
     p, x, kept, z, moments = kept_for_it
     channels = z.shape[-1]
     positions = z.size // channels * packs * shares()
-    grad = grads[0] * kept[:, None, None].astype(z.dtype)
-    grad = widened(grad_of_pooled(grad, _normalised(p, z, moments), pool))
+    grad_y = widened(grads[0] * kept[:, None, None].astype(z.dtype))
     outer_rate_C = jax.lax.rsqrt(moments.outer_var_C + EPSILON)
+    # What is chosen by the pooling has all of the gradient, so that the sums need only that.
+    centred = widened(chosen_of(z, p.outer_scale_C, pool)) - moments.outer_mean_C
+    grad_outer_bias_C = jnp.sum(grad_y, (0, 1, 2))
+    grad_outer_scale_C = jnp.sum(grad_y * centred, (0, 1, 2)) * outer_rate_C
+    grad = grad_y if pool == 1 else spread(grad_y, z, p.outer_scale_C, pool)
     z_centred = widened(z) - moments.outer_mean_C
-    grad_outer_bias_C = jnp.sum(grad, (0, 1, 2))
-    grad_outer_scale_C = jnp.sum(grad * z_centred, (0, 1, 2)) * outer_rate_C
     mean_C = _summed(grad_outer_bias_C, packs) / positions
     slope_C = _summed(grad_outer_scale_C, packs) * outer_rate_C / positions
     grad_z = jnp.where(z > 0, (grad - mean_C - z_centred * slope_C) * (p.outer_scale_C * outer_rate_C), 0)
@@ -192,11 +195,6 @@ def _backward(pool: int, dilation: int, packs: int, kept_for_it: tuple, grads: t
 _block.defvjp(_forward, _backward)
 
 
-def _normalised(p: BlockParameters, z: jax.Array, moments: BlockMoments) -> jax.Array:
-    factor_C, offset_C = as_affine(moments.outer_mean_C, moments.outer_var_C, p.outer_scale_C, p.outer_bias_C)
-    return (z * factor_C + offset_C).astype(z.dtype)
-
-
 def _moments(h: jax.Array, packs: int) -> tuple[jax.Array, jax.Array]:
     """Return mean and biased variance of each channel, in one pass over the array."""
     h = widened(h)
@@ -215,9 +213,9 @@ def _hidden(p: BlockParameters, x: jax.Array, dilation: int, packs: int) -> jax.
     """Return what the first BatchNorm normalises."""
     kernel_KKC = p.depthwise_kernel_KKC
     if _has_one_channel(x, kernel_KKC, packs):
-        a = jnp.einsum("btkw,kc->btwc", _patches(x, kernel_KKC.shape[0], dilation), _flat_kernel(kernel_KKC, packs))
+        a = jnp.einsum("btkw,kc->btwc", patches_of(x, kernel_KKC.shape[0], dilation), _flat_kernel(kernel_KKC, packs))
     else:
-        a = _shifted_sum(x, kernel_KKC, dilation)
+        a = shifted_total(x, kernel_KKC, dilation)
     return jax.nn.leaky_relu(a + p.depthwise_bias_C.astype(a.dtype), LEAKY_SLOPE)
 
 
@@ -228,12 +226,12 @@ def _depthwise_gradient(
     kernel_KKC = p.depthwise_kernel_KKC
     side = kernel_KKC.shape[0]
     if _has_one_channel(x, kernel_KKC, packs):
-        patches, of_x = jax.vjp(lambda x: _patches(x, side, dilation), x)
+        patches, of_x = jax.vjp(lambda x: patches_of(x, side, dilation), x)
         flat, of_kernel = jax.vjp(lambda kernel: _flat_kernel(kernel, packs), kernel_KKC)
         grad_flat = jnp.einsum("btkw,btwc->kc", patches, grad).astype(flat.dtype)
         return of_kernel(grad_flat)[0], of_x(jnp.einsum("btwc,kc->btkw", grad, flat).astype(x.dtype))[0]
-    shifts = [jnp.sum(widened(shifted) * widened(grad), (0, 1, 2)) for shifted in _shifts(x, side, dilation)]
-    grad_x = _shifted_sum(grad, kernel_KKC[::-1, ::-1], dilation)
+    shifts = [jnp.sum(widened(shifted) * widened(grad), (0, 1, 2)) for shifted in shifts_of(x, side, dilation)]
+    grad_x = shifted_total(grad, kernel_KKC[::-1, ::-1], dilation)
     return jnp.stack(shifts).reshape(side, side, -1), grad_x
 
 
@@ -241,28 +239,7 @@ def _has_one_channel(x: jax.Array, kernel_KKC: jax.Array, packs: int) -> bool:
     return x.shape[-1] == packs and kernel_KKC.shape[-1] != packs
 
 
-def _shifted_sum(x: jax.Array, kernel_KKC: jax.Array, dilation: int) -> jax.Array:
-    side = kernel_KKC.shape[0]
-    elements_NC = kernel_KKC.reshape(side * side, -1)
-    products = [shifted * element_C for shifted, element_C in zip(_shifts(x, side, dilation), elements_NC, strict=True)]
-    return functools.reduce(jnp.add, products)
-
-
-def _shifts(x: jax.Array, side: int, dilation: int) -> list[jax.Array]:
-    """Return, for each element of a kernel, what it is multiplied by; x is (B, T, W, …)."""
-    half, (frames, width) = side // 2, x.shape[1:3]
-    around = ((0, 0), (half * dilation, half * dilation), (half, half), *((0, 0),) * (x.ndim - 3))
-    padded = jnp.pad(x, around)
-    return [padded[:, i * dilation :, j:][:, :frames, :width] for i in range(side) for j in range(side)]
-
-
-def _patches(x: jax.Array, side: int, dilation: int) -> jax.Array:
-    """Return the shifts of each of the p inputs of one channel; (B / p, T, p · side², W)."""
-    shifts = (shift for pack in range(x.shape[-1]) for shift in _shifts(x[..., pack], side, dilation))
-    return jnp.stack(list(shifts), 2)
-
-
 def _flat_kernel(kernel_KKC: jax.Array, packs: int) -> jax.Array:
-    """Return what `_patches` are multiplied by: (p · side², p · C)."""
+    """Return what `patches_of` are multiplied by: (p · side², p · C)."""
     side = kernel_KKC.shape[0]
     return _repeated(kernel_KKC[..., : kernel_KKC.shape[-1] // packs].reshape(side * side, -1), packs)
