@@ -6,13 +6,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tiny import DWS, magnitudes
 
-from madsep_jax.config.run import ComputeConfig
+from madsep_jax import ComputeConfig, DwsMaskerConfig, TrainingConfig
+from madsep_jax.ops.dropout import drawn, dropout_key, generator_of
 from madsep_jax.ops.dws.block import BlockParameters
 from madsep_jax.ops.dws.form import train_block, train_blocks
 from madsep_jax.ops.dws.lazy import Upsampled
 from madsep_jax.ops.dws.packed import packs_of
 from madsep_jax.ops.precision import double_precision
+from madsep_jax.train.batch import Batch
+from madsep_jax.train.step import init_state, make_train_step
 
 FORMS = {name: ComputeConfig(target="tpu", operations=name) for name in ("plain", "fast")}
 CASES = [  # batch, frames, width, channels of input and block, pool, dropout
@@ -30,9 +34,10 @@ def parameters_of(random: np.random.Generator, channels: int, layers: tuple[int,
 
 
 def largest_error(found: object, expected: object) -> float:
-    """Of all leaves, relative to the largest element of each."""
+    """Of all leaves, relative to the largest element of each; of one that is nothing but rounding, to 0.1."""
     pairs = zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True)
-    return max(float(jnp.abs(a - b).max() / jnp.maximum(jnp.abs(b).max(), 1e-3)) for a, b in pairs)
+    pairs = ((np.asarray(a), np.asarray(b)) for a, b in pairs)
+    return max(float(np.abs(a - b).max() / max(np.abs(b).max(), 0.1)) for a, b in pairs)
 
 
 def gradients(form: str, kept: jax.Array | None, pool: int, parameters: object, x: object) -> object:
@@ -90,3 +95,49 @@ def test_packed_blocks_are_the_blocks(dilations: tuple[int, ...], residual: bool
 def test_packs_divide_the_batch_and_fit_into_the_lanes() -> None:
     sizes = [(4, 64), (4, 16), (3, 16), (3, 64), (4, 256), (5, 10)]
     assert [packs_of(*size) for size in sizes] == [2, 4, 3, 1, 1, 5]
+
+
+@pytest.mark.parametrize("operations", ["plain", "fast"])
+def test_five_train_steps_draw_the_same_dropout(operations: str) -> None:
+    """The fast form's parameters are the plain one's; another generator gives others."""
+    masker = DwsMaskerConfig(layers=2, channels=6, kernel=3, dropout=0.3)
+    training = TrainingConfig(batch_size=2, learning_rate=1e-2, adam_epsilon=0.1)
+
+    def trained(operations: str, generator: str = "auto") -> object:
+        compute = ComputeConfig(target="tpu", operations=operations, generator=generator)
+        config = dataclasses.replace(DWS, masker=masker, training=training, compute=compute)
+        state = init_state(config)
+        with double_precision():
+            double = jax.tree.map(lambda leaf: leaf.astype(np.float64) if leaf.dtype == np.float32 else leaf, state)
+            double = dataclasses.replace(double, gradient=None)
+            mix_BSF = jnp.asarray(magnitudes(2, DWS.sequences.frames, DWS.signal.bins), np.float64)
+            batch = Batch(mix_BSF, 0.3 * mix_BSF[:, DWS.sequences.context : -DWS.sequences.context])
+            step = jax.jit(make_train_step(config))
+            for _ in range(5):
+                double, _ = step(double, batch)
+            return double.params
+
+    if operations == "fast":
+        assert largest_error(trained("fast"), trained("plain")) < 1e-8
+    else:
+        assert largest_error(trained("plain"), trained("plain", "threefry")) > 1e-4
+
+
+def test_each_of_several_keys_draws_as_alone() -> None:
+    """Bit for bit, and about as many elements as are to be kept."""
+    compute = ComputeConfig(target="tpu")
+    keys = jax.random.split(jax.random.key(3), 4)
+
+    def draw(key: jax.Array) -> jax.Array:
+        return drawn(dropout_key(key, compute), 0.75, (40, 50))
+
+    together, alone = jax.jit(jax.vmap(draw))(keys), jnp.stack([jax.jit(draw)(key) for key in keys])
+    np.testing.assert_array_equal(together, alone)
+    assert together.mean() == pytest.approx(0.75, abs=0.02)
+    assert not np.array_equal(alone[0], alone[1])
+
+
+def test_the_generator_is_chosen_by_target() -> None:
+    found = [generator_of(ComputeConfig(target=target)) for target in ("cpu", "gpu", "tpu")]
+    assert found == ["threefry", "threefry", "rbg"]
+    assert generator_of(ComputeConfig(target="tpu", generator="threefry")) == "threefry"
