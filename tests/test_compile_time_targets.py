@@ -280,3 +280,70 @@ def test_a_matrix_product_for_a_gpu(optimised):
     assert least <= row["count"]["product_flops"] <= 1.1 * least
     assert row["count"]["counted_once"] == []
     assert row["fits"] is True
+
+
+def told(row):
+    """What a row says in numbers, for a message."""
+    return {name: row["count"][name] for name in ("launches", "bytes")} | {"floor_bytes": row["floor_bytes"]}
+
+
+@has_cuda
+@pytest.mark.thorough
+@pytest.mark.parametrize(
+    ("system", "launches", "floors"),
+    [
+        ("mad", 800, 2.0),  # plain: 3,644 and 3.1
+        ("mad-twinnet", 1100, 2.0),
+        ("dws-3-16", 800, 4.8),
+        ("dws-5-32", 1000, 4.8),
+    ],
+)
+def test_what_a_small_step_takes_on_a_gpu(optimised, system, launches, floors):
+    """Kernels, and bytes in multiples of the floor: little above what today's forms count."""
+    row = planned("cuda:h200", system)
+    assert row["count"]["launches"] <= launches, told(row)
+    assert row["count"]["bytes"] <= floors * row["floor_bytes"], told(row)
+    assert row["count"]["counted_once"] == row["count"]["collectives"] == []
+
+
+@has_cuda
+@pytest.mark.thorough
+def test_every_small_system_compiles_for_a_gpu_and_twice_the_same(optimised):
+    first, second = (planned("cuda:h200", "mad-ris-s")["count"] for _ in range(2))
+    assert first["counted_once"] == []
+    for name in ("launches", "bytes", "product_flops"):
+        assert second[name] == pytest.approx(first[name], rel=0.02)
+    for system in ("mad-dilated", "dilated-gru", "skip-filtering", "dws-3-16-res", "dws-3-16-k3"):
+        assert planned("cuda:h200", system)["reason"] is None
+
+
+@has_tpu
+@pytest.mark.thorough
+@pytest.mark.parametrize(("system", "gigabytes"), [("mad", 0.08), ("dws-3-16", 0.08)])
+def test_what_a_small_step_takes_on_a_tpu(optimised, system, gigabytes):
+    """All of it stays on the chip but parameters and batch; plain, dws-3-16 moves 0.36 GB."""
+    row = planned("tpu:v5e:2x2", system)
+    assert row["count"]["bytes"] <= gigabytes * 1e9, told(row)
+    assert row["fits"] is True
+    assert row["count"]["counted_once"] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("target", "system", "batch", "launches", "gigabytes", "temporary_gib"),
+    [
+        pytest.param("cuda:h200", "mad", 4, 1000, 7, 1, marks=has_cuda),
+        pytest.param("cuda:h200", "dws-5-64", 4, None, 7, 2, marks=has_cuda),
+        pytest.param("cuda:h200", "dws-7-256", 4, None, 32, 6, marks=has_cuda),
+        pytest.param("cuda:h200", "dws-7-256", 64, None, None, 40, marks=has_cuda),
+        pytest.param("tpu:v5e:2x2", "dws-5-64", 4, None, 10, 3, marks=has_tpu),
+        pytest.param("tpu:v5e:2x2", "dws-7-256", 4, None, 45, 11, marks=has_tpu),
+    ],
+)
+def test_what_a_full_step_takes(optimised, target, system, batch, launches, gigabytes, temporary_gib):
+    """Of the plain forms a step of MaD is 3,638 kernels and 13 GB; those of the CNNs move 15.6, 71.6, 29 and 120 GB."""
+    row = planned(target, system, batch, preset="paper")
+    assert row["reason"] is None
+    assert launches is None or row["count"]["launches"] <= launches, told(row)
+    assert gigabytes is None or row["count"]["bytes"] <= gigabytes * 1e9, told(row)
+    assert row["memory"]["temporary"] <= temporary_gib * 2**30, row["memory"]

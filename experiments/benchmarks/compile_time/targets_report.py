@@ -15,7 +15,8 @@ _CAPTION = (
     "if no cache kept anything between them; what lies in a TPU's memory on the chip does not count. Roofline: the "
     "larger of bytes over bandwidth and arithmetic over its peak rate, and a latency for each launch that is assumed "
     "({latencies}). Floor: the least that a step must move (parameters, optimiser, gradient, batch, and what the "
-    "gradient keeps, each once; recurrent kernels once a step where no chip holds them) over bandwidth. Memory: "
+    "gradient keeps, each once; recurrent kernels once a step where no chip holds them) over bandwidth; a small "
+    "step on a TPU, whose chip keeps all of it, moves less. Memory: "
     "arguments, results and temporary arrays at the peak."
 )
 
