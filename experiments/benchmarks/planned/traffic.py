@@ -46,7 +46,7 @@ def is_free(instruction: Instruction) -> bool:
     """Whether an instruction makes no kernel; nor does arithmetic with single numbers that no kernel has taken in."""
     if instruction.opcode == "custom-call":
         target = re.search(r'custom_call_target="([^"]*)"', instruction.attributes)
-        return bool(target) and target[1].startswith(_FREE_CALLS)
+        return target is not None and target[1].startswith(_FREE_CALLS)
     if instruction.opcode in FREE or instruction.opcode.endswith("-done"):
         return True
     of_numbers = all(array.elements == 1 for array in instruction.arrays)
