@@ -336,6 +336,19 @@ def test_a_convolution_counts_as_its_definition_does(stride, padding):
     assert count.product_flops == 2 * 2 * 4 * 6 * int(pairs)
 
 
+def test_a_transposed_convolution_meets_each_element_once_a_tap():
+    """Between the elements are zeros, on which nothing is multiplied: 3 elements, 2 taps."""
+    count = count_program(
+        entry(
+            "%a = f32[1,3,1]{2,1,0} parameter(0)",
+            "%w = f32[2,1,1]{2,1,0} parameter(1)",
+            "ROOT %c = f32[1,6,1]{2,1,0} convolution(%a, %w), window={size=2 pad=1_1 lhs_dilate=2}, "
+            "dim_labels=b0f_0io->b0f",
+        )
+    )
+    assert count.product_flops == 2 * 3 * 2
+
+
 @pytest.mark.parametrize("steps", [4, 40])
 def test_a_scan_moves_what_its_steps_move(steps):
     """Each step reads one slice of 256 and the state and writes both; the compiler adds a counter and little more."""
