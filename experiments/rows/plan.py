@@ -31,7 +31,7 @@ from madsep_jax.errors import InputError, did_you_mean
 from madsep_jax.models.cost import forward_gflop_per_second
 from madsep_jax.models.registry import architecture_of
 from madsep_jax.models.variables import parameter_counts
-from madsep_jax.ops.precision import computing_in
+from madsep_jax.ops.precision import computing_in, double_precision_device
 from madsep_jax.parallel.devices import sharing_devices, with_scaled_batch
 from madsep_jax.signal.stft import frame_count
 from madsep_jax.train.optimizer import learning_rate, with_schedule_steps
@@ -95,6 +95,7 @@ def make_plan(options: AblationOptions, console: Console | None = None) -> Plan:
             sharing_devices(config, how.parallel)  # or too many devices
     if not options.launch.launcher:
         computing_in(base.compute)  # or no such arithmetic
+        double_precision_device()  # or nothing that can score
     return replace(plan, rows=[_with_schedule(row, plan) for row in rows])
 
 
