@@ -32,7 +32,7 @@ ROOMS = {
         "parallel": "errors config host ops train",
         "checkpoint": "errors config host models train",
         "separation": "config host audio signal ops models train",
-        "export": "errors config host models train",
+        "export": "errors config host models ops train",
         "": "errors config signal models separation",  # what `madsep_jax` itself hands on
     },
     "data_pipelines": {
