@@ -179,13 +179,3 @@ class Runs:
         if self._trains:
             self._arguments = (result[0], self._arguments[1])
         return result
-
-
-def planned_memory(compiled: Any) -> dict[str, int]:
-    """Return the bytes that XLA says a call needs; a donated argument's buffer is the output's as well."""
-    found = compiled.memory_analysis()
-    if found is None:  # not every backend tells
-        return {}
-    temporary, argument = found.temp_size_in_bytes, found.argument_size_in_bytes
-    output = found.output_size_in_bytes - found.alias_size_in_bytes
-    return {"temporary": temporary, "argument": argument, "output": output, "peak": temporary + argument + output}

@@ -22,6 +22,7 @@ from madsep_jax.host.files import user_cache
 #: has not been measured.
 CHOSEN: dict[str, dict[str, int]] = {
     "cpu": {"xla_backend_optimization_level": 2, "xla_cpu_prefer_vector_width": 512},
+    "gpu": {"xla_gpu_all_reduce_combine_threshold_bytes": 2**31 - 1},
 }
 
 

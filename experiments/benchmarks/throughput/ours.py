@@ -10,13 +10,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.benchmarks.case import Case, Form, Precision, PreparedCase, Runs, make_batch, planned_memory
+from experiments.benchmarks.case import Case, Form, Precision, PreparedCase, Runs, make_batch
 from experiments.benchmarks.rounds import timed
 from madsep_jax.config.io import override
 from madsep_jax.config.run import RunConfig
 from madsep_jax.errors import InputError
 from madsep_jax.host.compiler import compiler_options
-from madsep_jax.host.memory import require_memory
+from madsep_jax.host.memory import planned_memory, require_memory
 from madsep_jax.models import build_model
 from madsep_jax.models.variables import inference_variables
 from madsep_jax.ops.precision import double_precision
