@@ -37,7 +37,8 @@ def export_forward(config: RunConfig, variables: Mapping[str, Any]) -> export.Ex
 
     (batch,) = export.symbolic_shape("batch")
     mag_BSF = jax.ShapeDtypeStruct((batch, config.sequences.frames, config.signal.bins), jnp.float32)
-    return export.export(jax.jit(forward), platforms=_platforms(config))(without_training_parts(config.masker, variables), mag_BSF)
+    variables = without_training_parts(config.masker, variables)
+    return export.export(jax.jit(forward), platforms=_platforms(config))(variables, mag_BSF)
 
 
 def export_train_step(config: RunConfig, state: TrainState) -> export.Exported:

@@ -26,15 +26,15 @@ CHOSEN: dict[str, dict[str, int]] = {
 }
 
 
-def compiler_options(target: str | None = None) -> dict[str, int]:
-    """Return the options for `jax.jit` that programs for a target, by default what this process has, are compiled with.
+def compiler_options(target: str) -> dict[str, int]:
+    """Return the options for `jax.jit` that programs for a target are compiled with.
 
     Options that `XLA_FLAGS` names are left to it, and all are where JAX is told to leave most optimisations out.
     """
     if jax.config.read("jax_disable_most_optimizations"):
         return {}
     flags = [flag.partition("=")[0].lstrip("-") for flag in os.environ.get("XLA_FLAGS", "").split()]
-    chosen = CHOSEN.get(target or jax.default_backend(), {})
+    chosen = CHOSEN.get(target, {})
     return {name: value for name, value in chosen.items() if name not in flags}
 
 
