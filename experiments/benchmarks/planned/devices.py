@@ -27,6 +27,17 @@ class Device:
     launch_s: float = 0.0
     """Between the ends of two kernels that have nothing to do: an assumption, of no maker."""
 
+    def compute_s(self, precision: str, products: float, others: float) -> float | None:
+        """Return the least seconds of arithmetic; None where the rate of products in that precision is not known."""
+        if precision not in self.product_flops_per_s:
+            return None
+        of_others = others / self.other_flops_per_s if self.other_flops_per_s else 0.0
+        return products / self.product_flops_per_s[precision] + of_others
+
+    def roofline_s(self, moved: float, compute_s: float | None, launches: int) -> float:
+        """Return max(bytes / bandwidth, arithmetic / rate) + launches · `launch_s`."""
+        return max(moved / self.bytes_per_s, compute_s or 0.0) + launches * self.launch_s
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Gpu:
@@ -211,7 +222,8 @@ def _from_file(name: str, path: Path) -> Target:
         cores, fpus, ghz = (float(told[one]) for one in ("core_count", "fpus_per_core", "clock_rate_ghz"))
         memory, bandwidth = int(told["device_memory_size"]), float(told["memory_bandwidth"])
     except (KeyError, ValueError) as error:
-        raise InputError(f"--target {name}: found no GPU's description in it, expected {error.args[0]}") from None
+        found = str(error).strip("'")
+        raise InputError(f"--target {name}: found no GPU's description in it, expected {found}") from None
     float32 = 2e9 * cores * fpus * ghz
     device = Device(
         memory_bytes=memory,

@@ -17,8 +17,8 @@ _POOL = 5
 _PASSES = 8
 
 
-def floor_bytes(config: RunConfig, kept_bytes: int = 0) -> float:
-    """Return the least bytes of one train step.
+def floor_bytes(config: RunConfig, kept_bytes: int = 0) -> float | None:
+    """Return the least bytes of one train step; None for a masker of which it is not known.
 
     Each array that must be in memory is written once and read once, and all that lies between two of them is taken to
     stay on the chip:
@@ -31,6 +31,8 @@ def floor_bytes(config: RunConfig, kept_bytes: int = 0) -> float:
     - a GRU's recurrent kernel once a step and direction of time, forwards and backwards, where the chip does not keep
       arrays of that size (`kept_bytes`) from one kernel to the next.
 
+    What a chip can keep in its own memory need not move at all: a small step on a TPU moves less than this.
+
     Activations count in the precision of the training. A recurrent inference counts with all its turns.
     """
     batch = config.training.batch_size
@@ -38,7 +40,9 @@ def floor_bytes(config: RunConfig, kept_bytes: int = 0) -> float:
     targets = config.sequences.target_frames
     parameters = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(_parameters(config)))
     width = 2 if config.compute.precision == "bfloat16" else _FLOAT32
-    values, kernels = _kept(config)
+    if (kept := _kept(config)) is None:
+        return None
+    values, kernels = kept
     read_again = sum(2 * steps * size * width for size, steps in kernels if size * width > kept_bytes)
     of_batch = batch * (frames + targets) * bins * _FLOAT32
     return _PASSES * parameters * _FLOAT32 + of_batch + values * width + read_again
@@ -48,7 +52,7 @@ def _parameters(config: RunConfig) -> Any:
     return variable_shapes(config.model)["params"]
 
 
-def _kept(config: RunConfig) -> tuple[float, list[tuple[int, int]]]:
+def _kept(config: RunConfig) -> tuple[float, list[tuple[int, int]]] | None:
     """Return the values that are moved beside parameters and batch; of each recurrent kernel its size and its steps."""
     masker, bins, sequences = config.masker, config.signal.bins, config.sequences
     of_frames = config.training.batch_size * sequences.frames
@@ -67,7 +71,8 @@ def _kept(config: RunConfig) -> tuple[float, list[tuple[int, int]]]:
         values = 2 * 4 * (2 * of_frames * one + decoders * of_targets * both) + 2 * decoders * of_targets * bins
         kernels = [(3 * one**2, sequences.frames)] * 2 + [(3 * both**2, sequences.target_frames)] * decoders
         return values + denoiser, kernels
-    assert isinstance(masker, DilatedConfig), masker
+    if not isinstance(masker, DilatedConfig):
+        return None
     hidden = masker.channels // (2 if masker.bidirectional else 1)
     values = 2 * of_frames * masker.channels * (masker.convolutions + 4) * masker.blocks + 2 * of_targets * bins
     directions = masker.blocks * (2 if masker.bidirectional else 1)

@@ -1,5 +1,6 @@
 """One program compiled for a device that is not here, and what can be told of it: the work of a process of its own."""
 
+import importlib.metadata
 import importlib.util
 import time
 from dataclasses import asdict
@@ -59,8 +60,8 @@ def plan(target: str, config: dict[str, Any]) -> dict[str, Any]:
 
     Returns:
         `reason`, in one line, why it does not compile, else None; `compile_s`, from the function to the executable;
-        `memory`, in bytes by what it is for; `count`, a `ProgramCount` without those of its collectives that are none;
-        `floor_bytes`. What is not known is None.
+        `memory`, in bytes by what it is for; `count`, a `ProgramCount`; `floor_bytes`; `compiler` with its version.
+        What is not known is None.
     """
     import jax
 
@@ -73,11 +74,12 @@ def plan(target: str, config: dict[str, Any]) -> dict[str, Any]:
     from madsep_jax.host.memory import planned_memory
 
     found = find_target(target)
+    require_compiler(found)
     device = jax.sharding.SingleDeviceSharding(topology_devices(found)[0])
     run = from_dict(RunConfig, config)
     case = Case(system=target, mode="train", config=run)
     shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device), case.shapes())
-    about = {"floor_bytes": floor_bytes(run, found.device.kept_bytes)}
+    about = {"floor_bytes": floor_bytes(run, found.device.kept_bytes), "compiler": _compiler(found)}
     start = time.perf_counter()
     try:
         with without_compilation_cache():
@@ -87,6 +89,17 @@ def plan(target: str, config: dict[str, Any]) -> dict[str, Any]:
     seconds = time.perf_counter() - start
     count = asdict(count_program(compiled.as_text()))
     return {**about, "reason": None, "compile_s": seconds, "memory": planned_memory(compiled), "count": count}
+
+
+def _compiler(target: Target) -> str:
+    """Return what has compiled, with its version."""
+    names = ["libtpu"] if target.platform == "tpu" else ["jax-cuda13-plugin", "jax-cuda12-plugin"]
+    for name in names:
+        try:
+            return f"{name} {importlib.metadata.version(name)}"
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return names[0]
 
 
 def _in_one_line(error: str) -> str:
