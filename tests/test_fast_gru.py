@@ -9,28 +9,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from recurrent_cases import MASKERS, model_variables, scan_arguments
-from tiny import GRU, assert_close, enable_float64, magnitudes
+from recurrent_cases import MASKERS, outcome_of_system, scan_arguments, value_and_gradients
+from tiny import GRU, assert_close, enable_float64
 
-from madsep_jax import ComputeConfig, build_model
+from madsep_jax import ComputeConfig
 from madsep_jax.models.gru import Gru
 from madsep_jax.ops.fast_gru import fast_gru_scan
 from madsep_jax.ops.gru import gru_scan
-from madsep_jax.train.losses import loss_parts
 
 TOLERANCE = 1e-10
-
-
-def value_and_gradients(scan, given, reverse):
-    """States, and the gradients of a sum with weights of its own for each, so that no element can stand for another."""
-    weights = np.random.default_rng(9).normal(size=(*given[0].shape[:2], given[1].shape[0]))
-
-    def total(*given):
-        h_TBH = scan(*given, reverse)
-        return jnp.sum(weights * h_TBH), h_TBH
-
-    (_, h_TBH), gradients = jax.jit(jax.value_and_grad(total, argnums=(0, 1, 2), has_aux=True))(*given)
-    return h_TBH, *gradients
 
 
 @pytest.mark.thorough
@@ -102,25 +89,9 @@ FURTHER = ("mad", "dilated masker")  # their parts are those of the others
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.thorough) if name in FURTHER else name for name in MASKERS]
 )
-def test_every_system(name, float64, monkeypatch):
+def test_every_system(name, float64):
     """Outputs in evaluation and training, and the gradient of the whole loss, at parameters that are all of about 1."""
     run = dataclasses.replace(GRU, masker=MASKERS[name])
-    mix_BSF = jnp.asarray(magnitudes(2, run.sequences.frames, run.signal.bins), jnp.float64)
-    voice_BTF = 0.3 * mix_BSF[:, run.sequences.context : -run.sequences.context]
-    variables = model_variables(run, mix_BSF)
-
-    def outcome(operations):
-        model = build_model(dataclasses.replace(run, compute=ComputeConfig(operations=operations)).model)
-
-        def loss(params):
-            separation = model.apply({"params": params}, mix_BSF, train=True)
-            return sum(
-                loss_parts(separation, voice_BTF, model.output_kernels(params), run.loss, mix_BSF).values()
-            ), separation
-
-        (_, trained), gradient = jax.jit(jax.value_and_grad(loss, has_aux=True))(variables["params"])
-        return jax.jit(model.apply)(variables, mix_BSF), trained, gradient
-
-    found, expected = outcome("fast"), outcome("plain")
+    found, expected = (outcome_of_system(run, ComputeConfig(operations=form)) for form in ("fast", "plain"))
     assert any(np.any(leaf) for leaf in jax.tree.leaves(expected[2]))
     jax.tree.map(functools.partial(assert_close, tolerance=TOLERANCE), found, expected)

@@ -11,12 +11,13 @@ from madsep_jax.errors import require
 
 Operations = Literal["auto", "plain", "fast"]
 Precision = Literal["float32", "tf32", "bfloat16"]
+Generator = Literal["auto", "threefry", "rbg"]
 Target = Literal["auto", "cpu", "gpu", "tpu"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ComputeConfig(Settings):
-    """How the models are computed. Nothing here changes a result by more than rounding."""
+    """How the models are computed. Nothing but dropout's generator changes a result by more than rounding."""
 
     operations: Operations = option(
         "auto",
@@ -37,6 +38,11 @@ class ComputeConfig(Settings):
         flag="--precision",
     )
     """Of matrix products, convolutions and, with `bfloat16`, activations: `madsep_jax.ops.precision`."""
+    generator: Generator = option(
+        "auto",
+        "Random numbers of the dropout: threefry, the same on every kind of device; rbg, which compiles sooner on a "
+        "TPU; auto: rbg on a TPU, threefry elsewhere.",
+    )
     remat: bool = option(
         False,
         "Keep no more of each block than its input for the gradient: less memory, more time.",

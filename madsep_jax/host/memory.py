@@ -3,8 +3,12 @@
 import ctypes
 import resource
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from madsep_jax.errors import first_line
 
 if TYPE_CHECKING:
     import jax
@@ -52,11 +56,36 @@ def keep_freed_memory() -> bool:
     return all(mallopt(parameter, value) == 1 for parameter, value in settings.items())
 
 
-def require_memory(needed: int) -> None:
-    """Raise MemoryError where more bytes are needed than are free; where that cannot be known, do nothing."""
-    free = free_bytes()
-    if free is not None and needed > free:
-        raise MemoryError(f"needs about {needed / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free")
+def require_memory(needed: int, there: int | None = None) -> None:
+    """Raise MemoryError where more bytes are needed than are there; where that cannot be known, do nothing.
+
+    By default those are there that the system has free.
+    """
+    there = free_bytes() if there is None else there
+    if there is not None and needed > there:
+        raise MemoryError(f"needs about {needed / 2**30:.1f} GiB, {there / 2**30:.1f} GiB are free")
+
+
+def require_room(compiled: Any, device: "jax.Device") -> None:
+    """Raise MemoryError where a device cannot hold what a program needs whose arguments it holds already."""
+    plan = planned_memory(compiled)
+    if not plan:
+        return
+    held = plan["argument"] if device.platform == "cpu" else 0  # of others, what is there includes what is taken
+    require_memory(plan["peak"] - held, device_bytes(device))
+
+
+@contextmanager
+def memory_errors() -> Iterator[None]:
+    """Raise MemoryError within the `with` where XLA finds too little memory, as it compiles or as it runs."""
+    import jax
+
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        raise MemoryError(first_line(error)) from None
 
 
 def free_bytes(groups: Path = _GROUPS) -> int | None:

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from madsep_jax.config.run import ComputeConfig
+from madsep_jax.ops.dropout import drawn
 from madsep_jax.ops.dws.block import BlockMoments, BlockParameters
 from madsep_jax.ops.dws.form import evaluate_block, evaluate_blocks, train_block, train_blocks
 from madsep_jax.ops.dws.lazy import LazyArray, Normalised
@@ -85,9 +86,7 @@ class BlockVariables(nn.Module):
         stack = () if self.layers is None else (self.layers,)
         keep = 1 - self.dropout
         shape = (*stack, batch * shares(), self.channels)
-        # Drawn flat, which gives the same numbers. XLA unrolls loops over short axes, and compiles them for long.
-        drawn = jax.random.bernoulli(self.make_rng("dropout"), keep, (math.prod(shape),)).reshape(shape)
-        kept = own_part(drawn, axis=len(stack))
+        kept = own_part(drawn(self.make_rng("dropout"), keep, shape), axis=len(stack))
         return kept.astype(self.parameters.depthwise_bias_C.dtype) / keep
 
 

@@ -28,7 +28,7 @@ from madsep_jax.config.maskers import DilatedConfig
 from madsep_jax.config.run import ComputeConfig
 from madsep_jax.models.architecture import Architecture
 from madsep_jax.models.denoiser import dense
-from madsep_jax.models.gru import Gru, evaluation_layout
+from madsep_jax.models.gru import Gru, both_directions, evaluation_layout
 from madsep_jax.models.mad import Separation, Separator
 from madsep_jax.ops.choice import recomputed
 from madsep_jax.signal.framing import middle_frames
@@ -139,18 +139,15 @@ class DilatedGru(nn.Module):
         frames = x_BTD.shape[1]
         # What fills the last round of k steps must come last in the direction of the run, where it reaches no output.
         fill = -frames % self.dilation
-        later_BTD = jnp.pad(x_BTD, ((0, 0), (0, fill), (0, 0)))
-        forward_BTH = self.direction(later_BTD, "forward")[:, :frames]
+        forward = Gru(self.hidden, compute=self.compute, name="forward")
+        later_BTD = to_batch(jnp.pad(x_BTD, ((0, 0), (0, fill), (0, 0))), self.dilation)
         if not self.bidirectional:
-            return forward_BTH
-        earlier_BTD = jnp.pad(x_BTD, ((0, 0), (fill, 0), (0, 0)))
-        backward_BTH = self.direction(earlier_BTD, "backward", reverse=True)[:, fill:]
-        return jnp.concatenate([forward_BTH, backward_BTH], axis=-1)
-
-    def direction(self, x_BTD: jax.Array, name: str, reverse: bool = False) -> jax.Array:
-        """Run one direction over a sequence of whole rounds of k steps."""
-        gru = Gru(self.hidden, reverse, self.compute, name=name)
-        return from_batch(gru(to_batch(x_BTD, self.dilation)), self.dilation)
+            return from_batch(forward(later_BTD), self.dilation)[:, :frames]
+        backward = Gru(self.hidden, reverse=True, compute=self.compute, name="backward")
+        earlier_BTD = to_batch(jnp.pad(x_BTD, ((0, 0), (fill, 0), (0, 0))), self.dilation)
+        ahead_BTH, back_BTH = both_directions(forward, backward, later_BTD, earlier_BTD)
+        states = from_batch(ahead_BTH, self.dilation)[:, :frames], from_batch(back_BTH, self.dilation)[:, fill:]
+        return jnp.concatenate(states, axis=-1)
 
 
 def to_batch(x_BTD: jax.Array, dilation: int) -> jax.Array:

@@ -10,7 +10,7 @@ from flax import linen as nn
 from madsep_jax.config.maskers import GruMaskerConfig
 from madsep_jax.config.run import ComputeConfig
 from madsep_jax.models.denoiser import dense
-from madsep_jax.models.gru import Gru
+from madsep_jax.models.gru import Gru, both_directions
 from madsep_jax.ops.precision import widened
 from madsep_jax.ops.shared_batch import average
 from madsep_jax.signal.framing import middle_frames
@@ -64,8 +64,9 @@ class GruMasker(nn.Module):
         """Return the encoder's states with the residual, context frames dropped (eq. 1 to 4); (batch, T, 2R)."""
         bins = self.config.reduced_bins
         reduced_BSR = mag_BSF[..., :bins]
-        forward_BSR = Gru(bins, compute=self.compute, name="encoder_forward")(reduced_BSR)
-        backward_BSR = Gru(bins, reverse=True, compute=self.compute, name="encoder_backward")(reduced_BSR)
+        forward = Gru(bins, compute=self.compute, name="encoder_forward")
+        backward = Gru(bins, reverse=True, compute=self.compute, name="encoder_backward")
+        forward_BSR, backward_BSR = both_directions(forward, backward, reduced_BSR, reduced_BSR)
         both_axes = self.config.residual_flip == "time_and_frequency"
         flipped_BSR = jnp.flip(reduced_BSR, axis=(1, 2) if both_axes else 1)
         h_BSH = jnp.concatenate([forward_BSR + reduced_BSR, backward_BSR + flipped_BSR], axis=-1)

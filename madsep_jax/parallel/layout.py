@@ -8,7 +8,7 @@ pmap, there so that both can be compared, is one program for each device, whose 
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import jax
@@ -81,8 +81,12 @@ def compile_step(layout: Layout, state: TrainState, batch: Any) -> Any:
     return layout.jit(state).lower(state, batch).compile(layout.compiler_options)
 
 
-def compile_layout(layout: Layout, state: TrainState, batch: Any) -> tuple[Any, float]:
+def compile_layout(
+    layout: Layout, state: TrainState, batch: Any, check: Callable[[Any], None] = lambda compiled: None
+) -> tuple[Any, float]:
     """Compile ahead of time, for placed arguments; return the program and the seconds that it took.
+
+    What is compiled now goes through `check`, which may raise.
 
     Calls with fewer steps than `batch` has, as at the end of a training, are compiled when they come. Where nothing can
     be compiled ahead of time, the first call does it, by XLA's default options, and 0 seconds are returned.
@@ -98,7 +102,7 @@ def compile_layout(layout: Layout, state: TrainState, batch: Any) -> tuple[Any, 
         return compiled[shapes]
 
     start = time.perf_counter()
-    program_for(state, batch)
+    check(program_for(state, batch))
     return lambda state, batch: program_for(state, batch)(state, batch), time.perf_counter() - start
 
 

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from madsep_jax.config.run import RunConfig
 from madsep_jax.models import build_model
+from madsep_jax.ops.dropout import dropout_key
 from madsep_jax.ops.precision import as_computed, computing_in, widened
 from madsep_jax.ops.shared_batch import average
 from madsep_jax.train.batch import Batch, Metrics, TrainState, WaveformBatch, input_and_target, magnitudes
@@ -53,12 +54,12 @@ def make_gradient(config: RunConfig) -> GradientOf:
 def _make_gradient_of_part(config: RunConfig) -> _GradientOfPart:
     model, precision = build_model(config.model), config.compute.precision
 
-    def of_part(state: TrainState, batch: Batch | WaveformBatch, dropout_key: jax.Array) -> Gradient:
+    def of_part(state: TrainState, batch: Batch | WaveformBatch, key: jax.Array) -> Gradient:
         mix_BSF, voice_BTF = input_and_target(*magnitudes(batch, config), config.loss)
 
         def loss_of(params: Any) -> tuple[jax.Array, tuple[Metrics, Any]]:
             variables = dataclasses.replace(state, params=as_computed(params, precision)).variables
-            read_BSF, rngs = as_computed(mix_BSF, precision), {"dropout": dropout_key}
+            read_BSF, rngs = as_computed(mix_BSF, precision), {"dropout": dropout_key(key, config.compute)}
             separation, updates = model.apply(variables, read_BSF, train=True, mutable=["batch_stats"], rngs=rngs)
             parts = loss_parts(widened(separation), voice_BTF, model.output_kernels(params), config.loss, mix_BSF)
             calls = {} if separation.decoder_calls is None else {"decoder_calls": separation.decoder_calls}
@@ -73,7 +74,7 @@ def _make_gradient_of_part(config: RunConfig) -> _GradientOfPart:
 
 
 def _accumulate(
-    of_part: _GradientOfPart, state: TrainState, batch: Batch | WaveformBatch, dropout_key: jax.Array, parts: int
+    of_part: _GradientOfPart, state: TrainState, batch: Batch | WaveformBatch, key: jax.Array, parts: int
 ) -> Gradient:
     """Take the parts of a batch one after the other; each has BatchNorm moments and a dropout of its own.
 
@@ -88,7 +89,7 @@ def _accumulate(
     def add(carry: tuple[Any, Any], part: tuple[jax.Array, Any]) -> tuple[tuple[Any, Any], Metrics]:
         (sums, batch_stats), (number, part_of_batch) = carry, part
         given = dataclasses.replace(state, batch_stats=batch_stats)
-        gradient = of_part(given, part_of_batch, jax.random.fold_in(dropout_key, number))
+        gradient = of_part(given, part_of_batch, jax.random.fold_in(key, number))
         return (jax.tree.map(jnp.add, sums, gradient.params), gradient.batch_stats), gradient.metrics
 
     start = (jax.tree.map(jnp.zeros_like, state.params), state.batch_stats)

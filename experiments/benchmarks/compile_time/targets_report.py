@@ -15,7 +15,8 @@ _CAPTION = (
     "if no cache kept anything between them; what lies in a TPU's memory on the chip does not count. Roofline: the "
     "larger of bytes over bandwidth and arithmetic over its peak rate, and a latency for each launch that is assumed "
     "({latencies}). Floor: the least that a step must move (parameters, optimiser, gradient, batch, and what the "
-    "gradient keeps, each once; recurrent kernels once a step where no chip holds them) over bandwidth. Memory: "
+    "gradient keeps, each once; recurrent kernels once a step where no chip holds them) over bandwidth; a small "
+    "step on a TPU, whose chip keeps all of it, moves less. Memory: "
     "arguments, results and temporary arrays at the peak."
 )
 
@@ -117,6 +118,7 @@ def _draw(x: str, fixed: str, all_rows: Sequence[Row]) -> Any:
     """Draw the roofline's time against batch or length, a panel for each device; None where nothing varies."""
     from matplotlib import colormaps
     from matplotlib.figure import Figure
+    from matplotlib.ticker import FixedLocator, LogLocator, NullLocator, StrMethodFormatter
 
     first = all_rows[0][fixed] if all_rows else None
     rows = [row for row in all_rows if row["roofline_s"] and row[fixed] == first]
@@ -140,8 +142,12 @@ def _draw(x: str, fixed: str, all_rows: Sequence[Row]) -> Any:
                 label=", ".join([system, *(one for one in how if one not in ("float32", "auto"))]),
             )
         axes.set(xscale="log", yscale="log", title=f"{device}, {first} {_LABELS[fixed]}", xlabel=_LABELS[x])
-        axes.set_xticks(sorted({row[x] for row in rows}), labels=sorted({row[x] for row in rows}), minor=False)
-        axes.minorticks_off()
+        axes.xaxis.set_major_locator(FixedLocator(sorted({row[x] for row in rows})))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_minor_locator(NullLocator())
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter(StrMethodFormatter("{x:g}"))
         axes.grid(alpha=0.3)
     panels[0].set_ylabel("roofline of a train step (ms)\nplanned, not measured")
     panels[-1].legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=8)

@@ -222,7 +222,8 @@ def _from_file(name: str, path: Path) -> Target:
         cores, fpus, ghz = (float(told[one]) for one in ("core_count", "fpus_per_core", "clock_rate_ghz"))
         memory, bandwidth = int(told["device_memory_size"]), float(told["memory_bandwidth"])
     except (KeyError, ValueError) as error:
-        raise InputError(f"--target {name}: found no GPU's description in it, expected {error.args[0]}") from None
+        found = str(error).strip("'")
+        raise InputError(f"--target {name}: found no GPU's description in it, expected {found}") from None
     float32 = 2e9 * cores * fpus * ghz
     device = Device(
         memory_bytes=memory,

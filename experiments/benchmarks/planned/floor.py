@@ -31,6 +31,8 @@ def floor_bytes(config: RunConfig, kept_bytes: int = 0) -> float | None:
     - a GRU's recurrent kernel once a step and direction of time, forwards and backwards, where the chip does not keep
       arrays of that size (`kept_bytes`) from one kernel to the next.
 
+    What a chip can keep in its own memory need not move at all: a small step on a TPU moves less than this.
+
     Activations count in the precision of the training. A recurrent inference counts with all its turns.
     """
     batch = config.training.batch_size

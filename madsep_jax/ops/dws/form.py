@@ -1,7 +1,8 @@
 """Which form of the depthwise-separable blocks runs: in training, and in evaluation.
 
 The fast forms are for pointwise kernels of one element; others take the plain form. Blocks whose dilations differ go
-one by one, as do residual ones.
+one by one, as do residual ones. On a TPU the fast form of training is a form of its own (`packed`), which takes 16 bits
+as well, and evaluation is plain.
 """
 
 import functools
@@ -18,6 +19,7 @@ from madsep_jax.ops.dws.fast_first import fast_first_block
 from madsep_jax.ops.dws.fast_pooled import fast_dws_block
 from madsep_jax.ops.dws.folded import folded_block, folded_blocks
 from madsep_jax.ops.dws.lazy import LazyArray, Normalised, Upsampled, as_array
+from madsep_jax.ops.dws.packed import packed_block, packed_blocks
 
 
 def train_block(
@@ -31,6 +33,8 @@ def train_block(
     """Apply one block in training; see `dws_block`."""
     if not _is_mixed(x_BTWC):
         x_BTWC, parameters, kept_BC = _of_one_type(x_BTWC, parameters, kept_BC)
+    if _runs_packed(parameters, compute):
+        return recomputed(functools.partial(packed_block, pool=pool), compute)(parameters, x_BTWC, kept_BC)
     if _is_mixed(x_BTWC) or not _may_run_fast(parameters, compute):
         plain = functools.partial(_plain_block, pool=pool, target=target_of(compute))
         return recomputed(plain, compute)(parameters, x_BTWC, kept_BC)
@@ -52,9 +56,11 @@ def train_blocks(
     unrolled = compute.blocks == "unrolled"
     if not _is_mixed(x_BTWC):
         x_BTWC, parameters_L, kept_LBC = _of_one_type(x_BTWC, parameters_L, kept_LBC)
+    wrap = functools.partial(recomputed, compute=compute, static_argnums=2)
+    form: dict[str, Any] = {"dilations": dilations, "residual": residual, "unrolled": unrolled, "wrap": wrap}
+    if _runs_packed(parameters_L, compute):
+        return packed_blocks(parameters_L, as_array(x_BTWC), kept_LBC, **form)
     if _is_mixed(x_BTWC) or not _may_run_fast(parameters_L, compute):
-        wrap = functools.partial(recomputed, compute=compute, static_argnums=2)
-        form: dict[str, Any] = {"dilations": dilations, "residual": residual, "unrolled": unrolled, "wrap": wrap}
         return dws_blocks(parameters_L, as_array(x_BTWC), None, kept_LBC, target=target_of(compute), **form)
     if kept_LBC is None:
         layers, channels = parameters_L.depthwise_bias_C.shape
@@ -101,6 +107,14 @@ def _plain_block(
 
 
 def _may_run_fast(parameters: BlockParameters, compute: ComputeConfig) -> bool:
+    return target_of(compute) != "tpu" and _has_fast_form(parameters, compute)
+
+
+def _runs_packed(parameters: BlockParameters, compute: ComputeConfig) -> bool:
+    return target_of(compute) == "tpu" and _has_fast_form(parameters, compute)
+
+
+def _has_fast_form(parameters: BlockParameters, compute: ComputeConfig) -> bool:
     stacked = parameters.depthwise_bias_C.ndim - 1
     one_element = parameters.pointwise_kernel_CC.ndim == 2 + stacked
     return one_element and runs_fast("dws_block", compute)
