@@ -2,7 +2,8 @@
 
 What is exported is StableHLO, the compiler's input. To run it again takes neither the model's code nor any tracing;
 compiling, for the machine that it then runs on, is still to be done (`madsep_jax.host.compiler` keeps that too). A
-program runs on the kind of device that it was exported on, for which its operations were chosen.
+program runs on the kind of device that `ComputeConfig.target` names, for which its operations were chosen: by default
+the one that it was exported on.
 
 A program is code: like any other, it should come from someone trusted.
 """
@@ -17,6 +18,7 @@ from jax import export
 from madsep_jax.config.run import RunConfig
 from madsep_jax.models import build_model
 from madsep_jax.models.variables import without_training_parts
+from madsep_jax.ops.precision import computing_in
 from madsep_jax.train.batch import Batch, Metrics, TrainState, TrainStep, WaveformBatch, zero_batch
 from madsep_jax.train.step import make_train_step
 
@@ -29,12 +31,14 @@ def export_forward(config: RunConfig, variables: Mapping[str, Any]) -> export.Ex
     model = build_model(config.model)
 
     def forward(variables: Any, mag_BSF: jax.Array) -> dict[str, jax.Array]:
-        separation: Any = model.apply(variables, mag_BSF, train=False)
+        with computing_in(config.compute, "float32"):
+            separation: Any = model.apply(variables, mag_BSF, train=False)
         return {name: value for name, value in separation._asdict().items() if value is not None}
 
     (batch,) = export.symbolic_shape("batch")
     mag_BSF = jax.ShapeDtypeStruct((batch, config.sequences.frames, config.signal.bins), jnp.float32)
-    return export.export(jax.jit(forward))(without_training_parts(config.masker, variables), mag_BSF)
+    variables = without_training_parts(config.masker, variables)
+    return export.export(jax.jit(forward), platforms=_platforms(config))(variables, mag_BSF)
 
 
 def export_train_step(config: RunConfig, state: TrainState) -> export.Exported:
@@ -50,7 +54,14 @@ def export_train_step(config: RunConfig, state: TrainState) -> export.Exported:
         new_state, metrics = step(jax.tree.unflatten(structure, leaves), Batch(*batch))
         return jax.tree.leaves(new_state), metrics
 
-    return export.export(jax.jit(step_of_leaves))(leaves, tuple(jax.eval_shape(lambda: zero_batch(config))))
+    batch = tuple(jax.eval_shape(lambda: zero_batch(config)))
+    return export.export(jax.jit(step_of_leaves), platforms=_platforms(config))(leaves, batch)
+
+
+def _platforms(config: RunConfig) -> tuple[str, ...] | None:
+    """Return what JAX calls the config's target, a GPU being one of NVIDIA; None for what this process has."""
+    target = config.compute.target
+    return None if target == "auto" else ("cuda" if target == "gpu" else target,)
 
 
 def train_step_of(program: export.Exported) -> TrainStep:

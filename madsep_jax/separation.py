@@ -18,6 +18,7 @@ from madsep_jax.models import build_model
 from madsep_jax.models.registry import architecture_of
 from madsep_jax.models.variables import inference_variables
 from madsep_jax.ops.choice import target_of
+from madsep_jax.ops.precision import computing_in
 from madsep_jax.signal.level import AS_PUBLISHED, How
 from madsep_jax.signal.stft import analyse_frames, cut_frames, overlap_add, synthesise_frames
 from madsep_jax.signal.windows import SampleQueue, Window, cut_windows, join_windows
@@ -200,7 +201,8 @@ def _separate_block(
 
     def mask_of(heard_MF: jax.Array) -> jax.Array:
         mag_MF = clip_input(jnp.abs(heard_MF), config.loss)
-        separation: Any = build_model(config.model).apply(variables, mag_MF[cuts], train=False)
+        with computing_in(config.compute, "float32"):
+            separation: Any = build_model(config.model).apply(variables, mag_MF[cuts], train=False)
         voice_MF, mag_MF = separation.voice_BTF.reshape(-1, signal.bins), mag_MF[inner]
         return jnp.minimum(jnp.where(mag_MF > 0, voice_MF / jnp.where(mag_MF > 0, mag_MF, 1), 0), mask_limit)
 

@@ -32,7 +32,7 @@ ROOMS = {
         "parallel": "errors config host ops train",
         "checkpoint": "errors config host models train",
         "separation": "config host audio signal ops models train",
-        "export": "errors config host models train",
+        "export": "errors config host models ops train",
         "": "errors config signal models separation",  # what `madsep_jax` itself hands on
     },
     "data_pipelines": {
@@ -81,6 +81,22 @@ DOORS = {
     "tabulate": "experiments",
     "tensorboardX": "experiments",
 }
+#: Who may ask JAX which devices this process has, and what for; all others are told what programs are for
+#: (`madsep_jax.config.run.ComputeConfig.target`).
+ASKS = {
+    "madsep_jax.ops.choice": "what `auto` is",
+    "madsep_jax.ops.precision": "where float64 is computed",
+    "madsep_jax.host.environment": "what a result was made with",
+    "madsep_jax.parallel.devices": "which devices share a batch",
+    "madsep_jax.checkpoint.steps": "where a checkpoint is read to",
+    "experiments.separator.trained": "which device a person names",
+    "experiments.benchmarks.compile_time.first_step": "that JAX has started",
+    "experiments.benchmarks.planned.shared": "which devices stand for others",
+    "experiments.benchmarks.throughput": "what is timed here, beside what other program",
+    "experiments.benchmarks.device_report": "what the report is about",
+    "experiments.device_report": "whether there is anything to report on",
+}
+
 #: They start processes in which nothing else is loaded yet.
 BARE = ("data_pipelines.child_process", "experiments.jobs.row_command")
 
@@ -217,6 +233,28 @@ def test_a_heavy_package_has_one_door():
             if DOORS[heavy] not in (name, package_of(name)):
                 wrong.append(f"{shown(name)}: imports {heavy}; leave that to {DOORS[heavy]}")
     assert not wrong, "\n".join(wrong)
+
+
+def asks(nodes: ast.Module) -> list[str]:
+    """The calls by which a file asks JAX for this process's devices."""
+    questions = ("jax.default_backend", "jax.devices", "jax.local_devices")
+    calls = [ast.unparse(node.func) for node in ast.walk(nodes) if isinstance(node, ast.Call)]
+    return [call for call in calls if call in questions]
+
+
+def test_programs_are_for_the_device_that_they_are_told():
+    wrong = []
+    for name in SOURCES:
+        allowed = any(name == who or name.startswith(f"{who}.") for who in ASKS)
+        for call in [] if allowed else asks(tree(name)):
+            wrong.append(f"{shown(name)}: asks {call}(); take the target of the config, or an argument")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_nobody_may_ask_who_does_not():
+    files = {who: [name for name in SOURCES if name == who or name.startswith(f"{who}.")] for who in ASKS}
+    idle = [who for who, names in files.items() if not any(asks(tree(name)) for name in names)]
+    assert not idle, f"ASKS: {idle} ask for no devices today; take them out"
 
 
 @pytest.mark.parametrize("bare", BARE)

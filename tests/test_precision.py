@@ -1,6 +1,8 @@
 """bfloat16 between float32 parameters, statistics and loss; and gradients for which blocks are computed again."""
 
 import dataclasses
+import functools
+import re
 
 import jax
 import jax.numpy as jnp
@@ -9,12 +11,14 @@ import pytest
 from tame_state import tame_state
 from tiny import DWS, GRU, magnitudes
 
-from madsep_jax import DilatedConfig
+from madsep_jax import DilatedConfig, separation
 from madsep_jax.config.io import override
 from madsep_jax.config.run import ComputeConfig
 from madsep_jax.errors import InputError
+from madsep_jax.export import export_forward
 from madsep_jax.ops.precision import computing_in
 from madsep_jax.ops.shared_batch import is_shared
+from madsep_jax.train import losses
 from madsep_jax.train.batch import Batch
 from madsep_jax.train.gradient import make_gradient
 from madsep_jax.train.step import init_state, make_train_step
@@ -98,3 +102,28 @@ def test_remat_changes_no_gradient(system, float64):
 
 def test_a_batch_is_whole_outside_of_any_axis():
     assert not is_shared()
+
+
+def program_text(program, config):
+    """The StableHLO of what runs outside of a training."""
+    variables = jax.eval_shape(lambda: init_state(config).variables)
+    if program == "export":
+        return export_forward(config, variables).mlir_module()
+    if program == "validation":
+        function, arguments = functools.partial(losses._summed_losses, config.model, config.loss), (batch(config), 1)
+    else:
+        options = {"sequences_per_block": 2, "each_channel": False}
+        function = functools.partial(separation._separate_block, config, **options)
+        arguments = (magnitudes(1, 400), np.int32(0), np.int32(0), np.float32(1))
+    return jax.jit(function).lower(variables, *arguments).as_text()
+
+
+@pytest.mark.parametrize("target", ["gpu", "tpu"])
+@pytest.mark.parametrize("program", ["separation", "validation", "export"])
+def test_float32_means_float32_on_accelerators_outside_of_trainings_too(program, target):
+    """JAX's own default is tf32 or bfloat16 there. On a CPU nothing is asked of it, so that its programs stay."""
+    for chosen, is_exact in ((target, True), ("cpu", False)):
+        config = override(SYSTEMS["gru"], {"compute.target": chosen, "compute.precision": "bfloat16"})
+        products = re.findall(r"stablehlo\.dot_general.*", program_text(program, config))
+        assert len(products) > 3
+        assert all(("HIGHEST" in product) == is_exact for product in products)

@@ -18,10 +18,10 @@ def both(reference_SNC, estimate_ESNC):
     song = Song.of(reference_SNC, estimate_ESNC)
     with double_precision():
         correlation_BKAT = correlate([song], TAPS)
-        filters = solve_filters(correlation_BKAT, len(reference_SNC), TAPS)
+        filters = solve_filters(correlation_BKAT, len(reference_SNC), TAPS, "cpu")
         found = song_energies(song, correlation_BKAT[0], Filters(*(of_songs[0] for of_songs in filters)))
         whole = Windows.of_song(song.samples, np.inf, np.inf)
-        filtered = _window_energies([song], [whole], filters, exact=np.inf)
+        filtered = _window_energies([song], [whole], filters, exact=np.inf, target="cpu")
     return found, type(filtered)(*(energy_BESW[0, ..., 0] for energy_BESW in filtered))
 
 

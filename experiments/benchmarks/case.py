@@ -114,10 +114,14 @@ class Case:
 
     def jitted(self) -> Any:
         """Return the function as it is used: a train step gives its state's buffers up."""
-        options = compiler_options(target_of(self.config.compute))
         if self.mode == "train":
-            return jit_train_step(self.function(), options)
-        return jax.jit(self.function(), compiler_options=options)
+            return jit_train_step(self.function(), self.compiler_options)
+        return jax.jit(self.function(), compiler_options=self.compiler_options)
+
+    @property
+    def compiler_options(self) -> dict[str, int]:
+        """Those that programs for its target are compiled with."""
+        return compiler_options(target_of(self.config.compute))
 
     def arguments(self) -> tuple[Any, Any]:
         """Return arguments of the function: the initial state or weights, and a batch."""
@@ -179,13 +183,3 @@ class Runs:
         if self._trains:
             self._arguments = (result[0], self._arguments[1])
         return result
-
-
-def planned_memory(compiled: Any) -> dict[str, int]:
-    """Return the bytes that XLA says a call needs; a donated argument's buffer is the output's as well."""
-    found = compiled.memory_analysis()
-    if found is None:  # not every backend tells
-        return {}
-    temporary, argument = found.temp_size_in_bytes, found.argument_size_in_bytes
-    output = found.output_size_in_bytes - found.alias_size_in_bytes
-    return {"temporary": temporary, "argument": argument, "output": output, "peak": temporary + argument + output}

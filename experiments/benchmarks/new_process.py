@@ -19,9 +19,13 @@ _LIMIT_S = 3600
 _BAD_INPUT = 2
 
 
+#: JAX takes most of a GPU's memory when it starts; where this process has, a new one is to take what is left as needed.
+_BESIDE_OTHERS = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+
+
 def run_new_process(function: Callable[..., Any], **arguments: Any) -> Any:
-    """Call a function in a new process; returns what it does. See `run_together`."""
-    return run_together(function, [arguments], [{}])[0]
+    """Call a function in a new process beside this one; returns what it does. See `run_together`."""
+    return run_together(function, [arguments], [_BESIDE_OTHERS])[0]
 
 
 def run_together(

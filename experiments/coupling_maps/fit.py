@@ -19,6 +19,7 @@ from madsep_jax.couplings.fit import CouplingsFit, Layer, fit_couplings, fit_stu
 from madsep_jax.errors import InputError
 from madsep_jax.models import build_model
 from madsep_jax.models.registry import architecture_of
+from madsep_jax.ops.precision import computing_in
 from madsep_jax.signal.framing import cut_sequence, middle_frames
 from madsep_jax.train.batch import clip_input
 
@@ -83,7 +84,8 @@ def _choose(lengths: Sequence[int], wanted: int) -> tuple[np.ndarray, np.ndarray
 def _estimate(config: RunConfig, variables: Mapping[str, Any], mag_BSF: jax.Array) -> tuple[jax.Array, jax.Array]:
     mag_BSF = clip_input(jnp.asarray(mag_BSF), config.loss)
     context = config.sequences.context
-    separation: Any = build_model(config.model).apply(variables, mag_BSF, train=False)
+    with computing_in(config.compute, "float32"):
+        separation: Any = build_model(config.model).apply(variables, mag_BSF, train=False)
     return middle_frames(mag_BSF, context), separation.voice_BTF
 
 
@@ -104,10 +106,11 @@ def fit_mapping(
     def report(done: int, l1: float) -> None:
         bar.advance_to(done, f"L1 {l1:.4g}")
 
-    if fit_config.form == "student":
-        return fit_student(pairs.input_NF, pairs.output_NF, fit_config, on_steps=report)
-    layers = model_layers(config, variables["params"])
-    return fit_couplings(layers, pairs.input_NF, pairs.output_NF, fit_config, on_steps=report)
+    with computing_in(config.compute, "float32"):
+        if fit_config.form == "student":
+            return fit_student(pairs.input_NF, pairs.output_NF, fit_config, on_steps=report)
+        layers = model_layers(config, variables["params"])
+        return fit_couplings(layers, pairs.input_NF, pairs.output_NF, fit_config, on_steps=report)
 
 
 def model_layers(config: RunConfig, params: Any) -> list[Layer]:

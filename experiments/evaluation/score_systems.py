@@ -17,6 +17,7 @@ from experiments.evaluation.separators import check_estimates, find_separators
 from experiments.scoring.protocols import PROTOCOLS
 from experiments.scoring.score_songs import scoring_pool
 from madsep_jax.errors import InputError, first_line
+from madsep_jax.ops.precision import double_precision_device
 
 
 def score_systems(options: EvaluateOptions, required: DeviceOptions) -> int:
@@ -26,6 +27,8 @@ def score_systems(options: EvaluateOptions, required: DeviceOptions) -> int:
     """
     console = make_console()
     show_device(console, required)
+    if options.engine == "jax":
+        double_precision_device()  # raises where nothing can score
     found = songs_to_score(options.data, options.split, console, apart=bool(options.checkpoint))
     separators = find_separators(options, found.names, partial(say, console))
     songs = check_estimates(found, separators, options, console).without_bad(options.skip_bad)

@@ -115,6 +115,9 @@ class AblationOptions:
     engine: EngineName = "jax"
     """What scores: jax (madsep_jax.bss_eval), or museval, which gives the same scores and takes many times as long."""
 
+    ignore_memory: Annotated[bool, Switch] = False
+    """Train also the rows that need more memory than there is, by the compiler's plan."""
+
     profile: Annotated[int | None, Whole] = None
     """Write a trace of so many training steps of each row into its folder, for a profile viewer. Default: none."""
 
@@ -129,7 +132,7 @@ class AblationOptions:
     of --launcher do."""
 
     dry_run: Annotated[bool, Switch] = False
-    """Only print the plan: rows, parameters, and an estimate of the time."""
+    """Only print the plan: rows, parameters, memory, and an estimate of the time."""
 
     print_config: Annotated[bool, Switch] = False
     """Only print the configuration: every field, and where it is not as in the preset, what it is there."""

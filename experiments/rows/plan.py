@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from experiments.cli.options import parse_assignment
 from experiments.data.prepared import PreparedTraining
 from experiments.data.songs import Songs, load_songs
 from experiments.jobs.executor import import_submitit
+from experiments.rows.memory import RowMemory, gib
 from experiments.rows.options import AblationOptions
 from experiments.rows.row import PlannedRow, is_of_rows
 from experiments.scoring.estimators import REFERENCES
@@ -31,7 +33,7 @@ from madsep_jax.errors import InputError, did_you_mean
 from madsep_jax.models.cost import forward_gflop_per_second
 from madsep_jax.models.registry import architecture_of
 from madsep_jax.models.variables import parameter_counts
-from madsep_jax.ops.precision import computing_in
+from madsep_jax.ops.precision import computing_in, double_precision_device
 from madsep_jax.parallel.devices import sharing_devices, with_scaled_batch
 from madsep_jax.signal.stft import frame_count
 from madsep_jax.train.optimizer import learning_rate, with_schedule_steps
@@ -87,7 +89,14 @@ def make_plan(options: AblationOptions, console: Console | None = None) -> Plan:
     for row in rows:
         if given and row.config:
             given.check(row.config, row.folder_name)
-    how = How(options.sharing.config(), options.saving.config(), validation, given, options.profile)
+    how = How(
+        options.sharing.config(),
+        options.saving.config(),
+        validation,
+        given,
+        options.profile,
+        ignores_memory=options.ignore_memory,
+    )
     plan = Plan(base, rows, songs, out, how)
     for config in (base, *(row.config for row in rows if row.config)):
         plan.steps_of(config)  # raises where there are too few songs
@@ -95,6 +104,7 @@ def make_plan(options: AblationOptions, console: Console | None = None) -> Plan:
             sharing_devices(config, how.parallel)  # or too many devices
     if not options.launch.launcher:
         computing_in(base.compute)  # or no such arithmetic
+        double_precision_device()  # or nothing that can score
     return replace(plan, rows=[_with_schedule(row, plan) for row in rows])
 
 
@@ -110,24 +120,31 @@ def _with_schedule(row: PlannedRow, plan: Plan) -> PlannedRow:
     return replace(row, config=config)
 
 
-def plan_table(plan: Plan, processes: int, engine: EngineName) -> Table:
-    """Return the plan for the terminal: each row's size, and a rough estimate of its time."""
+def plan_table(plan: Plan, processes: int, engine: EngineName, memory: Mapping[str, RowMemory]) -> Table:
+    """Return the plan for the terminal: each row's size, memory, and a rough estimate of its time."""
     speed, scoring = device_gflop_per_s(), scoring_seconds(plan.songs, processes, engine)
-    table = Table(header_style="bold", caption=Text(plan.songs.description), caption_justify="left")
-    for title in ("row", "masker params", "total params", "GFLOP / s audio", "steps", "about"):
+    about = [plan.songs.description]
+    if memory:
+        there = next(iter(memory.values())).there
+        free = "" if there is None else f" of the {gib(there)} that are free"
+        about.append(f"Memory: what the training needs of each device{free}, by the compiler's plan.")
+    table = Table(header_style="bold", caption=Text("\n".join(about)), caption_justify="left")
+    for title in ("row", "masker params", "total params", "GFLOP / s audio", "memory", "steps", "about"):
         table.add_column(title, justify="left" if title == "row" else "right")
     total = 0.0
     for row in plan.rows:
-        cells, seconds = [row.system, "–", "–", "–", "–"], scoring
+        cells, seconds = [row.system, "–", "–", "–", "–", "–"], scoring
         if row.config:
             steps, counts = plan.steps_of(row.config), parameter_counts(row.config.model)
             masker = f"{counts['masker']:,}" if "masker" in counts else "–"
             gflop = f"{forward_gflop_per_second(row.config):.2f}"
-            cells = [row.folder_name, masker, f"{sum(counts.values()):,}", gflop, f"{steps:,}"]
+            needed = memory.get(row.folder_name)
+            shown = "–" if needed is None else gib(needed.planned) + ("" if needed.fits is not False else " !")
+            cells = [row.folder_name, masker, f"{sum(counts.values()):,}", gflop, shown, f"{steps:,}"]
             seconds += training_seconds(row.config, steps, speed)
         table.add_row(*cells, _duration(seconds))
         total += seconds
-    table.add_row("all rows", "", "", "", "", _duration(total), style="bold")
+    table.add_row("all rows", *[""] * 5, _duration(total), style="bold")
     return table
 
 

@@ -16,6 +16,7 @@ from experiments.cli.console import ANY_DEVICE, Bar, make_console, say, show_dev
 from experiments.cli.results import show_results
 from experiments.rows.folder import ExperimentFolder, claimed, claimed_for_all, row_groups
 from experiments.rows.launch import launch
+from experiments.rows.memory import RowMemory, rows_memory
 from experiments.rows.options import AblationOptions
 from experiments.rows.plan import Plan, make_plan, plan_table, resolved
 from experiments.rows.report import ALL_FAILED, show, update_report
@@ -50,7 +51,11 @@ def run_rows(options: AblationOptions) -> int:
     show_device(console, ANY_DEVICE if options.launch.launcher else options.device)
     plan = make_plan(options, console)
     if options.dry_run:
-        console.print(plan_table(plan, options.processes, options.engine))
+        memory = {} if options.launch.launcher else _memory(plan, options, console)  # else of the jobs' devices
+        console.print(plan_table(plan, options.processes, options.engine, memory))
+        for name, needed in memory.items():
+            if needed.fits is False:
+                say(console, needed.line(name))
         return 0
     given = plan.how.start_from
     weights = given.fingerprint() if given else None
@@ -66,20 +71,30 @@ def run_rows(options: AblationOptions) -> int:
     if process_shard()[1] > 1:
         trained = [row for row in plan.rows if row.config]
         with claimed_for_all(trained, plan.out) if is_first_process() else nullcontext():
-            for row in trained:
-                train_rows([row], plan, source_of, console)
+            results = [train_rows([row], plan, source_of, console) for row in trained]
         say(console, "Trained. The same command as a single process scores the rows.")
-        return 0
+        return int(any(isinstance(result, MemoryError) for found in results for result in found.values()))
     if options.launch.launcher:
         return launch(plan, folder, options, console)
     return _run_here(plan, folder, source_of, options, console)
+
+
+def _memory(plan: Plan, options: AblationOptions, console: Console) -> dict[str, RowMemory]:
+    """Return what each row needs, by its folder's name."""
+    configs = {row.folder_name: row.config for row in plan.rows if row.config}
+    seeds = options.seeds if options.vectorize_seeds else 1
+    memory = rows_memory(configs.values(), plan.how.parallel, seeds)
+    asked = memory.asked()
+    with Bar(console, "memory", len(asked)) as bar:
+        memory.ask(asked, bar.advance)
+    return {name: memory.of(config) for name, config in configs.items()}
 
 
 def _run_here(
     plan: Plan, folder: ExperimentFolder, source_of: SourceOf, options: AblationOptions, console: Console
 ) -> int:
     """Run all rows, one after the other, and show the table as it grows; a job leaves the table to others."""
-    in_job = bool(options.only_rows)
+    in_job, refused = bool(options.only_rows), list[str]()
     if not in_job:
         update_report(plan, folder)
     with scoring_pool(options.processes, options.engine) as pool:
@@ -87,17 +102,23 @@ def _run_here(
             with claimed(group, folder, console, in_job=in_job) as rows:
                 results = train_rows(rows, plan, source_of, console)
                 for row in rows:
-                    folder.finish(row, run_row(row, results.get(row.folder_name), plan, pool, options, console))
+                    trained = results.get(row.folder_name)
+                    if isinstance(trained, MemoryError):  # left to do, with more memory or less to hold
+                        refused.append(f"{row.folder_name}: not trained: {trained}")
+                        continue
+                    folder.finish(row, run_row(row, trained, plan, pool, options, console))
                     if not in_job:
                         report = update_report(plan, folder)
                         if row is not plan.rows[-1]:
                             show(console, plan, report, with_caption=False)
-    failed = folder.all_failed(plan.rows)
+    failed = folder.all_failed(plan.rows) or bool(refused)
     if not in_job:
         show(console, plan, update_report(plan, folder), with_caption=True)
         show_results(console, plan.out, "table.md", "results.csv", "results.json", "plots", "a checkpoint for each row")
-        if failed:
+        if folder.all_failed(plan.rows):
             say(console, ALL_FAILED)
+    for line in refused:
+        say(console, line)
     return int(failed)
 
 
@@ -126,10 +147,11 @@ def step_reporter(bar: Bar, sequences: int) -> OnStep:
 
 def train_rows(
     rows: Sequence[PlannedRow], plan: Plan, source_of: SourceOf, console: Console
-) -> dict[str, TrainResult | NonFiniteLossError]:
+) -> dict[str, TrainResult | NonFiniteLossError | MemoryError]:
     """Train rows that differ in their seed alone, in one program; those without a model are passed over.
 
-    Where the loss of one of several seeds becomes infinite, each of them goes on by itself.
+    Where the loss of one of several seeds becomes infinite, or together they need too much memory, each of them goes on
+    by itself.
 
     Returns:
         What each training took, or how it failed, by the row's folder name.
@@ -143,7 +165,7 @@ def train_rows(
         with Bar(console, f"{name}: training", plan.steps_of(configs[0])) as bar:
             on_step = step_reporter(bar, configs[0].training.batch_size * len(configs))
             results = train(configs, [row.folder(plan.out) for row in rows], source_of(configs[0]), on_step, how)
-    except NonFiniteLossError as error:
+    except (NonFiniteLossError, MemoryError) as error:
         say(console, f"{name}: {error}")
         if len(rows) == 1:
             return {name: error}

@@ -10,7 +10,7 @@ from experiments.scoring.museval_engine import bss_eval_v4, museval_version
 from experiments.scoring.protocols import EngineName, Protocol, ProtocolName, TargetSet, WindowScores, protocol_of
 from experiments.scoring.song_scores import SongScores
 from madsep_jax import bss_eval
-from madsep_jax.ops.precision import double_precision
+from madsep_jax.ops.precision import double_precision, double_precision_device
 
 _FILTER_TAPS = 512
 _WHOLE_SONG = {"usdr": jax.jit(bss_eval.sdr), "si-sdr": jax.jit(bss_eval.si_sdr)}
@@ -90,7 +90,10 @@ def score_arrays(
     """Score estimates (S, N, C) of true sources of the same shape, by a protocol that the engine has.
 
     A window in which a source is silent is NaN for all sources; the protocols of whole songs have a score of a silent
-    source too, as they are defined.
+    source too, as they are defined. An accelerator that has no float64 leaves it to the host's CPU.
+
+    Raises:
+        InputError: where JAX has been told not to use that.
     """
     window_s, hop_s, of_segments = protocol.window_s, protocol.hop_s, protocol.name == "paper"
     if window_s is None or hop_s is None:
@@ -98,22 +101,22 @@ def score_arrays(
     if engine == "museval":
         lengths = {"window_s": window_s, "hop_s": hop_s}
         return bss_eval_v4(reference_SNC, estimate_SNC, sample_rate, **lengths, framewise=of_segments)
-    song = bss_eval.Song.of(reference_SNC, estimate_SNC[None])
+    song, device = bss_eval.Song.of(reference_SNC, estimate_SNC[None]), double_precision_device()
     window, hop = int(window_s * sample_rate), int(hop_s * sample_rate)
     windows = bss_eval.Windows.of_song(song.samples, window, hop)
     if of_segments:
         if windows.count < 2:  # mir_eval scores the whole of such a song
             windows = bss_eval.Windows.of_song(song.samples, np.inf, np.inf)
-        ratios = bss_eval.score_segments(song, windows, _FILTER_TAPS)
+        ratios = bss_eval.score_segments(song, windows, _FILTER_TAPS, device)
     else:
-        [ratios] = bss_eval.score_windows([song], window=window, hop=hop, taps=_FILTER_TAPS)
+        [ratios] = bss_eval.score_windows([song], window=window, hop=hop, taps=_FILTER_TAPS, device=device)
     return WindowScores(*(ratio_ESW[0] for ratio_ESW in ratios))
 
 
 def _score_whole(protocol: Protocol, reference_SNC: np.ndarray, estimate_SNC: np.ndarray) -> WindowScores:
     song, ratio = bss_eval.Song.of(reference_SNC, estimate_SNC[None]), _WHOLE_SONG[protocol.name]
     pairs = zip(song.reference_SNC, song.estimate_ESNC[0], strict=True)
-    with double_precision():
+    with double_precision(), jax.default_device(double_precision_device()):
         # source by source: no more than two signals at a time in double precision
         sdr_S1 = np.array([[ratio(true_NC.astype(float), found_NC.astype(float))] for true_NC, found_NC in pairs])
     missing_S1 = np.full_like(sdr_S1, np.nan)

@@ -9,6 +9,8 @@ from itertools import repeat
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from data_pipelines.batches.pipeline import example_batch, training_batches
 from data_pipelines.batches.sources import Source
 from data_pipelines.batches.to_device import prefetch_to_device
@@ -20,8 +22,9 @@ from experiments.training.validation import Judge, Validation
 from madsep_jax.config.parallel import ParallelConfig
 from madsep_jax.config.run import RunConfig
 from madsep_jax.config.training import SavingConfig
+from madsep_jax.host.memory import memory_errors, require_room
 from madsep_jax.parallel.layout import Layout, compile_layout, make_layout
-from madsep_jax.parallel.processes import process_shard
+from madsep_jax.parallel.processes import as_first_process, process_shard
 from madsep_jax.parallel.program import Program
 from madsep_jax.train.running import BySeed, Running
 
@@ -39,8 +42,22 @@ class How:
     """Weights to start from; None for random ones."""
     profile_steps: int | None = None
     """Trace so many steps; None for no trace."""
+    ignores_memory: bool = False
+    """Begin also where the program needs more memory than there is."""
     say: Callable[[str], None] = lambda line: None
     """Takes a line for the person who waits."""
+
+    def check(self, compiled: Any) -> None:
+        """Raise MemoryError where this process's first device, and so each, cannot hold what a program needs."""
+        if self.ignores_memory:
+            return
+        reason = ""
+        try:
+            require_room(compiled, jax.local_devices()[0])
+        except MemoryError as error:
+            reason = str(error)
+        if not as_first_process([not reason])[0]:  # all begin, or none
+            raise MemoryError(reason or "the first process has too little memory")
 
 
 def train(
@@ -65,6 +82,7 @@ def train(
     Raises:
         Stopped: after such a signal.
         NonFiniteLossError: where a loss became NaN or infinite.
+        MemoryError: where a device has too little memory, before the first step if the compiler can tell.
         InputError: where there are too few songs for a batch, the devices cannot share it, a record of a prepared set
             cannot be read, no checkpoint can be read, or none can be written, or one is of more steps than these.
     """
@@ -89,13 +107,14 @@ def _train(starts: Sequence[Start], source: Source, on_step: OnStep, how: How) -
         how.say(f"{names}: goes on from step {first} of {order.total_steps}")
     program = Program(how.parallel.steps_per_call, len(starts))
     signals, is_alone = StopSignals(), process_shard()[1] == 1
-    with ExitStack() as stack:
+    with memory_errors(), ExitStack() as stack:
         if not is_alone:  # the others would wait for one that ends
             stack.enter_context(signals)
         layout = make_layout(starts[0].config, how.parallel, program)
         state = layout.place_state(program.join_states([start.state for start in starts]))
         silence = [repeat(example_batch(source, start.order, process_shard())) for start in starts]
-        call, compile_s = compile_layout(layout, state, layout.place_batch(next(program.join_batches(silence))))
+        example = layout.place_batch(next(program.join_batches(silence)))
+        call, compile_s = compile_layout(layout, state, example, how.check)
         if is_alone:  # until here there was nothing to save
             stack.enter_context(signals)
 

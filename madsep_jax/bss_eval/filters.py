@@ -36,7 +36,7 @@ class Filters(NamedTuple):
     """From the channels of reference s alone."""
 
 
-def solve_filters(correlation_BKAT: jax.Array, sources: int, taps: int) -> Filters:
+def solve_filters(correlation_BKAT: jax.Array, sources: int, taps: int, target: str) -> Filters:
     """Return the filters that project each estimate onto all references, and onto its own reference alone.
 
     References that depend on each other linearly, or nearly, as two equal channels do, make the normal equations
@@ -48,16 +48,16 @@ def solve_filters(correlation_BKAT: jax.Array, sources: int, taps: int) -> Filte
     in songs that are shorter than the filters, Gaussian elimination solves the equations as they are.
 
     The correlations are as `correlate` returns them; references, and each estimate, have K = S · C channels, source by
-    source: A = K + estimates · K.
+    source: A = K + estimates · K. The target is the kind of the device that they lie on.
 
     Source: E. Vincent, R. Gribonval, C. Févotte: Performance Measurement in Blind Audio Source Separation, IEEE Trans.
     Audio, Speech, and Language Processing 14(4), 2006; images and multichannel filters as in BSSEval v3 and v4.
     """
     gram_BKKT, target_BKLESC, own_BKKT, own_BKLESC = _equations(correlation_BKAT, sources=sources, taps=taps)
-    onto_all_BESKCL = jnp.transpose(_solution(gram_BKKT, target_BKLESC), (0, 3, 4, 1, 5, 2))
+    onto_all_BESKCL = jnp.transpose(_solution(gram_BKKT, target_BKLESC, target), (0, 3, 4, 1, 5, 2))
     if sources == 1:
         return Filters(onto_all_BESKCL, onto_all_BESKCL)
-    onto_own_BESKCL = jnp.transpose(_solution(own_BKKT, own_BKLESC), (0, 3, 4, 1, 5, 2))
+    onto_own_BESKCL = jnp.transpose(_solution(own_BKKT, own_BKLESC, target), (0, 3, 4, 1, 5, 2))
     songs, estimates, _, k, channels, _ = onto_own_BESKCL.shape
     onto_own_BESSCCL = onto_own_BESKCL.reshape(songs, estimates, sources, sources, k // sources, channels, taps)
     return Filters(onto_all_BESKCL, jnp.moveaxis(jnp.diagonal(onto_own_BESSCCL, axis1=2, axis2=3), -1, 2))
@@ -83,10 +83,10 @@ def _equations(
     return gram_BKKT, target_BKLESC, jnp.where(own_KK1, gram_BKKT, 0), jnp.where(own_K11S1, target_BKLESC, 0)
 
 
-def _solution(gram_BKKT: jax.Array, target_BKLESC: jax.Array) -> jax.Array:
+def _solution(gram_BKKT: jax.Array, target_BKLESC: jax.Array, target: str) -> jax.Array:
     """Return the best solution of equations of this form, by the first way that gets there."""
     best, smallest = None, math.inf
-    for form, loading in _ON_CPU if jax.default_backend() == "cpu" else _ELSEWHERE:
+    for form, loading in _ON_CPU if target == "cpu" else _ELSEWHERE:
         x_BKLESC, found = _solve(gram_BKKT, target_BKLESC, loading, form=form)
         error = float(found)
         if error <= smallest:  # not so where it is NaN

@@ -22,18 +22,19 @@ from madsep_jax.host.files import user_cache
 #: has not been measured.
 CHOSEN: dict[str, dict[str, int]] = {
     "cpu": {"xla_backend_optimization_level": 2, "xla_cpu_prefer_vector_width": 512},
+    "gpu": {"xla_gpu_all_reduce_combine_threshold_bytes": 2**31 - 1},
 }
 
 
-def compiler_options(target: str | None = None) -> dict[str, int]:
-    """Return the options for `jax.jit` that programs for a target, by default what this process has, are compiled with.
+def compiler_options(target: str) -> dict[str, int]:
+    """Return the options for `jax.jit` that programs for a target are compiled with.
 
     Options that `XLA_FLAGS` names are left to it, and all are where JAX is told to leave most optimisations out.
     """
     if jax.config.read("jax_disable_most_optimizations"):
         return {}
     flags = [flag.partition("=")[0].lstrip("-") for flag in os.environ.get("XLA_FLAGS", "").split()]
-    chosen = CHOSEN.get(target or jax.default_backend(), {})
+    chosen = CHOSEN.get(target, {})
     return {name: value for name, value in chosen.items() if name not in flags}
 
 

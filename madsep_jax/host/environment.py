@@ -31,7 +31,7 @@ def environment() -> dict[str, Any]:
         "platform": platform.platform(),
         "machine": platform.machine(),
         "python": platform.python_version(),
-        "compiler_options": compiler_options(),
+        "compiler_options": compiler_options(jax.default_backend()),
         "versions": {name: version for name in _PACKAGES if (version := _version(name))},
     }
 

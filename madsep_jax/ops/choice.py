@@ -26,6 +26,11 @@ def target_of(compute: ComputeConfig) -> str:
     return jax.default_backend() if compute.target == "auto" else compute.target
 
 
+def kind_of(device: jax.Device) -> str:
+    """Return the kind of a device: `cpu`, `gpu`, whoever made it, `tpu`, or what else it is."""
+    return "gpu" if device.platform in ("cuda", "rocm") else device.platform
+
+
 def runs_fast(operation: Operation, compute: ComputeConfig) -> bool:
     """Whether the fast form of an operation is to run."""
     if compute.operations == "auto":

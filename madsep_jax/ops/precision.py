@@ -13,24 +13,25 @@ import jax.numpy as jnp
 
 from madsep_jax.config.run import ComputeConfig, Precision
 from madsep_jax.errors import InputError
-from madsep_jax.ops.choice import target_of
+from madsep_jax.ops.choice import kind_of, target_of
 
 _OF_PRODUCTS = {"float32": "highest", "tf32": "tensorfloat32", "bfloat16": "default"}
 
 
-def computing_in(compute: ComputeConfig) -> AbstractContextManager[None]:
-    """Let JAX trace matrix products and convolutions in a precision; on a GPU its own default for float32 is tf32.
+def computing_in(compute: ComputeConfig, precision: Precision | None = None) -> AbstractContextManager[None]:
+    """Let JAX trace matrix products and convolutions in a precision, by default that of the training.
 
-    A precision that JAX itself has been told (`jax_default_matmul_precision`) goes before. Raises InputError where the
-    target has no such arithmetic.
+    JAX's own default for float32 is tf32 on a GPU and one product of bfloat16 on a TPU. A precision that JAX itself has
+    been told (`jax_default_matmul_precision`) goes before. Raises InputError where the target has no such arithmetic.
     """
+    precision = precision or compute.precision
     if target_of(compute) == "cpu":
-        if compute.precision == "tf32":
+        if precision == "tf32":
             raise InputError("ComputeConfig.precision: found 'tf32', which a CPU does not have; expected 'float32'")
         return contextlib.nullcontext()
     if jax.config.jax_default_matmul_precision is not None:  # type: ignore[attr-defined]
         return contextlib.nullcontext()
-    return jax.default_matmul_precision(_OF_PRODUCTS[compute.precision])
+    return jax.default_matmul_precision(_OF_PRODUCTS[precision])
 
 
 def as_computed(tree: Any, precision: Precision) -> Any:
@@ -53,6 +54,31 @@ def widened(tree: Any) -> Any:
         return leaf.astype(jnp.promote_types(leaf.dtype, jnp.float32)) if floating else leaf
 
     return jax.tree.map(widen, tree)
+
+
+#: Kinds of devices that compute in float64; a TPU has no Fourier transform of it.
+_IN_DOUBLE = ("cpu", "gpu")
+
+
+def double_precision_device(own: jax.Device | None = None) -> jax.Device:
+    """Return where this process computes in float64: on its `own` device, or on the host's CPU where that cannot.
+
+    Its own one is by default where JAX puts arrays.
+
+    Raises:
+        InputError: where that cannot, and JAX has been told to use nothing else.
+    """
+    own = own or next(iter(jnp.zeros(()).devices()))
+    if kind_of(own) in _IN_DOUBLE:
+        return own
+    try:
+        return jax.local_devices(backend="cpu")[0]
+    except RuntimeError:
+        asked = jax.config.jax_platforms  # type: ignore[attr-defined]
+        raise InputError(
+            f"JAX_PLATFORMS={asked}: found no CPU beside the {own.platform.upper()}, which cannot compute scores in "
+            f"float64; expected JAX_PLATFORMS={asked},cpu or none"
+        ) from None
 
 
 def double_precision(allowed: bool = True) -> AbstractContextManager[None]:

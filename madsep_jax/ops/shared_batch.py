@@ -8,7 +8,10 @@ Gradients are taken on each device of its own loss, and added up afterwards. The
 of the cotangents of all devices) carries over to each device what the others' losses owe to its sequences.
 """
 
+from typing import Any
+
 import jax
+import jax.numpy as jnp
 
 #: Name of the axis over which devices share a batch.
 DATA_AXIS = "data"
@@ -28,9 +31,11 @@ def shares() -> int:
     return jax.lax.psum(1, DATA_AXIS) if is_shared() else 1
 
 
-def total(part: jax.Array) -> jax.Array:
-    """Add up what each device has computed from its sequences."""
-    return jax.lax.psum(part, DATA_AXIS) if is_shared() else part
+def total(*parts: jax.Array) -> Any:
+    """Add up what each device has computed from its sequences; arrays of equal shapes in one exchange."""
+    if not is_shared():
+        return parts if len(parts) > 1 else parts[0]
+    return tuple(jax.lax.psum(jnp.stack(parts), DATA_AXIS)) if len(parts) > 1 else jax.lax.psum(parts[0], DATA_AXIS)
 
 
 def average(part: jax.Array) -> jax.Array:
@@ -44,3 +49,16 @@ def own_part(whole: jax.Array, axis: int = 0) -> jax.Array:
         return whole
     size = whole.shape[axis] // shares()
     return jax.lax.dynamic_slice_in_dim(whole, jax.lax.axis_index(DATA_AXIS) * size, size, axis)
+
+
+def whole_moments(mean_C: jax.Array, var_C: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Return mean and biased variance of the whole batch from those of this device's sequences.
+
+    They are gathered from all devices in one exchange, and put together without cancellation (Chan, Golub, LeVeque
+    1983); a sum of means and squares would need no more values than two a channel, and lose digits of the variance.
+    """
+    if not is_shared():
+        return mean_C, var_C
+    means_NC, vars_NC = jnp.swapaxes(jax.lax.all_gather(jnp.stack([mean_C, var_C]), DATA_AXIS), 0, 1)
+    mean_C = jnp.mean(means_NC, 0)
+    return mean_C, jnp.mean(vars_NC + jnp.square(means_NC - mean_C), 0)

@@ -1,6 +1,6 @@
 """The devices of a training, the batch that they share, and the host's arrays onto them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -36,13 +36,16 @@ def with_scaled_batch(config: RunConfig, parallel: ParallelConfig) -> RunConfig:
     return override(config, {"training.batch_size": size})
 
 
-def sharing_devices(config: RunConfig, parallel: ParallelConfig) -> list[jax.Device]:
-    """Return the devices that share the config's batch.
+def sharing_devices(
+    config: RunConfig, parallel: ParallelConfig, devices: Sequence[jax.Device] | None = None
+) -> list[jax.Device]:
+    """Return the devices that share the config's batch: those given, or else those of the processes.
 
     Raises:
         InputError: where there are not so many devices, or they cannot share the batch equally.
     """
-    devices, training = chosen_devices(parallel.devices), config.training
+    devices = chosen_devices(parallel.devices) if devices is None else list(devices)
+    training = config.training
     if training.batch_size % (len(devices) * training.accumulation):
         parts = f", {training.accumulation} parts of each" if training.accumulation > 1 else ""
         raise InputError(

@@ -8,6 +8,7 @@ pmap, there so that both can be compared, is one program for each device, whose 
 """
 
 import time
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import jax
@@ -18,6 +19,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from madsep_jax.config.parallel import ParallelConfig
 from madsep_jax.config.run import RunConfig
 from madsep_jax.host.compiler import compiler_options
+from madsep_jax.ops.choice import target_of
 from madsep_jax.ops.shared_batch import DATA_AXIS
 from madsep_jax.parallel.devices import place_local, place_whole, sharing_devices
 from madsep_jax.parallel.program import Program
@@ -35,12 +37,17 @@ class Layout(Protocol):
     """Of all processes; those of one are neighbours."""
     compiles_ahead: bool
     """Whether the program can be compiled before its first call: pmap's cannot where there are several processes."""
+    compiler_options: dict[str, int]
+    """For the config's target."""
 
     def place_state(self, state: TrainState) -> TrainState:
         """Put a state, the same in every process, onto the devices."""
 
     def place_batch(self, batch: Any) -> Any:
         """Put this process's sequences of a batch onto its devices."""
+
+    def shapes(self, state: TrainState, batch: Any) -> tuple[TrainState, Any]:
+        """Return shapes of a state and of all devices' batch as they lie there; the devices need not be there."""
 
     def whole_state(self, placed: TrainState) -> TrainState:
         """Return the state as a training on one device has it."""
@@ -49,38 +56,53 @@ class Layout(Protocol):
         """Return the jitted program for states placed as `like`; it takes their buffers."""
 
 
-def make_layout(config: RunConfig, parallel: ParallelConfig, program: Program | None = None) -> Layout:
-    """Return the layout that is asked for.
+def make_layout(
+    config: RunConfig,
+    parallel: ParallelConfig,
+    program: Program | None = None,
+    devices: Sequence[jax.Device] | None = None,
+) -> Layout:
+    """Return the layout that is asked for, on the devices that are given, or else on those of the processes.
+
+    The given ones may be those of a topology, for which programs can be compiled alone.
 
     Raises:
         InputError: where there are not so many devices, or they cannot share the batch equally.
     """
     program = program or Program(parallel.steps_per_call)
-    devices = sharing_devices(config, parallel)
+    sharing = sharing_devices(config, parallel, devices)
     if parallel.style == "pmap":
-        return _PmapLayout(config, devices, program)
-    return _MeshLayout(config, devices, program, parallel.parameters == "sharded")
+        return _PmapLayout(config, sharing, program)
+    return _MeshLayout(config, sharing, program, parallel.parameters == "sharded")
 
 
-def compile_layout(layout: Layout, state: TrainState, batch: Any) -> tuple[Any, float]:
+def compile_step(layout: Layout, state: TrainState, batch: Any) -> Any:
+    """Compile the program for placed arguments, or for `Layout.shapes` of them."""
+    return layout.jit(state).lower(state, batch).compile(layout.compiler_options)
+
+
+def compile_layout(
+    layout: Layout, state: TrainState, batch: Any, check: Callable[[Any], None] = lambda compiled: None
+) -> tuple[Any, float]:
     """Compile ahead of time, for placed arguments; return the program and the seconds that it took.
+
+    What is compiled now goes through `check`, which may raise.
 
     Calls with fewer steps than `batch` has, as at the end of a training, are compiled when they come. Where nothing can
     be compiled ahead of time, the first call does it, by XLA's default options, and 0 seconds are returned.
     """
-    jitted = layout.jit(state)
     if not layout.compiles_ahead:
-        return jitted, 0.0
+        return layout.jit(state), 0.0
     compiled: dict[Any, Any] = {}
 
     def program_for(state: TrainState, batch: Any) -> Any:
         shapes = tuple(np.shape(leaf) for leaf in jax.tree.leaves(batch))
         if shapes not in compiled:
-            compiled[shapes] = jitted.lower(state, batch).compile(compiler_options())
+            compiled[shapes] = compile_step(layout, state, batch)
         return compiled[shapes]
 
     start = time.perf_counter()
-    program_for(state, batch)
+    check(program_for(state, batch))
     return lambda state, batch: program_for(state, batch)(state, batch), time.perf_counter() - start
 
 
@@ -91,6 +113,7 @@ class _MeshLayout(Layout):
 
     def __init__(self, config: RunConfig, devices: list[jax.Device], program: Program, sharded: bool) -> None:
         self.devices = devices
+        self.compiler_options = compiler_options(target_of(config.compute))
         self._config, self._program, self._sharded = config, program, sharded
         self._mesh = Mesh(np.array(devices), (DATA_AXIS,))
         self._of_batch = NamedSharding(self._mesh, PartitionSpec(*(None,) * program.batch_axis, DATA_AXIS))
@@ -102,6 +125,13 @@ class _MeshLayout(Layout):
 
     def place_batch(self, batch: Any) -> Any:
         return jax.tree.map(lambda array: place_local(array, self._of_batch), batch)
+
+    def shapes(self, state: TrainState, batch: Any) -> tuple[TrainState, Any]:
+        def shape(leaf: Any, sharding: NamedSharding) -> jax.ShapeDtypeStruct:
+            return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
+
+        of_batch = jax.tree.map(lambda array: shape(array, self._of_batch), batch)
+        return jax.tree.map(shape, state, self._shardings(state)), of_batch
 
     def whole_state(self, placed: TrainState) -> TrainState:
         return self._gather(placed) if self._sharded else placed
@@ -142,6 +172,7 @@ class _PmapLayout(Layout):
 
     def __init__(self, config: RunConfig, devices: list[jax.Device], program: Program) -> None:
         self.devices = devices
+        self.compiler_options = compiler_options(target_of(config.compute))
         self.compiles_ahead = jax.process_count() == 1
         self._config, self._program = config, program
         self._own = [device for device in devices if device.process_index == jax.process_index()]
@@ -159,6 +190,19 @@ class _PmapLayout(Layout):
             return place_local(by_device, self._sharding)
 
         return jax.tree.map(place, batch)
+
+    def shapes(self, state: TrainState, batch: Any) -> tuple[TrainState, Any]:
+        axis, count = self._program.batch_axis, len(self.devices)
+
+        def of_state(leaf: Any) -> jax.ShapeDtypeStruct:
+            return jax.ShapeDtypeStruct((count, *leaf.shape), leaf.dtype)
+
+        def of_batch(array: Any) -> jax.ShapeDtypeStruct:
+            sizes = list(np.shape(array))
+            sizes[axis] //= count
+            return jax.ShapeDtypeStruct((count, *sizes), array.dtype)
+
+        return jax.tree.map(of_state, state), jax.tree.map(of_batch, batch)
 
     def whole_state(self, placed: TrainState) -> TrainState:
         return jax.tree.map(lambda leaf: leaf.addressable_data(0)[0], placed)

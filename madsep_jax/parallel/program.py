@@ -13,7 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from madsep_jax.train.batch import TrainState, TrainStep
+from madsep_jax.config.run import RunConfig
+from madsep_jax.train.batch import TrainState, TrainStep, zero_batch
+from madsep_jax.train.step import init_state
 
 
 class Program(NamedTuple):
@@ -38,6 +40,12 @@ class Program(NamedTuple):
             return jax.lax.scan(step, state, batches)
 
         return steps
+
+    def shapes(self, config: RunConfig) -> tuple[TrainState, Any]:
+        """Return the shapes of the state and of a batch of magnitudes that a call takes, without computing any."""
+        lead = (self.steps,) * (self.steps > 1) + (self.seeds,) * (self.seeds > 1)
+        state, batch = jax.eval_shape(lambda: (self.join_states([init_state(config)] * self.seeds), zero_batch(config)))
+        return state, jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((*lead, *leaf.shape), leaf.dtype), batch)
 
     def join_states(self, states: Sequence[TrainState]) -> TrainState:
         """Put the states of all seeds into one."""

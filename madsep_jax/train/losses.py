@@ -18,6 +18,7 @@ from madsep_jax.host.compiler import compiler_options
 from madsep_jax.models import build_model
 from madsep_jax.models.mad import Separation
 from madsep_jax.ops.choice import target_of
+from madsep_jax.ops.precision import computing_in
 from madsep_jax.train.batch import Batch, input_and_target, middle_of
 
 _KL_EPSILON = 1e-6
@@ -123,7 +124,8 @@ def _summed_losses(
     """Return the sum over the sequences that count of the loss and of each of its parts."""
     read_BSF, target_BTF = input_and_target(jnp.asarray(batch.mix_BSF), jnp.asarray(batch.voice_BTF), loss)
     built = build_model(model)
-    found: Any = built.apply(variables, read_BSF, train=False)
+    with computing_in(model.compute, "float32"):
+        found: Any = built.apply(variables, read_BSF, train=False)
     kernels = built.output_kernels(variables["params"])
 
     def of_one(found_TF: Separation, target_TF: jax.Array, read_SF: jax.Array) -> dict[str, jax.Array]:

@@ -68,13 +68,12 @@ def make_train_step(config: RunConfig, share: Callable[[GradientOf], GradientOf]
     return train_step
 
 
-def jit_train_step(train_step: TrainStep, options: Mapping[str, int] | None = None) -> Any:
+def jit_train_step(train_step: TrainStep, options: Mapping[str, int]) -> Any:
     """Jit a step. It takes the state's buffers and writes the new state into them.
 
-    Unused arguments are kept: of the last gradient only its memory is used. The compiler's options are by default those
-    of `madsep_jax.host.compiler.compiler_options`.
+    Unused arguments are kept: of the last gradient only its memory is used. The compiler's options are those of
+    `madsep_jax.host.compiler.compiler_options`, unless others are tried.
     """
-    options = compiler_options() if options is None else options
     return jax.jit(train_step, donate_argnums=0, keep_unused=True, compiler_options=dict(options))
 
 

@@ -34,7 +34,7 @@ def first_step(
     from madsep_jax.config.io import from_dict
     from madsep_jax.config.run import RunConfig
     from madsep_jax.export import train_step_of
-    from madsep_jax.host.compiler import compiler_options, use_compilation_cache
+    from madsep_jax.host.compiler import use_compilation_cache
 
     counts = {"/jax/compilation_cache/cache_hits": 0, "/jax/compilation_cache/cache_misses": 0}
 
@@ -54,7 +54,7 @@ def first_step(
     function = case.jitted()
     if exported is not None:
         program = export.deserialize(bytearray(Path(exported).read_bytes()))
-        function = jax.jit(train_step_of(program), donate_argnums=0, compiler_options=compiler_options())
+        function = jax.jit(train_step_of(program), donate_argnums=0, compiler_options=case.compiler_options)
     read_s = time.perf_counter() - initialised if exported is not None else 0.0
 
     _, compiled, stages = compile_in_stages(function, arguments)

@@ -14,7 +14,9 @@ from experiments.benchmarks.compile_time.steps import measure_op_by_op, measure_
 from experiments.benchmarks.options import Mode
 from madsep_jax.config.io import override, to_dict
 from madsep_jax.config.systems import fields_of
+from madsep_jax.errors import InputError
 from madsep_jax.host.compiler import without_compilation_cache
+from madsep_jax.ops.choice import target_of
 
 #: What is compiled where no systems are named.
 _FULL_SIZE_SYSTEMS = ("mad", "dws-5-64", "dws-7-256")
@@ -52,8 +54,13 @@ class Part:
 
 
 def make_parts(options: CompileOptions) -> dict[PartName, Part]:
-    """Return the parts that the options ask for, in order. Raises InputError where a system does not fit the base."""
+    """Return the parts that the options ask for, in order. Raises InputError where one cannot be measured."""
     base = options.base()
+    if "start" in options.parts and target_of(base.compute) == "tpu":
+        raise InputError(
+            "--parts start: found a TPU, which one process at a time can use, where this part starts others; expected "
+            "the other parts alone (--help lists them)"
+        )
 
     def case(system: str, mode: Mode = "train", changes: dict[str, Any] | None = None) -> Case:
         config = override(override(base, fields_of(system, base)), changes or {})

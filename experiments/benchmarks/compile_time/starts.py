@@ -17,7 +17,6 @@ from experiments.benchmarks.new_process import run_new_process
 from experiments.benchmarks.rounds import fits, in_turn, spreads, timed
 from madsep_jax.config.io import to_dict
 from madsep_jax.export import export_forward, export_train_step, train_step_of
-from madsep_jax.host.compiler import compiler_options
 from madsep_jax.models import Separation
 
 #: Ways to start, the slowest first, as a rule: whether the program is exported. A warm cache is what the start before
@@ -116,7 +115,7 @@ def measure_export(case: Case, repeats: int, on_repeat: Callable[..., object] = 
 
     (found,) = in_turn([case], repeats, export_and_run, is_due=is_due, on_turn=on_repeat).values()
     jax.clear_caches()
-    _, direct, stages = compile_in_stages(jax.jit(case.function(), compiler_options=compiler_options()), arguments)
+    _, direct, stages = compile_in_stages(jax.jit(case.function(), compiler_options=case.compiler_options), arguments)
     return [
         {
             **about(case),
@@ -146,4 +145,4 @@ def _export(case: Case, state_or_variables: Any) -> export.Exported:
 def _callable(case: Case, exported: export.Exported) -> Any:
     """The arguments are used again, so that their buffers are kept."""
     function = train_step_of(exported) if case.mode == "train" else exported.call
-    return jax.jit(function, compiler_options=compiler_options())
+    return jax.jit(function, compiler_options=case.compiler_options)

@@ -16,6 +16,7 @@ from experiments.benchmarks.case import Case, Runs
 from experiments.benchmarks.compile_time.stages import Rows, about, compile_in_stages
 from experiments.benchmarks.rounds import Spread, fits, in_turn, timed
 from madsep_jax.host.compiler import CHOSEN
+from madsep_jax.ops.choice import target_of
 from madsep_jax.train.step import jit_train_step
 
 #: Steps of each choice of options, in turn, after one that is not counted.
@@ -41,7 +42,7 @@ def measure_options(case: Case, repeats: int, on_repeat: Callable[..., object] =
         and `step_share`, the median step as a share of that with XLA's defaults.
     """
     steps: dict[str, Any] = {}
-    compared = choices(CHOSEN.get(jax.default_backend(), {}))
+    compared = choices(CHOSEN.get(target_of(case.config.compute), {}))
 
     def compile_afresh(name: str) -> float:
         jax.clear_caches()

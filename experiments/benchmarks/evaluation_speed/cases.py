@@ -9,12 +9,14 @@ from data_pipelines.embedded.songs import EmbeddedConfig, embedded_tracks
 from data_pipelines.songs.layouts import find_tracks
 from data_pipelines.songs.tracks import Track
 from experiments.benchmarks.evaluation_speed.options import Case
-from experiments.benchmarks.new_process import run_new_process
+from experiments.benchmarks.new_process import run_together
 from experiments.benchmarks.rounds import timed
 from experiments.data.options import EMBEDDED
 from experiments.scoring.protocols import EngineName, ProtocolName, TargetSet, WindowScores, protocol_of
 from experiments.scoring.score_song import references_of, score_arrays
 from madsep_jax.host.memory import process_memory
+from madsep_jax.ops.choice import kind_of
+from madsep_jax.ops.precision import double_precision_device
 
 SAMPLE_RATE = 44100
 
@@ -88,9 +90,10 @@ def score(song: ScoredSong, engine: EngineName, protocol: ProtocolName) -> Windo
 def score_in_new_process(protocol: ProtocolName, seconds: float) -> dict[str, float]:
     """Score a made-up song of so many seconds in a new process, without a compilation cache, and do nothing else.
 
-    Returns what `first_calls` does.
+    Returns what `first_calls` does. A TPU, which this process alone can use, is left out.
     """
-    return run_new_process(first_calls, protocol=protocol, seconds=seconds)
+    on_cpu = {"JAX_PLATFORMS": "cpu"} if kind_of(double_precision_device()) == "cpu" else {}
+    return run_together(first_calls, [{"protocol": protocol, "seconds": seconds}], [on_cpu])[0]
 
 
 def first_calls(protocol: ProtocolName, seconds: float) -> dict[str, float]:

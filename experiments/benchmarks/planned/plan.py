@@ -65,12 +65,13 @@ def plan(target: str, config: dict[str, Any]) -> dict[str, Any]:
     """
     import jax
 
-    from experiments.benchmarks.case import Case, planned_memory
+    from experiments.benchmarks.case import Case
     from experiments.benchmarks.planned.count import count_program
     from experiments.benchmarks.planned.floor import floor_bytes
     from madsep_jax.config.io import from_dict
     from madsep_jax.config.run import RunConfig
     from madsep_jax.host.compiler import without_compilation_cache
+    from madsep_jax.host.memory import planned_memory
 
     found = find_target(target)
     require_compiler(found)

@@ -10,15 +10,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.benchmarks.case import Case, Form, Precision, PreparedCase, Runs, make_batch, planned_memory
+from experiments.benchmarks.case import Case, Form, Precision, PreparedCase, Runs, make_batch
 from experiments.benchmarks.rounds import timed
 from madsep_jax.config.io import override
 from madsep_jax.config.run import RunConfig
 from madsep_jax.errors import InputError
 from madsep_jax.host.compiler import compiler_options
-from madsep_jax.host.memory import require_memory
+from madsep_jax.host.memory import planned_memory, require_memory
 from madsep_jax.models import build_model
 from madsep_jax.models.variables import inference_variables
+from madsep_jax.ops.choice import target_of
 from madsep_jax.ops.precision import double_precision
 from madsep_jax.train.batch import TrainState, zero_batch
 from madsep_jax.train.step import init_state, jit_train_step, make_train_step
@@ -63,11 +64,11 @@ def compile_program(case: Case, form: Form) -> Program:
     """Compile a case in one form, a train step so that it gives its state's buffers up. In the case's precision."""
     config = case.with_form(form)
     state = jax.eval_shape(lambda state: _copy(state, case.dtype), _least_state(config))
-    batch = jax.eval_shape(lambda: zero_batch(config))
+    batch, options = jax.eval_shape(lambda: zero_batch(config)), compiler_options(target_of(config.compute))
     if case.mode == "train":
-        function, arguments = jit_train_step(make_train_step(config)), (state, batch)
+        function, arguments = jit_train_step(make_train_step(config), options), (state, batch)
     else:
-        function = jax.jit(forward_of(config), compiler_options=compiler_options())
+        function = jax.jit(forward_of(config), compiler_options=options)
         variables = jax.eval_shape(lambda variables: inference_variables(config, variables), state.variables)
         arguments = (variables, batch.mix_BSF)
     return Program(*timed(lambda: function.lower(*arguments).compile()))

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-from experiments.benchmarks.case import Case, planned_memory
+from experiments.benchmarks.case import Case
 from experiments.benchmarks.options import saved_options
 from experiments.benchmarks.training_memory.options import MemoryOptions
 from experiments.cli.results import Column, Report, Row, Table, made_with
 from madsep_jax.host.environment import environment
+from madsep_jax.host.memory import planned_memory
 
 _CAPTION = (
     "As the compiler plans it, nothing is run. Held: parameters, the optimiser's state and the batch. Temporary: what "

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from madsep_jax.ops.dws.depthwise import depthwise_convolution
 from madsep_jax.ops.precision import widened
-from madsep_jax.ops.shared_batch import average
+from madsep_jax.ops.shared_batch import whole_moments
 
 LEAKY_SLOPE = 1e-2
 EPSILON = 1e-5
@@ -125,8 +125,8 @@ def pointwise(x_BTWC: jax.Array, kernel: jax.Array) -> jax.Array:
 def moments_of(x_BTWC: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Return mean and biased variance of each channel, over the whole batch where devices share it."""
     x_BTWC = widened(x_BTWC)
-    mean_C = average(jnp.mean(x_BTWC, (0, 1, 2)))
-    return mean_C, average(jnp.mean(jnp.square(x_BTWC - mean_C), (0, 1, 2)))
+    mean_C = jnp.mean(x_BTWC, (0, 1, 2))
+    return whole_moments(mean_C, jnp.mean(jnp.square(x_BTWC - mean_C), (0, 1, 2)))
 
 
 def normalise(

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from madsep_jax.ops.shared_batch import average
+from madsep_jax.ops.shared_batch import whole_moments
 
 #: Of starts that are known not to be negative: by itself, JAX adds several operations that ask whether they are.
 dynamic_slice = functools.partial(jax.lax.dynamic_slice, allow_negative_indices=False)
@@ -127,9 +127,9 @@ def joined_moments(moments_KC: tuple[jax.Array, jax.Array], count_K: jax.Array) 
     mean_KC, squares_KC = moments_KC
     count = jnp.sum(count_K).astype(mean_KC.dtype)
     weight_K = count_K.astype(mean_KC.dtype) / count
-    mean_C = average(weighted_sum(weight_K, mean_KC))
+    mean_C = weighted_sum(weight_K, mean_KC)
     var_C = weighted_sum(weight_K, squares_KC / count_K[:, None] + jnp.square(mean_KC - mean_C))
-    return mean_C, average(var_C)
+    return whole_moments(mean_C, var_C)
 
 
 def weighted_sum(weight_N: jax.Array, x_NC: jax.Array) -> jax.Array:

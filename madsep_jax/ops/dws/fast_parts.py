@@ -263,8 +263,9 @@ def pointwise_gradients(
     grad_shift_C = weighted_sum(sum_C, kernel_CC.T)
     grad_kernel_CC = parameters.inner_scale_C[:, None] * normal_product_CC + jnp.outer(parameters.inner_bias_C, sum_C)
     count *= shares()  # mean and deviation are those of all devices' sequences, and so is what they add to ∂a
-    slope_C = inverse_C**2 * parameters.inner_scale_C * total(grad_scale_C) / count
-    constant_C = inverse_C * parameters.inner_scale_C * total(grad_shift_C) / count - slope_C * moments.inner_mean_C
+    whole_scale_C, whole_shift_C = total(grad_scale_C, grad_shift_C)
+    slope_C = inverse_C**2 * parameters.inner_scale_C * whole_scale_C / count
+    constant_C = inverse_C * parameters.inner_scale_C * whole_shift_C / count - slope_C * moments.inner_mean_C
     return PointwiseGradients((grad_scale_C, grad_shift_C, grad_kernel_CC, sum_C), constant_C, slope_C)
 
 

@@ -101,5 +101,6 @@ def moments_gradient(moments: BlockMoments, grad_moments: BlockMoments, count: i
     `count` is that of the positions of this device's sequences; the moments are those of all devices' sequences.
     """
     count *= shares()
-    slope_C = 2 / count * total(grad_moments.outer_var_C)
-    return total(grad_moments.outer_mean_C) / count - slope_C * moments.outer_mean_C, slope_C
+    whole_mean_C, whole_var_C = total(grad_moments.outer_mean_C, grad_moments.outer_var_C)
+    slope_C = 2 / count * whole_var_C
+    return whole_mean_C / count - slope_C * moments.outer_mean_C, slope_C
