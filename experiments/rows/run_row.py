@@ -37,6 +37,8 @@ from madsep_jax.train.running import NonFiniteLossError
 
 SourceOf = Callable[[RunConfig], Source]
 
+_HELP = "--dry-run says what would make it fit, --ignore-memory tries all the same"
+
 
 def run_rows(options: AblationOptions) -> int:
     """Do what the options of the ablation ask for; returns the exit code."""
@@ -104,7 +106,7 @@ def _run_here(
                 for row in rows:
                     trained = results.get(row.folder_name)
                     if isinstance(trained, MemoryError):  # left to do, with more memory or less to hold
-                        refused.append(f"{row.folder_name}: not trained: {trained}")
+                        refused.append(f"{row.folder_name}: not trained, {trained}; {_HELP}")
                         continue
                     folder.finish(row, run_row(row, trained, plan, pool, options, console))
                     if not in_job:
