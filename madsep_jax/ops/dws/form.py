@@ -1,10 +1,11 @@
 """Which form of the depthwise-separable blocks runs: in training, and in evaluation.
 
 The fast forms are for pointwise kernels of one element; others take the plain form. Blocks whose dilations differ go
-one by one, as do residual ones.
+one by one, as do residual ones. On a CPU the fast form goes over a few frames at a time; elsewhere it is the lean one.
 """
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -18,6 +19,7 @@ from madsep_jax.ops.dws.fast_first import fast_first_block
 from madsep_jax.ops.dws.fast_pooled import fast_dws_block
 from madsep_jax.ops.dws.folded import folded_block, folded_blocks
 from madsep_jax.ops.dws.lazy import LazyArray, Normalised, Upsampled, as_array
+from madsep_jax.ops.dws.lean import lean_dws_block, lean_dws_blocks, lean_evaluation
 
 
 def train_block(
@@ -31,6 +33,8 @@ def train_block(
     """Apply one block in training; see `dws_block`."""
     if not _is_mixed(x_BTWC):
         x_BTWC, parameters, kept_BC = _of_one_type(x_BTWC, parameters, kept_BC)
+    if _is_lean(parameters, compute):
+        return lean_dws_block(parameters, x_BTWC, kept_BC, pool=pool)
     if _is_mixed(x_BTWC) or not _may_run_fast(parameters, compute):
         plain = functools.partial(_plain_block, pool=pool, target=target_of(compute))
         return recomputed(plain, compute)(parameters, x_BTWC, kept_BC)
@@ -52,16 +56,20 @@ def train_blocks(
     unrolled = compute.blocks == "unrolled"
     if not _is_mixed(x_BTWC):
         x_BTWC, parameters_L, kept_LBC = _of_one_type(x_BTWC, parameters_L, kept_LBC)
-    if _is_mixed(x_BTWC) or not _may_run_fast(parameters_L, compute):
+    is_lean = _is_lean(parameters_L, compute)
+    if not is_lean and (_is_mixed(x_BTWC) or not _may_run_fast(parameters_L, compute)):
         wrap = functools.partial(recomputed, compute=compute, static_argnums=2)
         form: dict[str, Any] = {"dilations": dilations, "residual": residual, "unrolled": unrolled, "wrap": wrap}
         return dws_blocks(parameters_L, as_array(x_BTWC), None, kept_LBC, target=target_of(compute), **form)
     if kept_LBC is None:
         layers, channels = parameters_L.depthwise_bias_C.shape
         kept_LBC = jnp.ones((layers, x_BTWC.shape[0], channels), x_BTWC.dtype)
-    if len(set(dilations)) == 1 and not residual:
+    if len(set(dilations)) == 1 and not residual and not (is_lean and unrolled):
+        if is_lean:
+            return lean_dws_blocks(parameters_L, x_BTWC, kept_LBC, dilations[0])
         return fast_dws_blocks(parameters_L, x_BTWC, kept_LBC, dilations[0], unrolled)
-    return _one_by_one(parameters_L, as_array(x_BTWC), kept_LBC, dilations, residual, unrolled)
+    block = lean_dws_block if is_lean else fast_dws_block
+    return _one_by_one(block, parameters_L, x_BTWC, kept_LBC, dilations, residual, unrolled)
 
 
 def evaluate_block(
@@ -76,6 +84,8 @@ def evaluate_block(
     x_BTWC, parameters, moments = _of_one_type(x_BTWC, parameters, moments)
     if not _may_run_fast(parameters, compute):
         return dws_block(parameters, as_array(x_BTWC), moments, pool=pool, target=target_of(compute))[0]
+    if _is_lean(parameters, compute):
+        return lean_evaluation(parameters, x_BTWC, moments, pool=pool)
     source = x_BTWC if isinstance(x_BTWC, Upsampled) else as_array(x_BTWC)
     return folded_block(parameters, source, moments, pool=pool)
 
@@ -91,7 +101,14 @@ def evaluate_blocks(
     source_BTWC, parameters_L, moments_L = _of_one_type(as_array(x_BTWC), parameters_L, moments_L)
     if not _may_run_fast(parameters_L, compute):
         return dws_blocks(parameters_L, source_BTWC, moments_L, target=target_of(compute), **form)[0]
-    return folded_blocks(parameters_L, source_BTWC, moments_L, **form)
+    if not _is_lean(parameters_L, compute):
+        return folded_blocks(parameters_L, source_BTWC, moments_L, **form)
+
+    def apply(x_BTWC: jax.Array, block: tuple, dilation: int) -> tuple[jax.Array, None]:
+        y_BTWC = lean_evaluation(block[0], x_BTWC, block[1], dilation=dilation)
+        return x_BTWC + y_BTWC if form["residual"] else y_BTWC, None
+
+    return over_blocks(apply, source_BTWC, (parameters_L, moments_L), form["dilations"], form["unrolled"])[0]
 
 
 def _plain_block(
@@ -106,6 +123,10 @@ def _may_run_fast(parameters: BlockParameters, compute: ComputeConfig) -> bool:
     return one_element and runs_fast("dws_block", compute)
 
 
+def _is_lean(parameters: BlockParameters, compute: ComputeConfig) -> bool:
+    return target_of(compute) != "cpu" and _may_run_fast(parameters, compute)
+
+
 def _is_mixed(x_BTWC: LazyArray) -> bool:
     """Whether activations are of 16 bits and the statistics are not, for which the fast forms are not written."""
     return x_BTWC.dtype.itemsize < 4
@@ -118,16 +139,21 @@ def _of_one_type(*trees: Any) -> Any:
 
 
 def _one_by_one(
+    run: Callable[..., tuple[Normalised, BlockMoments]],
     parameters_L: BlockParameters,
-    x_BTWC: jax.Array,
+    x_BTWC: jax.Array | Normalised,
     kept_LBC: jax.Array,
     dilations: tuple[int, ...],
     residual: bool,
     unrolled: bool,
-) -> tuple[jax.Array, BlockMoments]:
-    def apply(x_BTWC: jax.Array, block: tuple, dilation: int) -> tuple[jax.Array, BlockMoments]:
-        parameters, kept_BC = block
-        y, moments = fast_dws_block(parameters, x_BTWC, kept_BC, dilation=dilation)
-        return x_BTWC + y.array() if residual else y.array(), moments
+) -> tuple[jax.Array | Normalised, BlockMoments]:
+    is_lazy = run is lean_dws_block and not residual
 
-    return over_blocks(apply, x_BTWC, (parameters_L, kept_LBC), dilations, unrolled)
+    def apply(x: Any, block: tuple, dilation: int) -> tuple[Any, BlockMoments]:
+        y, moments = run(block[0], x, block[1], dilation=dilation)
+        if is_lazy:
+            return y, moments
+        return x + y.array().astype(x.dtype) if residual else y.array(), moments
+
+    source = Normalised.of(x_BTWC) if is_lazy else as_array(x_BTWC)
+    return over_blocks(apply, source, (parameters_L, kept_LBC), dilations, unrolled)
