@@ -20,9 +20,13 @@ from madsep_jax.ops.dws.block import LEAKY_SLOPE, BlockMoments, BlockParameters,
 from madsep_jax.ops.dws.fast_parts import folded_pointwise, pointwise_gradients
 from madsep_jax.ops.dws.fast_pooled import moments_gradient, normalised_output, output_affine
 from madsep_jax.ops.dws.folded import Folded
+from madsep_jax.ops.dws.kernel_sums import kernel_gradient, shifted
 from madsep_jax.ops.dws.lazy import AffineGradient, LazyArray, Normalised, as_array
 from madsep_jax.ops.precision import widened
 from madsep_jax.ops.shared_batch import average, is_shared
+
+#: Parts, at most, into which the sum over all positions of a product is cut, for as many of a device's processors.
+_PARTS = 128
 
 
 def lean_dws_block(
@@ -154,7 +158,7 @@ def run_backward(
 
     z is that of `run_forward`, None to compute it again; the gradients are those of pooled z and of its moments.
     """
-    wide, channels = widened(parameters), len(parameters.depthwise_bias_C)
+    wide = widened(parameters)
     kernel_CC, bias_C = folded_pointwise(parameters, moments.inner_mean_C, moments.inner_var_C)
     a_BTWC = activate(parameters, x_BTWC, dilation)
     z_BTWC = mix(a_BTWC, kernel_CC, bias_C) if z_BTWC is None else z_BTWC
@@ -164,7 +168,7 @@ def run_backward(
     grad_p_BTWC = jnp.where(z_BTWC > 0, widened(grad_z_BTWC) + constant_C + slope_C * widened(z_BTWC), 0)
     sum_C = jnp.sum(grad_p_BTWC, (0, 1, 2))
     grad_p_BTWC = grad_p_BTWC.astype(z_BTWC.dtype)
-    product_CC = _product(a_BTWC.reshape(-1, channels).T, grad_p_BTWC.reshape(-1, channels))
+    product_CC = _summed_product(a_BTWC, grad_p_BTWC)
     pointwise = pointwise_gradients(wide, moments, product_CC, sum_C, count)
     grad_a_BTWC = _product(grad_p_BTWC, kernel_CC.T.astype(z_BTWC.dtype))
     grad_a_BTWC = grad_a_BTWC - pointwise.constant_C - pointwise.slope_C * widened(a_BTWC)
@@ -215,30 +219,9 @@ def tap_sum(
     """Convolve each channel with its own kernel, as a sum of shifted inputs; of all frames, or some."""
     frames, (side, _, channels) = frames or slice(0, x_BTWC.shape[1]), kernel_KKC.shape
     sum_BTWC = jnp.zeros((), kernel_KKC.dtype)
-    for (i, j), shifted_BTWC in _shifted(x_BTWC, side, dilation, frames):
+    for (i, j), shifted_BTWC in shifted(x_BTWC, side, dilation, frames):
         sum_BTWC = sum_BTWC + shifted_BTWC * kernel_KKC[i, j]
     return jnp.broadcast_to(sum_BTWC, (*sum_BTWC.shape[:3], channels))
-
-
-def kernel_gradient(x_BTWC: jax.Array | Normalised, grad_BTWC: jax.Array, side: int, dilation: int) -> jax.Array:
-    """Return the gradient of the depthwise kernel, (side, side, C)."""
-    wide_BTWC, frames = widened(grad_BTWC), slice(0, x_BTWC.shape[1])
-    sums = [jnp.sum(x * wide_BTWC, (0, 1, 2)) for _, x in _shifted(x_BTWC, side, dilation, frames)]
-    return jnp.stack(sums).reshape(side, side, -1)
-
-
-def _shifted(x_BTWC: jax.Array | Normalised, side: int, dilation: int, frames: slice) -> Any:
-    """Yield each kernel element's place and what it reads, zeros outside the input."""
-    width, half = x_BTWC.shape[2], side // 2
-    wide_BTWC = widened(_normalised(x_BTWC))
-    padded = jnp.pad(wide_BTWC, ((0, 0), (half * dilation,) * 2, (half,) * 2, (0, 0)))
-    for i in range(side):
-        for j in range(side):
-            yield (i, j), padded[:, frames.start + i * dilation : frames.stop + i * dilation, j : j + width]
-
-
-def _normalised(x_BTWC: jax.Array | Normalised) -> jax.Array:
-    return x_BTWC.array() if isinstance(x_BTWC, Normalised) else x_BTWC
 
 
 def _source_gradient(x_BTWC: jax.Array | Normalised, grad_x_BTWC: jax.Array) -> jax.Array | Normalised:
@@ -256,6 +239,17 @@ def _signs(parameters: BlockParameters, z_BTWC: jax.Array) -> jax.Array:
 def _product(left: jax.Array, right: jax.Array) -> jax.Array:
     """Return a matrix product of activations, summed up in the precision of the statistics."""
     return jnp.matmul(left, right, preferred_element_type=jnp.promote_types(left.dtype, jnp.float32))
+
+
+def _summed_product(left_BTWC: jax.Array, right_BTWC: jax.Array) -> jax.Array:
+    """Return the sum over positions of left times right, (C, C).
+
+    By parts of some frames, since XLA, left to cut so long a sum by itself, first copies both arrays.
+    """
+    batch, frames, _, channels = left_BTWC.shape
+    parts = max(part for part in range(1, _PARTS + 1) if batch * frames % part == 0)
+    left_PNC, right_PNC = (x.reshape(parts, -1, channels) for x in (left_BTWC, right_BTWC))
+    return jnp.sum(_product(jnp.swapaxes(left_PNC, 1, 2), right_PNC), 0)
 
 
 def _typed_as(pattern: Any, values: Any) -> Any:
