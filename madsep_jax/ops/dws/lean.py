@@ -15,12 +15,12 @@ import math
 import jax
 import jax.numpy as jnp
 
-from madsep_jax.ops.dws.block import BlockMoments, BlockParameters, grad_of_pooled, max_pool_frequency
+from madsep_jax.ops.dws.block import BlockMoments, BlockParameters, max_pool_frequency
 from madsep_jax.ops.dws.fast_parts import folded_pointwise, pointwise_gradients
 from madsep_jax.ops.dws.fast_pooled import moments_gradient, normalised_output, output_affine
 from madsep_jax.ops.dws.folded import Folded
 from madsep_jax.ops.dws.lazy import LazyArray, Normalised, as_array
-from madsep_jax.ops.dws.lean_parts import activation, by_device, grad_of_product, mix, source_gradient, typed_as
+from madsep_jax.ops.dws.lean_parts import activation, by_device, mix, source_gradient, typed_as
 from madsep_jax.ops.precision import widened
 
 
@@ -69,11 +69,8 @@ def _block(parameters: BlockParameters, source: Normalised, pool: int, dilation:
 def _forward(
     parameters: BlockParameters, source: Normalised, pool: int, dilation: int
 ) -> tuple[tuple[jax.Array, BlockMoments], tuple]:
-    z_BTWC, moments = run_forward(parameters, source, dilation)
-    # Pooled before the normalisation: a negative scale makes the largest normalised value of the smallest one.
-    sign_C = _signs(parameters, z_BTWC)
-    pooled_BTWC = max_pool_frequency(z_BTWC * sign_C, pool) * sign_C if pool > 1 else z_BTWC
-    return (pooled_BTWC, moments), (parameters, source, z_BTWC if pool == 1 else None, moments)
+    z_BTWC, moments = run_forward(parameters, source, pool, dilation)
+    return (z_BTWC, moments), (parameters, source, z_BTWC if pool == 1 else None, moments)
 
 
 def _backward(
@@ -97,7 +94,7 @@ def _forward_blocks(
     parameters_L: BlockParameters, source: Normalised, kept_LBC: jax.Array, dilation: int
 ) -> tuple[tuple[Normalised, BlockMoments], tuple]:
     def block(source: Normalised, xs: tuple[BlockParameters, jax.Array]) -> tuple[Normalised, tuple]:
-        z_BTWC, moments = run_forward(xs[0], source, dilation)
+        z_BTWC, moments = run_forward(xs[0], source, 1, dilation)
         affine = output_affine(xs[0], moments.outer_mean_C, moments.outer_var_C, xs[1])
         return Normalised(z_BTWC, *typed_as(tuple(source[1:3]), affine)), (source, moments)
 
@@ -128,11 +125,13 @@ def _backward_blocks(
 _blocks.defvjp(_forward_blocks, _backward_blocks)
 
 
-def run_forward(parameters: BlockParameters, source: Normalised, dilation: int) -> tuple[jax.Array, BlockMoments]:
-    """Return z of a block in training, not pooled, and the moments of a and z."""
+def run_forward(
+    parameters: BlockParameters, source: Normalised, pool: int, dilation: int
+) -> tuple[jax.Array, BlockMoments]:
+    """Return z of a block in training, pooled, and the moments of a and of z before that."""
     wide = widened(parameters)
     a_BTWC, inner = by_device("activated", wide, source, dilation=dilation)
-    z_BTWC, outer = by_device("mixed", a_BTWC, *folded_pointwise(wide, *inner))
+    z_BTWC, outer = by_device("mixed", a_BTWC, *folded_pointwise(wide, *inner), _sign_C(wide), pool=pool)
     return z_BTWC, BlockMoments(*inner, *outer)
 
 
@@ -148,16 +147,15 @@ def run_backward(
 ) -> tuple[BlockParameters, Normalised]:
     """Return the gradients of a block's parameters (the outer BatchNorm's are 0 here) and of its input.
 
-    z is that of `run_forward`, None to compute it again; the gradients are those of pooled z and of its moments.
+    z is that of `run_forward`, None where it was pooled, to compute it again; the gradients are those of pooled z and of its moments.
     """
     wide, count = widened(parameters), math.prod(source.shape[:3])
     kernel_CC, bias_C = folded_pointwise(wide, moments.inner_mean_C, moments.inner_var_C)
     of_z = moments_gradient(moments, grad_moments, count)
     a_BTWC, _ = by_device("activated", wide, source, dilation=dilation)
-    if z_BTWC is None:
-        again_BTWC, _ = by_device("mixed", a_BTWC, kernel_CC, bias_C)
-        grad_z_BTWC = grad_of_pooled(grad_BTWC, again_BTWC * _signs(parameters, again_BTWC), pool)
-        grad_BTWC = grad_of_product(grad_z_BTWC, again_BTWC, *of_z).astype(again_BTWC.dtype)  # that of p
+    if z_BTWC is None:  # what is given from here on is the gradient of p
+        given = a_BTWC, kernel_CC, bias_C, _sign_C(wide), grad_BTWC, of_z
+        grad_BTWC = by_device("pooled_gradient", *given, pool=pool)
     product_CC, sum_C = by_device("products", a_BTWC, grad_BTWC, z_BTWC, *of_z)
     pointwise = pointwise_gradients(wide, moments, product_CC, sum_C, count)
     constants = (*of_z, pointwise.constant_C, pointwise.slope_C)
@@ -165,10 +163,10 @@ def run_backward(
     side = len(parameters.depthwise_kernel_KKC)
     grad_KKC = by_device("kernel_gradient", source, grad_u_BTWC, side=side, dilation=dilation)
     gradients = BlockParameters(grad_KKC, grad_bias_C, *pointwise.gradients, *(jnp.zeros_like(sum_C),) * 2)
-    given = source, grad_u_BTWC, wide.depthwise_kernel_KKC
+    from_u = source, grad_u_BTWC, wide.depthwise_kernel_KKC
     if source.shape[-1] == 1:
-        return typed_as(parameters, gradients), source_gradient(*given, dilation)
-    return typed_as(parameters, gradients), by_device("source_gradient", *given, dilation=dilation)
+        return typed_as(parameters, gradients), source_gradient(*from_u, dilation)
+    return typed_as(parameters, gradients), by_device("source_gradient", *from_u, dilation=dilation)
 
 
 def _unit(x_BTWC: jax.Array) -> Normalised:
@@ -177,5 +175,6 @@ def _unit(x_BTWC: jax.Array) -> Normalised:
     return Normalised(x_BTWC, unit_BC, 0 * unit_BC)
 
 
-def _signs(parameters: BlockParameters, z_BTWC: jax.Array) -> jax.Array:
-    return jnp.where(parameters.outer_scale_C < 0, -1, 1).astype(z_BTWC.dtype)
+def _sign_C(parameters: BlockParameters) -> jax.Array:
+    scale_C = parameters.outer_scale_C
+    return jnp.where(scale_C < 0, -1, 1).astype(scale_C.dtype)

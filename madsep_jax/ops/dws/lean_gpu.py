@@ -175,29 +175,127 @@ def kernel_gradient(source: Normalised, grad_u_BTWC: jax.Array, side: int, dilat
     return jnp.sum(call(source.z_BTWC, *affine, grad_u_BTWC), 0).reshape(side, side, channels)
 
 
-def mixed(a_BTWC: jax.Array, kernel_CC: jax.Array, bias_C: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    a_NC = a_BTWC.reshape(-1, a_BTWC.shape[-1])
-    count, channels = a_NC.shape
-    programs, at_once, dtype = pl.cdiv(count, _ROWS), _at_once(channels), bias_C.dtype
+def mixed(
+    a_BTWC: jax.Array, kernel_CC: jax.Array, bias_C: jax.Array, sign_C: jax.Array, *, pool: int
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    groups, dtype = _Groups(a_BTWC.shape, pool), bias_C.dtype
+    a_NC, channels = a_BTWC.reshape(-1, a_BTWC.shape[-1]), a_BTWC.shape[-1]
 
-    def program(a_NC: Any, kernel_CC: Any, bias_C: Any, z_NC: Any, mean_KC: Any, squares_KC: Any) -> None:
-        row_R1, out_C, mask_RC = _tile_of(count, channels, at_once)
-        bias_C = _load(bias_C, out_C, mask=out_C < channels)
-        p_RC = _tile_product(lambda k: _matrix(a_NC, row_R1, k[None]), kernel_CC, out_C, channels, at_once, dtype)
-        z_RC = jnp.where(mask_RC, jnp.maximum(p_RC + bias_C, 0), 0).astype(z_NC.dtype)
-        triton.store(z_NC.at[row_R1, out_C[None]], z_RC, mask=mask_RC)
-        z_RC, rows = z_RC.astype(dtype), jnp.minimum(_ROWS, count - pl.program_id(0) * _ROWS).astype(dtype)
-        mean_C = jnp.sum(z_RC, 0) / rows
-        squares_C = jnp.sum(jnp.where(mask_RC, jnp.square(z_RC - mean_C), 0), 0)
+    def program(a_NC: Any, kernel_CC: Any, bias_C: Any, sign_C: Any, z_QC: Any, mean_KC: Any, squares_KC: Any) -> None:
+        out_C = groups.channel_C()
+        z_ERC = groups.mixed(a_NC, kernel_CC, bias_C, out_C)
+        sign_C = _load(sign_C, out_C, mask=out_C < channels)
+        largest_RC = functools.reduce(jnp.maximum, (z_RC * sign_C for z_RC in z_ERC)) * sign_C
+        pooled_Q1, is_whole_Q1 = groups.pooled_R1()
+        mask_RC = is_whole_Q1 & (out_C < channels)[None]
+        triton.store(z_QC.at[pooled_Q1, out_C[None]], largest_RC.astype(z_QC.dtype), mask=mask_RC)
+        counted_ER1 = [groups.row_R1(e)[1] for e in range(pool)]
+        count = sum(jnp.sum(counted_R1.astype(dtype)) for counted_R1 in counted_ER1)
+        terms = list(zip(counted_ER1, z_ERC, strict=True))
+        mean_C = sum(jnp.sum(jnp.where(counted, z_RC, 0), 0) for counted, z_RC in terms) / count
+        squares_C = sum(jnp.sum(jnp.where(counted, jnp.square(z_RC - mean_C), 0), 0) for counted, z_RC in terms)
         for ref, total_C in ((mean_KC, mean_C), (squares_KC, squares_C)):
             triton.store(ref.at[pl.program_id(0), out_C], total_C, mask=out_C < channels)
 
-    sums = jax.ShapeDtypeStruct((programs, channels), dtype)
-    out_shape = jax.ShapeDtypeStruct(a_NC.shape, a_NC.dtype), sums, sums
-    call = pl.pallas_call(program, out_shape=out_shape, grid=(programs, pl.cdiv(channels, at_once)), **_CALL)
-    z_NC, *moments_KC = call(a_NC, kernel_CC.astype(a_NC.dtype), bias_C)
-    count_K = jnp.minimum(_ROWS, count - _ROWS * jnp.arange(programs))
-    return z_NC.reshape(a_BTWC.shape), joined_moments(tuple(moments_KC), count_K)
+    batch, frames, width, _ = a_BTWC.shape
+    sums = jax.ShapeDtypeStruct((groups.grid[0], channels), dtype)
+    out = jax.ShapeDtypeStruct((batch * frames * (width // pool), channels), a_BTWC.dtype)
+    call = pl.pallas_call(program, out_shape=(out, sums, sums), grid=groups.grid, **_CALL)
+    z_QC, *moments_KC = call(a_NC, kernel_CC.astype(a_NC.dtype), bias_C, sign_C.astype(dtype))
+    return z_QC.reshape(batch, frames, width // pool, channels), joined_moments(tuple(moments_KC), groups.counts_K())
+
+
+def pooled_gradient(
+    a_BTWC: jax.Array,
+    kernel_CC: jax.Array,
+    bias_C: jax.Array,
+    sign_C: jax.Array,
+    grad_BTWC: jax.Array,
+    of_z: tuple[jax.Array, jax.Array],
+    *,
+    pool: int,
+) -> jax.Array:
+    groups, dtype = _Groups(a_BTWC.shape, pool), bias_C.dtype
+    channels = a_BTWC.shape[-1]
+    a_NC, grad_QC = a_BTWC.reshape(-1, channels), grad_BTWC.reshape(-1, channels)
+
+    def program(a_NC: Any, kernel_CC: Any, bias_C: Any, sign_C: Any, grad_QC: Any, *refs: Any) -> None:
+        constant_C, slope_C, grad_p_NC = refs
+        out_C = groups.channel_C()
+        z_ERC = groups.mixed(a_NC, kernel_CC, bias_C, out_C)
+        sign_C, *affine = (_load(ref, out_C, mask=out_C < channels) for ref in (sign_C, constant_C, slope_C))
+        largest_RC = functools.reduce(jnp.maximum, (z_RC * sign_C for z_RC in z_ERC))
+        is_largest_ERC = [z_RC * sign_C == largest_RC for z_RC in z_ERC]
+        count_RC = functools.reduce(jnp.add, (each.astype(dtype) for each in is_largest_ERC))
+        pooled_Q1, is_whole_Q1 = groups.pooled_R1()
+        mask_RC = is_whole_Q1 & (out_C < channels)[None]
+        place = jnp.clip(pooled_Q1, 0, grad_QC.shape[0] - 1), jnp.clip(out_C, 0, channels - 1)[None]
+        share_RC = triton.load(grad_QC.at[place], mask=mask_RC, other=0).astype(dtype) / count_RC
+        for e, z_RC in enumerate(z_ERC):
+            row_R1, counted_R1 = groups.row_R1(e)
+            grad_z_RC = jnp.where(is_largest_ERC[e], share_RC, 0) + affine[0] + affine[1] * z_RC
+            grad_p_RC = jnp.where(z_RC > 0, grad_z_RC, 0).astype(grad_p_NC.dtype)
+            mask_RC = counted_R1 & (out_C < channels)[None]
+            triton.store(grad_p_NC.at[row_R1, out_C[None]], grad_p_RC, mask=mask_RC)
+
+    out = jax.ShapeDtypeStruct(a_NC.shape, a_NC.dtype)
+    call = pl.pallas_call(program, out_shape=out, grid=groups.grid, **_CALL)
+    given = a_NC, kernel_CC.astype(a_NC.dtype), bias_C, sign_C.astype(dtype), grad_QC
+    return call(*given, *of_z).reshape(a_BTWC.shape)
+
+
+class _Groups:
+    """Programs that go over groups of neighbouring frequencies, of which the largest is kept.
+
+    The last group of a frame may not be whole: nothing is kept of it.
+    """
+
+    def __init__(self, shape: tuple[int, ...], pool: int) -> None:
+        """Take the shape of what is pooled."""
+        batch, frames, self._width, self._channels = shape
+        self._pool, self._rows = pool, _ROWS if pool == 1 else _ROWS // 2
+        self._per_frame = pl.cdiv(self._width, pool)
+        self._count, self._at_once = batch * frames * self._per_frame, _at_once(self._channels)
+        self.grid = pl.cdiv(self._count, self._rows), pl.cdiv(self._channels, self._at_once)
+
+    def counts_K(self) -> jax.Array:
+        """Return how many positions each program has."""
+        group_KR = jnp.arange(self.grid[0] * self._rows).reshape(-1, self._rows)
+        left_KR = self._width - self._pool * (group_KR % self._per_frame)
+        return jnp.sum(jnp.where(group_KR < self._count, jnp.minimum(self._pool, left_KR), 0), 1)
+
+    def channel_C(self) -> jax.Array:
+        """Return the program's channels."""
+        return pl.program_id(1) * self._at_once + jnp.arange(self._at_once)
+
+    def row_R1(self, e: int) -> tuple[jax.Array, jax.Array]:
+        """Return the position of one element of each group, and whether it is there."""
+        group_R1, frame_R1, bin_R1 = self._place_R1()
+        bin_R1 = bin_R1 * self._pool + e
+        return frame_R1 * self._width + bin_R1, (group_R1 < self._count) & (bin_R1 < self._width)
+
+    def pooled_R1(self) -> tuple[jax.Array, jax.Array]:
+        """Return the position of what is kept of each group, and whether it is whole."""
+        group_R1, frame_R1, bin_R1 = self._place_R1()
+        per_frame = self._width // self._pool
+        return frame_R1 * per_frame + bin_R1, (group_R1 < self._count) & (bin_R1 < per_frame)
+
+    def mixed(self, a_NC: Any, kernel_CC: Any, bias_C: Any, out_C: jax.Array) -> list[jax.Array]:
+        """Return z of each element of the groups, rounded as it would be where it is kept."""
+        bias_C, dtype = _load(bias_C, out_C, mask=out_C < self._channels), bias_C.dtype
+
+        def element(e: int) -> jax.Array:
+            row_R1, _ = self.row_R1(e)
+            sizes = self._rows, self._channels, self._at_once
+            p_RC = _tile_product(lambda k: _matrix(a_NC, row_R1, k[None]), kernel_CC, out_C, sizes, dtype)
+            return jnp.maximum(p_RC + bias_C, 0).astype(a_NC.dtype).astype(dtype)
+
+        return [element(e) for e in range(self._pool)]
+
+    def _place_R1(self) -> tuple[jax.Array, jax.Array, jax.Array]:
+        group_R1 = (pl.program_id(0) * self._rows + jnp.arange(self._rows))[:, None]
+        frame_R1 = jax.lax.div(group_R1, jnp.full_like(group_R1, self._per_frame))
+        return group_R1, frame_R1, group_R1 - frame_R1 * self._per_frame
 
 
 def products(
@@ -255,7 +353,7 @@ def activation_gradient(
             affine = [_load(ref, k, mask=k < channels) for ref in (constant_C, slope_C)]
             return _grad_p(grad_NC, z, row_R1, k[None], affine).astype(a_NC.dtype)
 
-        grad_a_RC = _tile_product(grad_p_RK, kernel_CC, in_C, channels, at_once, dtype)
+        grad_a_RC = _tile_product(grad_p_RK, kernel_CC, in_C, (_ROWS, channels, at_once), dtype)
         a_RC = _matrix(a_NC, row_R1, in_C[None]).astype(dtype)
         below_C, below_slope_C = (_load(ref, in_C, mask=in_C < channels) for ref in (below_C, below_slope_C))
         grad_a_RC = grad_a_RC - below_C - below_slope_C * a_RC
@@ -280,13 +378,15 @@ def _tile_of(count: int, channels: int, at_once: int) -> tuple[jax.Array, jax.Ar
     return row_R1, out_C, (row_R1 < count) & (out_C < channels)[None]
 
 
-def _tile_product(left: Callable, right_CC: Any, out_C: Any, channels: int, at_once: int, dtype: Any) -> jax.Array:
+def _tile_product(left: Callable, right_CC: Any, out_C: Any, sizes: tuple[int, int, int], dtype: Any) -> jax.Array:
+    rows, channels, at_once = sizes
+
     def add(number: Any, sum_RC: jax.Array) -> jax.Array:
         k = number * at_once + jnp.arange(at_once)
         right_KC = _matrix(right_CC, k[:, None], out_C[None])
         return sum_RC + jnp.dot(left(k), right_KC, preferred_element_type=dtype)
 
-    return jax.lax.fori_loop(0, pl.cdiv(channels, at_once), add, jnp.zeros((_ROWS, at_once), dtype))
+    return jax.lax.fori_loop(0, pl.cdiv(channels, at_once), add, jnp.zeros((rows, at_once), dtype))
 
 
 def _grad_p(grad_NC: Any, z: list, row_R1: Any, out_1C: Any, affine: list[jax.Array]) -> jax.Array:

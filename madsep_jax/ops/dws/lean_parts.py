@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from madsep_jax.ops.dws import lean_gpu
-from madsep_jax.ops.dws.block import LEAKY_SLOPE, BlockParameters
+from madsep_jax.ops.dws.block import LEAKY_SLOPE, BlockParameters, grad_of_pooled, max_pool_frequency
 from madsep_jax.ops.dws.lazy import AffineGradient, Normalised
 from madsep_jax.ops.precision import widened
 from madsep_jax.ops.shared_batch import average, is_shared
@@ -39,11 +39,36 @@ def activated(
     return a_BTWC, moments_about(a_BTWC, near_BTWC)
 
 
-def mixed(a_BTWC: jax.Array, kernel_CC: jax.Array, bias_C: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    """Return z from a by the folded pointwise kernel, and its moments."""
+def mixed(
+    a_BTWC: jax.Array, kernel_CC: jax.Array, bias_C: jax.Array, sign_C: jax.Array, *, pool: int
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    """Return z from a by the folded pointwise kernel, pooled, and the moments of what it was pooled from.
+
+    Times its sign, the largest value is kept: a negative scale makes the largest normalised one of the smallest.
+    """
     z_BTWC = mix(a_BTWC, kernel_CC, bias_C)
     middle = z_BTWC.shape[1] // 2
-    return z_BTWC, moments_about(z_BTWC, z_BTWC[:, middle : middle + 1])
+    moments = moments_about(z_BTWC, z_BTWC[:, middle : middle + 1])
+    if pool == 1:
+        return z_BTWC, moments
+    sign_C = sign_C.astype(z_BTWC.dtype)
+    return max_pool_frequency(z_BTWC * sign_C, pool) * sign_C, moments
+
+
+def pooled_gradient(
+    a_BTWC: jax.Array,
+    kernel_CC: jax.Array,
+    bias_C: jax.Array,
+    sign_C: jax.Array,
+    grad_BTWC: jax.Array,
+    of_z: tuple[jax.Array, jax.Array],
+    *,
+    pool: int,
+) -> jax.Array:
+    """Return ∂p from the gradient of pooled z, which is computed again; see `mixed` and `grad_of_product`."""
+    z_BTWC = mix(a_BTWC, kernel_CC, bias_C)
+    grad_z_BTWC = grad_of_pooled(grad_BTWC, z_BTWC * sign_C.astype(z_BTWC.dtype), pool)
+    return grad_of_product(grad_z_BTWC, z_BTWC, *of_z).astype(a_BTWC.dtype)
 
 
 def products(
