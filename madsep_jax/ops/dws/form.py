@@ -1,7 +1,7 @@
 """Which form of the depthwise-separable blocks runs: in training, and in evaluation.
 
 The fast forms are for pointwise kernels of one element; others take the plain form. Blocks whose dilations differ go
-one by one, as do residual ones. On a CPU the fast form goes over a few frames at a time; elsewhere it is the lean one.
+one by one, as do residual ones. The fast form for GPUs is the lean one.
 """
 
 import functools
@@ -124,7 +124,7 @@ def _may_run_fast(parameters: BlockParameters, compute: ComputeConfig) -> bool:
 
 
 def _is_lean(parameters: BlockParameters, compute: ComputeConfig) -> bool:
-    return target_of(compute) != "cpu" and _may_run_fast(parameters, compute)
+    return target_of(compute) == "gpu" and _may_run_fast(parameters, compute)
 
 
 def _is_mixed(x_BTWC: LazyArray) -> bool:

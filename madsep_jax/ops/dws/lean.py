@@ -147,7 +147,8 @@ def run_backward(
 ) -> tuple[BlockParameters, Normalised]:
     """Return the gradients of a block's parameters (the outer BatchNorm's are 0 here) and of its input.
 
-    z is that of `run_forward`, None where it was pooled, to compute it again; the gradients are those of pooled z and of its moments.
+    z is that of `run_forward`, None where it was pooled: then it is computed again. The gradients are those of z as it
+    was returned, and of its moments.
     """
     wide, count = widened(parameters), math.prod(source.shape[:3])
     kernel_CC, bias_C = folded_pointwise(wide, moments.inner_mean_C, moments.inner_var_C)

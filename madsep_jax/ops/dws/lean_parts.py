@@ -4,12 +4,13 @@ Notation as in `madsep_jax.ops.dws.fast_parts`. Inputs are `Normalised`, so that
 them. Parameters and sums are float32 or wider, activations may be of 16 bits.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from madsep_jax.ops.dws import lean_gpu
+from madsep_jax.ops.dws import gpu_products, gpu_taps
 from madsep_jax.ops.dws.block import LEAKY_SLOPE, BlockParameters, grad_of_pooled, max_pool_frequency
 from madsep_jax.ops.dws.lazy import AffineGradient, Normalised
 from madsep_jax.ops.precision import widened
@@ -20,12 +21,16 @@ def by_device(part: str, *arguments: Any, **static: Any) -> Any:
     """Run a part: its Pallas kernel on NVIDIA's GPUs, what defines it elsewhere."""
 
     def on_gpu(*arguments: Any) -> Any:
-        return getattr(lean_gpu, part)(*arguments, **static)
+        return _of_gpu(part)(*arguments, **static)
 
     def elsewhere(*arguments: Any) -> Any:
         return globals()[part](*arguments, **static)
 
     return jax.lax.platform_dependent(*arguments, cuda=on_gpu, default=elsewhere)
+
+
+def _of_gpu(part: str) -> Callable[..., Any]:
+    return getattr(gpu_taps if hasattr(gpu_taps, part) else gpu_products, part)  # type: ignore[no-any-return]
 
 
 def activated(
