@@ -155,5 +155,5 @@ def _one_by_one(
             return y, moments
         return x + y.array().astype(x.dtype) if residual else y.array(), moments
 
-    source = Normalised.of(x_BTWC) if is_lazy else as_array(x_BTWC)
+    source: Any = Normalised.of(x_BTWC) if is_lazy else as_array(x_BTWC)
     return over_blocks(apply, source, (parameters_L, kept_LBC), dilations, unrolled)

@@ -37,12 +37,16 @@ def mixed(
         mask_RC = is_whole_Q1 & (out_C < channels)[None]
         triton.store(z_QC.at[pooled_Q1, out_C[None]], largest_RC.astype(z_QC.dtype), mask=mask_RC)
         counted_ER1 = [groups.row_R1(e)[1] for e in range(pool)]
-        count = sum(jnp.sum(counted_R1.astype(dtype)) for counted_R1 in counted_ER1)
-        terms = list(zip(counted_ER1, z_ERC, strict=True))
-        mean_C = sum(jnp.sum(jnp.where(counted, z_RC, 0), 0) for counted, z_RC in terms) / count
-        squares_C = sum(jnp.sum(jnp.where(counted, jnp.square(z_RC - mean_C), 0), 0) for counted, z_RC in terms)
-        for ref, total_C in ((mean_KC, mean_C), (squares_KC, squares_C)):
-            triton.store(ref.at[pl.program_id(0), out_C], total_C, mask=out_C < channels)
+        count = functools.reduce(jnp.add, (jnp.sum(counted_R1.astype(dtype)) for counted_R1 in counted_ER1))
+
+        def total_C(x_ERC: list[jax.Array]) -> jax.Array:
+            terms = zip(counted_ER1, x_ERC, strict=True)
+            return functools.reduce(jnp.add, (jnp.sum(jnp.where(counted, x_RC, 0), 0) for counted, x_RC in terms))
+
+        mean_C = total_C(z_ERC) / count
+        squares_C = total_C([jnp.square(z_RC - mean_C) for z_RC in z_ERC])
+        for ref, value_C in ((mean_KC, mean_C), (squares_KC, squares_C)):
+            triton.store(ref.at[pl.program_id(0), out_C], value_C, mask=out_C < channels)
 
     batch, frames, width, _ = a_BTWC.shape
     sums = jax.ShapeDtypeStruct((groups.grid[0], channels), dtype)

@@ -36,7 +36,7 @@ def activated(
     kernel_KKC, bias_C = parameters.depthwise_kernel_KKC, parameters.depthwise_bias_C
     batch, frames, width, _ = source.shape
 
-    def finish(bias_C: Any, tile: "_FrameTile") -> Callable:
+    def finish(bias_C: Any, tile: "_FrameTile") -> tuple[Callable, Callable]:
         bias_C = tile.load(bias_C, tile.channel_C, mask=tile.has_channel_C)
 
         def activation(u_WC: jax.Array, _: jax.Array) -> jax.Array:
@@ -63,7 +63,7 @@ def source_gradient(source: Normalised, grad_u_BTWC: jax.Array, kernel_KKC: jax.
     """See `lean_parts.source_gradient`."""
     z_BTWC, factor_BC, offset_BC = source[:3]
 
-    def finish(z_BTWC: Any, factor_BC: Any, tile: "_FrameTile") -> Callable:
+    def finish(z_BTWC: Any, factor_BC: Any, tile: "_FrameTile") -> tuple[Callable, Callable]:
         factor_C = tile.load(factor_BC, tile.sequence, tile.channel_C, mask=tile.has_channel_C)
 
         def sums(grad_x_WC: jax.Array, bin_W1: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:

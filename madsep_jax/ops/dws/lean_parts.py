@@ -30,7 +30,7 @@ def by_device(part: str, *arguments: Any, **static: Any) -> Any:
 
 
 def _of_gpu(part: str) -> Callable[..., Any]:
-    return getattr(gpu_taps if hasattr(gpu_taps, part) else gpu_products, part)  # type: ignore[no-any-return]
+    return getattr(gpu_taps if hasattr(gpu_taps, part) else gpu_products, part)
 
 
 def activated(
