@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from small_dws import assert_equal_trees
-from tiny import DWS, enable_float64, magnitudes
+from tiny import DWS, assert_close, enable_float64, magnitudes
 
 import madsep_jax.ops.dws.form
 from madsep_jax import ComputeConfig, DwsMaskerConfig, TrainingConfig, build_model
@@ -28,7 +28,7 @@ CASES += [pytest.param(*case, marks=pytest.mark.thorough) for case in FURTHER]
 OPERATIONS = "plain", "fast"
 
 
-def configured(name, blocks="scanned", operations="plain"):
+def configured(name, blocks="scanned", operations="plain", target="auto"):
     """A run of few channels.
 
     Adam's epsilon is 0.1: with its default of 1e-8 a first step is about the gradient's sign, so that the rounding of
@@ -39,7 +39,7 @@ def configured(name, blocks="scanned", operations="plain"):
         DWS,
         masker=masker,
         training=TrainingConfig(batch_size=2, learning_rate=1e-2, adam_epsilon=0.1),
-        compute=ComputeConfig(operations=operations, blocks=blocks),
+        compute=ComputeConfig(operations=operations, blocks=blocks, target=target),
     )
 
 
@@ -57,20 +57,30 @@ def test_two_train_steps_and_an_evaluation(name, blocks):
         assert_equal_trees(outcome(start, configured(name, blocks, "fast")), expected)
 
 
+@pytest.mark.parametrize(("name", "blocks"), CASES)
+def test_the_form_for_gpus(name, blocks):
+    """As above; and after five steps 1e-8, as differences in rounding grow from step to step."""
+    for steps, tolerance in ((2, 1e-10), (5, 1e-8)):
+        start, expected = reference(name, steps)
+        with enable_float64():
+            found = outcome(start, configured(name, blocks, "fast", "gpu"), steps)
+            jax.tree.map(functools.partial(assert_close, tolerance=tolerance), found, expected)
+
+
 @functools.cache
-def reference(name):
+def reference(name, steps=2):
     """A state to start from, and what the plain forms make of it."""
     single = with_signs(init_state(configured(name)))
     with enable_float64():
         start = double(single)
-        return start, outcome(start, configured(name))
+        return start, outcome(start, configured(name), steps)
 
 
-def outcome(state, config):
+def outcome(state, config, steps=2):
     mix_BSF = jnp.asarray(magnitudes(2, DWS.sequences.frames, DWS.signal.bins), np.float64)
     voice_BTF = 0.3 * mix_BSF[:, DWS.sequences.context : -DWS.sequences.context] ** 2
     step, seen = jax.jit(make_train_step(config)), []
-    for _ in range(2):
+    for _ in range(steps):
         state, metrics = step(state, Batch(mix_BSF, voice_BTF))
         seen.append(metrics)
     evaluated = jax.jit(build_model(config.model).apply)(state.variables, mix_BSF)

@@ -11,6 +11,7 @@ from madsep_jax.config.run import ComputeConfig
 from madsep_jax.models.architecture import Architecture
 from madsep_jax.models.denoiser import dense
 from madsep_jax.models.depthwise import DwsBlock, DwsBlocks, uniform_by_fan_in
+from madsep_jax.ops.choice import target_of
 from madsep_jax.ops.dws.lazy import Normalised, Upsampled, as_array
 from madsep_jax.signal.framing import middle_frames
 
@@ -82,5 +83,7 @@ ARCHITECTURE = Architecture(
     # with 320).
     frames_at_once={"cpu": 40},
     speed_share=0.20,
-    has_fast_form=lambda compute: compute.precision != "bfloat16" and not compute.remat,
+    has_fast_form=lambda compute: (
+        target_of(compute) == "gpu" or (compute.precision != "bfloat16" and not compute.remat)
+    ),
 )

@@ -1,11 +1,12 @@
 """Which form of the depthwise-separable blocks runs: in training, and in evaluation.
 
 The fast forms are for pointwise kernels of one element; others take the plain form. Blocks whose dilations differ go
-one by one, as do residual ones. On a TPU the fast form of training is a form of its own (`packed`), which takes 16 bits
-as well, and evaluation is plain.
+one by one, as do residual ones. Each target has a fast form of its own: chunks of frames on a CPU; `lean` on a GPU;
+`packed`, of training alone, on a TPU. The latter two take 16 bits as well.
 """
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -19,6 +20,7 @@ from madsep_jax.ops.dws.fast_first import fast_first_block
 from madsep_jax.ops.dws.fast_pooled import fast_dws_block
 from madsep_jax.ops.dws.folded import folded_block, folded_blocks
 from madsep_jax.ops.dws.lazy import LazyArray, Normalised, Upsampled, as_array
+from madsep_jax.ops.dws.lean import lean_dws_block, lean_dws_blocks, lean_evaluation
 from madsep_jax.ops.dws.packed import packed_block, packed_blocks
 
 
@@ -33,9 +35,12 @@ def train_block(
     """Apply one block in training; see `dws_block`."""
     if not _is_mixed(x_BTWC):
         x_BTWC, parameters, kept_BC = _of_one_type(x_BTWC, parameters, kept_BC)
-    if _runs_packed(parameters, compute):
+    form = _form_of(parameters, x_BTWC, compute)
+    if form == "packed":
         return recomputed(functools.partial(packed_block, pool=pool), compute)(parameters, x_BTWC, kept_BC)
-    if _is_mixed(x_BTWC) or not _may_run_fast(parameters, compute):
+    if form == "lean":
+        return lean_dws_block(parameters, x_BTWC, kept_BC, pool=pool)
+    if form == "plain":
         plain = functools.partial(_plain_block, pool=pool, target=target_of(compute))
         return recomputed(plain, compute)(parameters, x_BTWC, kept_BC)
     if isinstance(x_BTWC, jax.Array) and x_BTWC.shape[-1] == 1:
@@ -56,18 +61,22 @@ def train_blocks(
     unrolled = compute.blocks == "unrolled"
     if not _is_mixed(x_BTWC):
         x_BTWC, parameters_L, kept_LBC = _of_one_type(x_BTWC, parameters_L, kept_LBC)
+    form = _form_of(parameters_L, x_BTWC, compute)
     wrap = functools.partial(recomputed, compute=compute, static_argnums=2)
-    form: dict[str, Any] = {"dilations": dilations, "residual": residual, "unrolled": unrolled, "wrap": wrap}
-    if _runs_packed(parameters_L, compute):
-        return packed_blocks(parameters_L, as_array(x_BTWC), kept_LBC, **form)
-    if _is_mixed(x_BTWC) or not _may_run_fast(parameters_L, compute):
-        return dws_blocks(parameters_L, as_array(x_BTWC), None, kept_LBC, target=target_of(compute), **form)
+    how: dict[str, Any] = {"dilations": dilations, "residual": residual, "unrolled": unrolled, "wrap": wrap}
+    if form == "packed":
+        return packed_blocks(parameters_L, as_array(x_BTWC), kept_LBC, **how)
+    if form == "plain":
+        return dws_blocks(parameters_L, as_array(x_BTWC), None, kept_LBC, target=target_of(compute), **how)
     if kept_LBC is None:
         layers, channels = parameters_L.depthwise_bias_C.shape
         kept_LBC = jnp.ones((layers, x_BTWC.shape[0], channels), x_BTWC.dtype)
-    if len(set(dilations)) == 1 and not residual:
+    if len(set(dilations)) == 1 and not residual and not (form == "lean" and unrolled):
+        if form == "lean":
+            return lean_dws_blocks(parameters_L, x_BTWC, kept_LBC, dilations[0])
         return fast_dws_blocks(parameters_L, x_BTWC, kept_LBC, dilations[0], unrolled)
-    return _one_by_one(parameters_L, as_array(x_BTWC), kept_LBC, dilations, residual, unrolled)
+    block = lean_dws_block if form == "lean" else fast_dws_block
+    return _one_by_one(block, parameters_L, x_BTWC, kept_LBC, dilations, residual, unrolled)
 
 
 def evaluate_block(
@@ -80,8 +89,11 @@ def evaluate_block(
 ) -> jax.Array:
     """Apply one block normalised by given moments, without dropout."""
     x_BTWC, parameters, moments = _of_one_type(x_BTWC, parameters, moments)
-    if not _may_run_fast(parameters, compute):
+    form = _form_of(parameters, x_BTWC, compute)
+    if form in ("plain", "packed"):
         return dws_block(parameters, as_array(x_BTWC), moments, pool=pool, target=target_of(compute))[0]
+    if form == "lean":
+        return lean_evaluation(parameters, x_BTWC, moments, pool=pool)
     source = x_BTWC if isinstance(x_BTWC, Upsampled) else as_array(x_BTWC)
     return folded_block(parameters, source, moments, pool=pool)
 
@@ -91,13 +103,21 @@ def evaluate_blocks(
     x_BTWC: jax.Array | Normalised,
     moments_L: BlockMoments,
     compute: ComputeConfig,
-    **form: Any,
+    **how: Any,
 ) -> jax.Array:
-    """Apply equal blocks normalised by given moments, without dropout; `form` as in `dws_blocks`."""
+    """Apply equal blocks normalised by given moments, without dropout; `how` as in `dws_blocks`."""
     source_BTWC, parameters_L, moments_L = _of_one_type(as_array(x_BTWC), parameters_L, moments_L)
-    if not _may_run_fast(parameters_L, compute):
-        return dws_blocks(parameters_L, source_BTWC, moments_L, target=target_of(compute), **form)[0]
-    return folded_blocks(parameters_L, source_BTWC, moments_L, **form)
+    form = _form_of(parameters_L, source_BTWC, compute)
+    if form in ("plain", "packed"):
+        return dws_blocks(parameters_L, source_BTWC, moments_L, target=target_of(compute), **how)[0]
+    if form == "chunks":
+        return folded_blocks(parameters_L, source_BTWC, moments_L, **how)
+
+    def apply(x_BTWC: jax.Array, block: tuple, dilation: int) -> tuple[jax.Array, None]:
+        y_BTWC = lean_evaluation(block[0], x_BTWC, block[1], dilation=dilation)
+        return x_BTWC + y_BTWC if how["residual"] else y_BTWC, None
+
+    return over_blocks(apply, source_BTWC, (parameters_L, moments_L), how["dilations"], how["unrolled"])[0]
 
 
 def _plain_block(
@@ -106,18 +126,13 @@ def _plain_block(
     return dws_block(parameters, as_array(x_BTWC), None, kept_BC, pool=pool, target=target)
 
 
-def _may_run_fast(parameters: BlockParameters, compute: ComputeConfig) -> bool:
-    return target_of(compute) != "tpu" and _has_fast_form(parameters, compute)
-
-
-def _runs_packed(parameters: BlockParameters, compute: ComputeConfig) -> bool:
-    return target_of(compute) == "tpu" and _has_fast_form(parameters, compute)
-
-
-def _has_fast_form(parameters: BlockParameters, compute: ComputeConfig) -> bool:
-    stacked = parameters.depthwise_bias_C.ndim - 1
-    one_element = parameters.pointwise_kernel_CC.ndim == 2 + stacked
-    return one_element and runs_fast("dws_block", compute)
+def _form_of(parameters: BlockParameters, x_BTWC: LazyArray, compute: ComputeConfig) -> str:
+    """Return `plain`, or the fast form of the target where it is to run and can: `chunks`, `lean` or `packed`."""
+    one_element = parameters.pointwise_kernel_CC.ndim == 1 + parameters.depthwise_bias_C.ndim
+    if not (one_element and runs_fast("dws_block", compute)):
+        return "plain"
+    form = {"gpu": "lean", "tpu": "packed"}.get(target_of(compute), "chunks")
+    return "plain" if form == "chunks" and _is_mixed(x_BTWC) else form
 
 
 def _is_mixed(x_BTWC: LazyArray) -> bool:
@@ -132,16 +147,21 @@ def _of_one_type(*trees: Any) -> Any:
 
 
 def _one_by_one(
+    run: Callable[..., tuple[Normalised, BlockMoments]],
     parameters_L: BlockParameters,
-    x_BTWC: jax.Array,
+    x_BTWC: jax.Array | Normalised,
     kept_LBC: jax.Array,
     dilations: tuple[int, ...],
     residual: bool,
     unrolled: bool,
-) -> tuple[jax.Array, BlockMoments]:
-    def apply(x_BTWC: jax.Array, block: tuple, dilation: int) -> tuple[jax.Array, BlockMoments]:
-        parameters, kept_BC = block
-        y, moments = fast_dws_block(parameters, x_BTWC, kept_BC, dilation=dilation)
-        return x_BTWC + y.array() if residual else y.array(), moments
+) -> tuple[jax.Array | Normalised, BlockMoments]:
+    is_lazy = run is lean_dws_block and not residual
 
-    return over_blocks(apply, x_BTWC, (parameters_L, kept_LBC), dilations, unrolled)
+    def apply(x: Any, block: tuple, dilation: int) -> tuple[Any, BlockMoments]:
+        y, moments = run(block[0], x, block[1], dilation=dilation)
+        if is_lazy:
+            return y, moments
+        return x + y.array().astype(x.dtype) if residual else y.array(), moments
+
+    source: Any = Normalised.of(x_BTWC) if is_lazy else as_array(x_BTWC)
+    return over_blocks(apply, source, (parameters_L, kept_LBC), dilations, unrolled)

@@ -63,7 +63,8 @@ class Normalised(NamedTuple):
 
     def array(self) -> jax.Array:
         """Return the array."""
-        return self.z_BTWC * self.factor_BC[:, None, None] + self.offset_BC[:, None, None]
+        normalised_BTWC = self.z_BTWC * self.factor_BC[:, None, None] + self.offset_BC[:, None, None]
+        return normalised_BTWC.astype(self.dtype)
 
     def filled(self, chunks: FrameChunks) -> "Normalised":
         """Add the fill."""
