@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from cyclopts import App
+from experiments.cli.parser import App
 
 from experiments.benchmarks.device_report.options import ReportOptions
 from experiments.benchmarks.options import saved_options
