@@ -107,6 +107,11 @@ def _call(instruction: Instruction, operands: list[Array]) -> float:
     return 0.0
 
 
+def tells(call: Instruction) -> bool:
+    """Whether a call of a kernel tells how much it computes."""
+    return stated_cost(call, "flops") is not None or "dim_labels" in call.attributes or "__cu" in call.attributes
+
+
 _PRODUCTS: dict[str, Callable[[Instruction, list[Array]], float]] = {
     "dot": _dot,
     "convolution": _convolution,

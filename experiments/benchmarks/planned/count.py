@@ -2,12 +2,12 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from experiments.benchmarks.planned.arithmetic import Arithmetic, arithmetic
+from experiments.benchmarks.planned.arithmetic import Arithmetic, arithmetic, tells
 from experiments.benchmarks.planned.hlo import Computation, Instruction, Module, parse
-from experiments.benchmarks.planned.traffic import is_free, traffic
+from experiments.benchmarks.planned.traffic import TRANSFERS, is_free, traffic
 
 _COLLECTIVES = (
     "all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute", "collective-broadcast",
@@ -59,6 +59,8 @@ class ProgramCount:
     """Loops that may end sooner than they are counted."""
     counted_once: Sequence[str]
     """Loops of which nothing tells how often they run."""
+    uncounted: Sequence[str]
+    """Kernels that say nothing of their arithmetic: of it they count as none."""
 
     @property
     def flops(self) -> float:
@@ -77,6 +79,7 @@ class _Totals:
     collectives: list[Collective] = field(default_factory=list)
     at_most: list[str] = field(default_factory=list)
     counted_once: list[str] = field(default_factory=list)
+    uncounted: list[str] = field(default_factory=list)
 
     @property
     def bytes(self) -> float:
@@ -102,6 +105,7 @@ def count_program(text: str) -> ProgramCount:
         collectives=totals.collectives,
         at_most=totals.at_most,
         counted_once=totals.counted_once,
+        uncounted=totals.uncounted,
     )
 
 
@@ -135,27 +139,29 @@ def _add_kernel(
 ) -> None:
     moved, done = traffic(one, computation, module), arithmetic(one, computation, module)
     key = (computation.name, one.name)
-    totals.launches += runs
+    totals.launches += 0 if one.opcode in TRANSFERS else runs
     totals.arithmetic += Arithmetic(done.products * runs, done.others * runs)
     totals.bytes_of[key] += (moved.read + moved.written) * runs
     totals.runs_of[key] += runs
-    for exchange, within in _exchanges(one, computation, module):
-        given = sum(array.bytes for name in exchange.operands for array in within.instructions[name].arrays)
-        kind = exchange.opcode.removesuffix("-start")
-        found = Collective(kind=kind, bytes=given, runs=runs, in_loop=in_loop, source=exchange.source)
-        totals.collectives.append(found)
+    for each, within in _with_those_in_it(one, computation, module):
+        kind = each.opcode.removesuffix("-start")
+        if kind in _COLLECTIVES:
+            given = sum(array.bytes for name in each.operands for array in within.instructions[name].arrays)
+            found = Collective(kind=kind, bytes=given, runs=runs, in_loop=in_loop, source=each.source)
+            totals.collectives.append(found)
+        elif kind == "custom-call" and not tells(each):
+            totals.uncounted.append(each.source or each.name)
 
 
-def _exchanges(one: Instruction, computation: Computation, module: Module) -> list[tuple[Instruction, Computation]]:
-    """List the collectives that an instruction is, or has within it."""
-    if one.opcode.removesuffix("-start") in _COLLECTIVES:
-        return [(one, computation)]
-    if one.opcode != "fusion":
-        return []
-    inner = [module.computations[name] for name in one.called("calls")]
-    return [
-        found for each in inner for within in each.instructions.values() for found in _exchanges(within, each, module)
-    ]
+def _with_those_in_it(
+    one: Instruction, computation: Computation, module: Module
+) -> Iterator[tuple[Instruction, Computation]]:
+    """Yield an instruction, and those of a fusion, with the computation that each is in."""
+    yield one, computation
+    if one.opcode == "fusion":
+        for inner in (module.computations[name] for name in one.called("calls")):
+            for each in inner.instructions.values():
+                yield from _with_those_in_it(each, inner, module)
 
 
 def _largest(names: Sequence[str], module: Module) -> Computation:
@@ -186,11 +192,8 @@ def _turns(loop: Instruction, within: Computation, module: Module, totals: _Tota
 
 def _limits(condition: Computation, module: Module) -> tuple[list[int], bool]:
     """Return the numbers below which a loop's counter, which starts at 0, must be, and whether nothing else ends it."""
-    instructions = list(condition.instructions.values())
-    for one in [one for one in instructions if one.opcode == "fusion"]:
-        instructions += [
-            inner for name in one.called("calls") for inner in module.computations[name].instructions.values()
-        ]
+    tops = condition.instructions.values()
+    instructions = [one for top in tops for one, _ in _with_those_in_it(top, condition, module)]
     constants = {one.name: one.given for one in instructions if one.opcode == "constant"}
     compared = [one for one in instructions if one.opcode == "compare"]
     limits = [

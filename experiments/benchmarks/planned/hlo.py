@@ -162,7 +162,7 @@ def parse(text: str) -> Module:
 def _blocks(text: str) -> Iterator[tuple[bool, str, list[str]]]:
     """Yield whether a computation is the entry, its name, and its lines."""
     head, lines = None, list[str]()
-    for line in text.splitlines():
+    for line in text.split("\n"):
         if head is None:
             head = _HEAD.match(line)
         elif line.startswith("}"):

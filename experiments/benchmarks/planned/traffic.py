@@ -28,6 +28,8 @@ _FREE_CALLS = (
 )
 _SLICES = ("dynamic-slice", "slice", "gather")
 _UPDATES = {"dynamic-update-slice": 1, "scatter": 2}  # where their update is among the operands
+#: Copies that go on beside the kernels.
+TRANSFERS = frozenset({"copy-start", *(f"{one}-start" for one in (*_SLICES, *_UPDATES))})
 _RENAMES = ("bitcast", "reshape")
 _PASSES = (*_RENAMES, "copy", "convert", "transpose")
 
@@ -63,24 +65,34 @@ ELEMENTWISE = frozenset({
 def traffic(instruction: Instruction, within: Computation, module: Module) -> Traffic:
     """Return what one run of an instruction that is not free moves."""
     operands = [_arrays_of(name, within) for name in instruction.operands]
-    results = instruction.arrays
-    if instruction.opcode == "fusion":
+    opcode, results = instruction.opcode.removesuffix("-start"), instruction.arrays
+    if opcode != instruction.opcode:
+        results = _results_of_start(opcode, results, len(sum(operands, ())))
+    if opcode == "fusion":
         (inner,) = (module.computations[name] for name in instruction.called("calls"))
         return Traffic(_read(inner, operands, module), _written(inner, results, module))
-    if instruction.opcode == "custom-call":
+    if opcode == "custom-call":
         return _of_a_call(instruction, operands, results)
-    if instruction.opcode in _SLICES:
+    if opcode in _SLICES:
         taken = sum(array.bytes for array in results) if _moved(operands[0]) else 0
         return Traffic(taken + sum(map(_moved, operands[1:])), _moved(results))
-    if instruction.opcode in _UPDATES:
-        update = operands[_UPDATES[instruction.opcode]]
-        adds = instruction.opcode == "scatter"  # reads what it adds to, and where
-        return Traffic(_moved(update) * (1 + adds) + (_moved(operands[1]) if adds else 0), _moved(update))
-    if instruction.opcode == "copy-start":
-        return Traffic(_moved(operands[0]), _moved(results[:1]))
-    if instruction.opcode.endswith("-start"):  # its result names its operands as well
-        return Traffic(_moved(sum(operands, ())), _moved(results[-1:]))
+    if opcode in _UPDATES:
+        update = operands[_UPDATES[opcode]]
+        adds = opcode == "scatter"  # reads what it adds to, and where
+        written = sum(array.bytes for array in update) if _moved(results) else 0
+        return Traffic(_moved(update) + (written + _moved(operands[1]) if adds else 0), written)
     return Traffic(_moved(sum(operands, ())), _moved(results))
+
+
+def _results_of_start(opcode: str, named: tuple[Array, ...], operands: int) -> tuple[Array, ...]:
+    """Return what comes out in the end of work that goes on beside other work.
+
+    What starts it may name its operands and its state, one number, as well.
+    """
+    arrays = tuple(array for array in named if array.sizes or array.dtype not in ("s32", "u32"))
+    if opcode == "copy":  # names what it makes first
+        return arrays[:1]
+    return arrays[operands:] or arrays
 
 
 def _arrays_of(name: str, within: Computation) -> tuple[Array, ...]:
