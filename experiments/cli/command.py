@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from typing import TextIO
 
 from experiments.cli.parser import App, CycloptsError, UnknownOptionError, UnusedCliTokensError
-
 from experiments.cli.signals import INTERRUPTED, Guard, Stopped, keeps, line_of
 from madsep_jax.errors import InputError, InputErrors, shown
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Any, ClassVar, Generic, TypeVar, dataclass_transform
 
 from experiments.cli.parser import Parameter, Token, convert
-
 from madsep_jax.config.fields import Setting, settings_of
 from madsep_jax.config.io import override
 from madsep_jax.config.presets import PRESETS

@@ -19,6 +19,7 @@ from madsep_jax.host.compiler import compiler_options
 from madsep_jax.host.memory import require_memory
 from madsep_jax.models import build_model
 from madsep_jax.models.variables import inference_variables
+from madsep_jax.ops.choice import runs_fast
 from madsep_jax.ops.precision import double_precision
 from madsep_jax.train.batch import TrainState, zero_batch
 from madsep_jax.train.step import init_state, jit_train_step, make_train_step
@@ -30,9 +31,15 @@ def forward_of(config: RunConfig) -> Callable[[Any, jax.Array], jax.Array]:
     return lambda variables, mag_BSF: model.apply(variables, mag_BSF, train=False).voice_BTF  # type: ignore[union-attr]
 
 
-def initial_state(config: RunConfig, dtype: np.dtype) -> TrainState:
-    """Return a state before training, a copy of its own; the same weights for every batch size, length and form."""
-    return _copy(_least_state(config), dtype)
+def initial_state(config: RunConfig, dtype: np.dtype, device: jax.Device | None = None) -> TrainState:
+    """Return a state before training, a copy of its own; the same weights for every batch size, length and form.
+
+    It is on the given device, or on JAX's own.
+    """
+    state = _state(_least(config))
+    if runs_fast("optimizer", config.compute):
+        state = state.replace(gradient=jax.tree.map(jnp.zeros_like, state.params))  # type: ignore[attr-defined]
+    return _copy(state if device is None else jax.device_put(state, device), dtype)
 
 
 def _copy(state: TrainState, dtype: np.dtype) -> TrainState:
@@ -40,11 +47,13 @@ def _copy(state: TrainState, dtype: np.dtype) -> TrainState:
     return jax.tree.map(functools.partial(jnp.array, copy=True), state, dtypes)
 
 
-def _least_state(config: RunConfig) -> TrainState:
-    return _state(override(config, {"training.batch_size": 1, "sequences.frames": 2 * config.sequences.context + 1}))
+def _least(config: RunConfig) -> RunConfig:
+    """Return the same system without what its weights do not depend on."""
+    sizes = {"training.batch_size": 1, "sequences.frames": 2 * config.sequences.context + 1}
+    return override(config, {**sizes, "compute.operations": "plain", "compute.precision": "float32"})
 
 
-@functools.lru_cache(maxsize=2)
+@functools.lru_cache(maxsize=4)
 def _state(config: RunConfig) -> TrainState:
     with double_precision(False), jax.default_device(jax.devices()[0]):
         return init_state(config)
@@ -62,7 +71,7 @@ class Program:
 def compile_program(case: Case, form: Form) -> Program:
     """Compile a case in one form, a train step so that it gives its state's buffers up. In the case's precision."""
     config = case.with_form(form)
-    state = jax.eval_shape(lambda state: _copy(state, case.dtype), _least_state(config))
+    state = jax.eval_shape(lambda: initial_state(config, case.dtype))
     batch = jax.eval_shape(lambda: zero_batch(config))
     if case.mode == "train":
         function, arguments = jit_train_step(make_train_step(config)), (state, batch)
@@ -127,6 +136,6 @@ def timed_in(precision: Precision) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         if precision == "float64":
             stack.enter_context(double_precision())
-        elif backend != "cpu":
+        elif backend != "cpu" and precision != "bfloat16":  # of which the training's configuration has charge
             stack.enter_context(jax.default_matmul_precision("highest" if precision == "float32" else "tensorfloat32"))
         yield
