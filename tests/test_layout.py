@@ -78,7 +78,6 @@ DOORS = {
     "cyclopts": "experiments",
     "matplotlib": "experiments",
     "rich": "experiments",
-    "tabulate": "experiments",
     "tensorboardX": "experiments",
 }
 #: They start processes in which nothing else is loaded yet.

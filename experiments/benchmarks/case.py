@@ -48,8 +48,8 @@ class Case:
         """Return the case of a preset's system for `batch` sequences of `frames` frames, without them the preset's.
 
         Raises:
-            InputError: on an unknown system or preset, a size that cannot be, or inference in bfloat16, which the models
-                do not have.
+            InputError: on an unknown system or preset, a size that cannot be, or inference in bfloat16, which is not
+                there.
         """
         if precision == "bfloat16" and mode == "forward":
             raise InputError("--precisions: found 'bfloat16' for inference, expected --modes train with it")
@@ -57,12 +57,8 @@ class Case:
         size = {"training.batch_size": batch, "sequences.frames": frames or base.sequences.frames}
         computed = {"compute.precision": "bfloat16"} if precision == "bfloat16" else {}
         base = override(base, {**size, "training.seed": seed})
-        return cls(
-            system=system,
-            mode=mode,
-            precision=precision,
-            config=override(base, {**fields_of(system, base), **computed}),
-        )
+        config = override(base, {**fields_of(system, base), **computed})
+        return cls(system=system, mode=mode, precision=precision, config=config)
 
     @property
     def batch(self) -> int:

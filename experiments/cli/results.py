@@ -67,10 +67,13 @@ class Table:
         titles = [column.title for column in self.columns]
         cells = [[cell.strip() for cell in line] for line in self._cells(self.columns)]
         widths = [max(len(title) + 2, *map(len, column)) for title, *column in zip(titles, *cells, strict=True)]
-        put = [str.ljust if column.word else str.rjust for column in self.columns]
-        lines = [
-            " | ".join(to(*cell) for to, *cell in zip(put, line, widths, strict=True)) for line in [titles, *cells]
-        ]
+        to_left = [column.word for column in self.columns]
+
+        def padded(line: Sequence[str]) -> str:
+            filled = zip(line, widths, to_left, strict=True)
+            return " | ".join(cell.ljust(width) if left else cell.rjust(width) for cell, width, left in filled)
+
+        lines = [padded(line) for line in [titles, *cells]]
         rule = "|".join("-" * (width + 2) for width in widths)
         table = "\n".join([f"| {lines[0]} |", f"|{rule}|", *(f"| {line} |" for line in lines[1:])])
         return "\n\n".join(filter(None, [lead, table, self.caption]))

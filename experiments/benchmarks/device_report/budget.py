@@ -33,7 +33,8 @@ class Budget:
         """Call `end`, in a thread of its own, where what is within the `with` still runs when no time is left."""
         timer = threading.Timer(max(self.left(), 0.0), end)
         timer.daemon = True
-        timer.start()
+        if self.left() > 0:  # otherwise nothing is begun
+            timer.start()
         try:
             yield
         finally:

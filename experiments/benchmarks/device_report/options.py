@@ -93,7 +93,7 @@ class ReportOptions(VariantOptions):
             self.expand(self.systems + self.timed)
 
     def sized(self) -> "ReportOptions":
-        """Return the options at the size of a rehearsal, where one is asked for. Raises InputError as the class does."""
+        """Return the options at the size of a rehearsal, where one is asked for. Raises InputError likewise."""
         if not self.rehearse:
             return self
         default = ReportOptions()

@@ -75,7 +75,7 @@ class Progress:
         """Return the cases of all steps of a kind."""
         return [case for step in self.steps if step.kind == kind for case in step.cases]
 
-    def note(self, case: Case, variant: str, **values: Any) -> None:
+    def note(self, case: Case, variant: str, /, **values: Any) -> None:
         """Note what was found of a variant."""
         with self._lock:
             self.rows[case, variant] |= values
@@ -112,7 +112,7 @@ class Progress:
         return [form for form in self.options.forms if self.rows[case, f"jax {form}"]["status"] == NOT_REACHED]
 
     def known_memory(self, case: Case, form: Form) -> tuple[Mapping[str, int], Case] | None:
-        """Return the planned memory of the largest smaller size of a program that was compiled, and that size's case."""
+        """Return the planned memory of a program at the largest smaller size that was compiled, and that case."""
         found: list[tuple[Mapping[str, int], Case]] = []
         for (other, variant), row in self.rows.items():
             planned: Prediction | None = row["planned"]

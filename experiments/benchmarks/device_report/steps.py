@@ -38,7 +38,7 @@ def steps_of(options: ReportOptions) -> list[Step]:
     others += [case for length in options.lengths[1:] for case in cases(wide, "train", batch, length)]
     others += cases(wide, "forward", batch, frames)
     others += [case for one in other_batches for case in cases(wide, "train", one, frames)]
-    last = [case for mode in ("train", "forward") for case in cases(timed, mode, batch, frames)]  # type: ignore[arg-type]
+    last = [case for mode in ("train", "forward") for case in cases(timed, mode, batch, frames)]
     last += [case for one in options.batches[1:] for case in cases(wide, "forward", one, frames)]
     last += [case for length in options.lengths[1:] for case in cases(wide, "forward", batch, length)]
     every = list(dict.fromkeys(headline + others + last))

@@ -8,9 +8,10 @@ from madsep_jax.host.environment import describe_machine
 
 _CAPTION = (
     "Median of single steps; all variants of a case take turns. Planned, not measured, by the text of the compiled "
-    "program: launches of kernels, GB to and from memory, and the roofline, max(bytes / bandwidth, arithmetic / rate) + "
-    "launches times a stated latency; floor: the least GB that the definition moves. Memory: XLA's plan. `torch`: eager; "
-    "`torch tuned`: channels last, fused Adam. / torch: time over the faster of both. Slowest: share of the step's time."
+    "program: launches of kernels, GB to and from memory, and the roofline, max(bytes / bandwidth, arithmetic / rate) "
+    "+ launches times a stated latency; floor: the least GB that the definition moves. Memory: XLA's plan. `torch`: "
+    "eager; `torch tuned`: channels last, fused Adam. / torch: time over the faster of both. Slowest: share of the "
+    "step's time."
 )
 _REHEARSED = "A REHEARSAL at a small size: it shows that all of it works; the times say nothing. "
 

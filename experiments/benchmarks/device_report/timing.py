@@ -85,11 +85,16 @@ def _may_compile(progress: Progress, case: Case, form: Form) -> bool:
 
 def _compile(progress: Progress, case: Case, later: Sequence[Case]) -> None:
     """Compile what is missing of a case and, with it, of those that come later; count the operations of each."""
-    if case.precision not in progress.peaks and not (jax.default_backend() == "cpu" and case.precision != "float32"):
+    open_forms = progress.open_forms(case)
+    if (
+        open_forms
+        and case.precision not in progress.peaks
+        and not (jax.default_backend() == "cpu" and case.precision != "float32")
+    ):
         progress.doing = f"measuring the peak in {case.precision}"
         with ours.timed_in(case.precision):
             progress.peaks[case.precision] = measure_peak(case.precision, min(_PEAK_S, progress.budget.seconds / 100))
-    todo = [(case, form) for form in progress.open_forms(case) if (case, form) not in progress.programs]
+    todo = [(case, form) for form in open_forms if (case, form) not in progress.programs]
     if not todo:
         return
     for other in later:
@@ -107,10 +112,8 @@ def _prediction(progress: Progress, case: Case, form: Form) -> Prediction | None
     """Count a form's program, and note what that says; None where there is no program, and its row says why."""
     program = progress.programs.get((case, form))
     if not isinstance(program, ours.Program):
-        why = reason(program) if program else "not compiled"
-        progress.note(
-            case, f"jax {form}", status=f"no time: {why}" if isinstance(program, TimeoutError) else f"failed: {why}"
-        )
+        kind = "no time" if isinstance(program, TimeoutError) else "failed"
+        progress.note(case, f"jax {form}", status=f"{kind}: {reason(program) if program else 'not compiled'}")
         return None
     found = predict(case, program, this_device(progress.peaks))
     progress.note(case, f"jax {form}", planned=found)

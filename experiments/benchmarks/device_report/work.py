@@ -10,6 +10,7 @@ from experiments.benchmarks.case import Case
 from experiments.benchmarks.device_report.correctness import check_systems
 from experiments.benchmarks.device_report.profiling import slowest_operations
 from experiments.benchmarks.device_report.progress import NOT_REACHED, Progress
+from experiments.benchmarks.device_report.steps import Step
 from experiments.benchmarks.device_report.timing import time_case
 from experiments.benchmarks.rounds import reason
 from experiments.benchmarks.throughput import ours
@@ -52,7 +53,7 @@ def leave() -> None:
     os._exit(0)
 
 
-def _run_of(kind: str, progress: Progress, start: int) -> list:  # type: ignore[type-arg]
+def _run_of(kind: str, progress: Progress, start: int) -> list[Step]:
     """Return the steps of one kind that follow each other from a number on."""
     found = []
     for step in progress.steps[start:]:

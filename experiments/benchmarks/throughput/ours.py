@@ -1,6 +1,7 @@
 """Our side: programs compiled ahead of time, in the same arithmetic as the other side's."""
 
 import contextlib
+import dataclasses
 import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -36,10 +37,14 @@ def initial_state(config: RunConfig, dtype: np.dtype, device: jax.Device | None 
 
     It is on the given device, or on JAX's own.
     """
-    state = _state(_least(config))
-    if runs_fast("optimizer", config.compute):
-        state = state.replace(gradient=jax.tree.map(jnp.zeros_like, state.params))  # type: ignore[attr-defined]
+    state = _with_gradient(_state(_least(config)), config)
     return _copy(state if device is None else jax.device_put(state, device), dtype)
+
+
+def _with_gradient(state: TrainState, config: RunConfig) -> TrainState:
+    """Add what the fast optimiser has beside."""
+    gradient = jax.tree.map(jnp.zeros_like, state.params) if runs_fast("optimizer", config.compute) else None
+    return dataclasses.replace(state, gradient=gradient)
 
 
 def _copy(state: TrainState, dtype: np.dtype) -> TrainState:
@@ -71,7 +76,9 @@ class Program:
 def compile_program(case: Case, form: Form) -> Program:
     """Compile a case in one form, a train step so that it gives its state's buffers up. In the case's precision."""
     config = case.with_form(form)
-    state = jax.eval_shape(lambda: initial_state(config, case.dtype))
+    with double_precision(False):
+        state = jax.eval_shape(lambda: init_state(_least(config)))
+    state = jax.eval_shape(lambda state: _copy(_with_gradient(state, config), case.dtype), state)
     batch = jax.eval_shape(lambda: zero_batch(config))
     if case.mode == "train":
         function, arguments = jit_train_step(make_train_step(config)), (state, batch)
