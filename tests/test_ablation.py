@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("soundfile")
-for package in ("cyclopts", "tabulate", "tensorboardX", "matplotlib", "tensorflow"):
+for package in ("cyclopts", "tensorboardX", "matplotlib", "tensorflow"):
     pytest.importorskip(package)
 if importlib.util.find_spec("museval") is None:  # importing it would need ffmpeg
     pytest.skip("museval is not installed", allow_module_level=True)

@@ -3,7 +3,7 @@
 import pytest
 
 pytest.importorskip("soundfile")
-for package in ("cyclopts", "tabulate", "tensorboardX", "matplotlib"):
+for package in ("cyclopts", "tensorboardX", "matplotlib"):
     pytest.importorskip(package)
 
 from small_ablation import SMALL, error_line, run_small

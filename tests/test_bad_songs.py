@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 sf = pytest.importorskip("soundfile")
-for package in ("cyclopts", "tabulate", "tensorboardX", "matplotlib"):
+for package in ("cyclopts", "tensorboardX", "matplotlib"):
     pytest.importorskip(package)
 
 from small_ablation import SMALL

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 pytest.importorskip("soundfile")
-for package in ("cyclopts", "tabulate", "matplotlib", "tensorboardX"):
+for package in ("cyclopts", "matplotlib", "tensorboardX"):
     pytest.importorskip(package)
 
 from rich.console import Console

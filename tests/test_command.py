@@ -225,7 +225,6 @@ def test_a_terminal_that_knows_ascii_alone_shows_plainer_characters():
 
 @pytest.mark.parametrize("platforms", ["cuda", "nonsense"])
 def test_a_device_that_is_not_there_is_one_line(tmp_path, platforms):
-    pytest.importorskip("tabulate")
     environment = {**os.environ, "JAX_PLATFORMS": platforms, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "experiments.training_memory", "--preset", "quick"]
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60)

@@ -7,7 +7,7 @@ import pkgutil
 import pytest
 
 pytest.importorskip("soundfile")
-for package in ("cyclopts", "tabulate", "tensorboardX", "matplotlib", "tensorflow"):
+for package in ("cyclopts", "tensorboardX", "matplotlib", "tensorflow"):
     pytest.importorskip(package)
 
 from rich.console import Console

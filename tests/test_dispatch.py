@@ -5,7 +5,6 @@ import json
 import pytest
 
 pytest.importorskip("cyclopts")
-pytest.importorskip("tabulate")
 
 from experiments import dispatch
 from experiments.benchmarks.dispatch.ways import with_speed_ups

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("soundfile")
-for package in ("cyclopts", "tabulate"):
+for package in ("cyclopts",):
     pytest.importorskip(package)
 
 import soundfile

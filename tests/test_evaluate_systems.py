@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("soundfile")
-for package in ("cyclopts", "tabulate"):
+for package in ("cyclopts",):
     pytest.importorskip(package)
 
 import jax

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-for package in ("cyclopts", "tabulate", "soundfile"):
+for package in ("cyclopts", "soundfile"):
     pytest.importorskip(package)
 if importlib.util.find_spec("museval") is None:  # importing it would need ffmpeg
     pytest.skip("museval is not installed", allow_module_level=True)

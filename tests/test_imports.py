@@ -17,7 +17,6 @@ OPTIONAL = (
     "museval",
     "soundfile",
     "soxr",
-    "tabulate",
     "tensorboardX",
     "tensorflow",
     "tensorflow_datasets",

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 pytest.importorskip("soundfile")
-for package in ("cyclopts", "tabulate", "matplotlib", "tensorboardX"):
+for package in ("cyclopts", "matplotlib", "tensorboardX"):
     pytest.importorskip(package)
 if importlib.util.find_spec("submitit") is None:  # importing it would set up the logging of all
     pytest.skip("submitit is not installed", allow_module_level=True)

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 pytest.importorskip("soundfile")
-for package in ("cyclopts", "tabulate", "matplotlib", "tensorboardX"):
+for package in ("cyclopts", "matplotlib", "tensorboardX"):
     pytest.importorskip(package)
 
 from fake_jobs import Jobs

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("soundfile")
-for package in ("cyclopts", "tabulate", "matplotlib", "tensorboardX"):
+for package in ("cyclopts", "matplotlib", "tensorboardX"):
     pytest.importorskip(package)
 if importlib.util.find_spec("submitit") is None:  # importing it would set up the logging of all
     pytest.skip("submitit is not installed", allow_module_level=True)

@@ -78,7 +78,6 @@ DOORS = {
     "cyclopts": "experiments",
     "matplotlib": "experiments",
     "rich": "experiments",
-    "tabulate": "experiments",
     "tensorboardX": "experiments",
 }
 #: Who may ask JAX which devices this process has, and what for; all others are told what programs are for

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-for package in ("cyclopts", "tensorboardX", "tensorflow", "soundfile", "tabulate", "matplotlib"):
+for package in ("cyclopts", "tensorboardX", "tensorflow", "soundfile", "matplotlib"):
     pytest.importorskip(package)
 
 from logged import without_measured

@@ -122,7 +122,7 @@ def test_linked_files_and_headings_exist(page):
 @pytest.mark.parametrize("page", PAGES)
 def test_commands_parse(page):
     """Every option exists, with a value that it takes; nothing is run."""
-    for package in ("cyclopts", "tabulate", "tensorboardX", "matplotlib", "tensorflow"):
+    for package in ("cyclopts", "tensorboardX", "matplotlib", "tensorflow"):
         pytest.importorskip(package)
     for name, arguments in commands(page):
         app = importlib.import_module(f"experiments.{name}").app

@@ -1,9 +1,5 @@
 """Mean and standard deviation over seeds."""
 
-import pytest
-
-pytest.importorskip("tabulate")
-
 from experiments.rows.report import seed_table
 from experiments.rows.row import RowResult
 

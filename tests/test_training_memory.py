@@ -5,7 +5,6 @@ import json
 import pytest
 
 pytest.importorskip("cyclopts")
-pytest.importorskip("tabulate")
 
 from experiments import training_memory
 from experiments.benchmarks.training_memory.options import MemoryOptions

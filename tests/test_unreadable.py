@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-for package in ("cyclopts", "tensorboardX", "tensorflow", "soundfile", "tabulate", "matplotlib"):
+for package in ("cyclopts", "tensorboardX", "tensorflow", "soundfile", "matplotlib"):
     pytest.importorskip(package)
 
 from cyclopts import App

@@ -14,6 +14,7 @@ from madsep_jax.config.io import override
 from madsep_jax.config.presets import preset_config
 from madsep_jax.config.run import RunConfig
 from madsep_jax.config.systems import fields_of
+from madsep_jax.errors import InputError
 from madsep_jax.host.compiler import compiler_options
 from madsep_jax.models import build_model
 from madsep_jax.models.cost import flops, forward_gflop_per_second
@@ -47,12 +48,17 @@ class Case:
         """Return the case of a preset's system for `batch` sequences of `frames` frames, without them the preset's.
 
         Raises:
-            InputError: on an unknown system or preset, or a size that cannot be.
+            InputError: on an unknown system or preset, a size that cannot be, or inference in bfloat16, which is not
+                there.
         """
+        if precision == "bfloat16" and mode == "forward":
+            raise InputError("--precisions: found 'bfloat16' for inference, expected --modes train with it")
         base = preset_config(preset)
         size = {"training.batch_size": batch, "sequences.frames": frames or base.sequences.frames}
+        computed = {"compute.precision": "bfloat16"} if precision == "bfloat16" else {}
         base = override(base, {**size, "training.seed": seed})
-        return cls(system=system, mode=mode, precision=precision, config=override(base, fields_of(system, base)))
+        config = override(base, {**fields_of(system, base), **computed})
+        return cls(system=system, mode=mode, precision=precision, config=config)
 
     @property
     def batch(self) -> int:

@@ -9,7 +9,7 @@ from madsep_jax.config.systems import expand
 from madsep_jax.errors import InputError
 
 Mode = Literal["forward", "train"]
-Precision = Literal["float32", "tf32", "float64"]
+Precision = Literal["float32", "tf32", "bfloat16", "float64"]
 Form = Literal["auto", "plain", "fast"]
 
 #: Small systems, which are measured with --preset quick where none are named.

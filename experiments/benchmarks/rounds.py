@@ -1,7 +1,9 @@
 """Measure several things in turn, see that nothing is compiled meanwhile, and take the median."""
 
 import functools
+import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -171,21 +173,21 @@ class CompiledWhileTimedError(Exception):
 @contextmanager
 def no_compilation(what: str) -> Iterator[None]:
     """Raise `CompiledWhileTimedError` after the `with` where JAX has compiled within it."""
-    count = _counter()
-    before = count[0]
+    count, thread = _counter(), threading.get_ident()
+    before = count[thread]
     yield
-    if count[0] != before:
-        raise CompiledWhileTimedError(f"{what}: {count[0] - before} programs were compiled in a timed step")
+    if count[thread] != before:
+        raise CompiledWhileTimedError(f"{what}: {count[thread] - before} programs were compiled in a timed step")
 
 
 @functools.cache
-def _counter() -> list[int]:
-    """Return the number of programs compiled since the first call, as a list that is kept up to date."""
-    count = [0]
+def _counter() -> dict[int, int]:
+    """Return how many programs each thread has compiled since the first call; it is kept up to date."""
+    count: dict[int, int] = defaultdict(int)
 
     def listen(event: str, duration_secs: float, **kwargs: Any) -> None:
         if event == _COMPILED:
-            count[0] += 1
+            count[threading.get_ident()] += 1
 
     jax.monitoring.register_event_duration_secs_listener(listen)
     return count

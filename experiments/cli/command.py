@@ -11,8 +11,7 @@ import unicodedata
 from collections.abc import Sequence
 from typing import TextIO
 
-from cyclopts import App, CycloptsError, UnknownOptionError, UnusedCliTokensError
-
+from experiments.cli.parser import App, CycloptsError, UnknownOptionError, UnusedCliTokensError
 from experiments.cli.signals import INTERRUPTED, Guard, Stopped, keeps, line_of
 from madsep_jax.errors import InputError, InputErrors, shown
 

@@ -4,11 +4,11 @@ import time
 from collections.abc import Collection, Iterator, Mapping
 from typing import Annotated, Any, TypeVar
 
-from cyclopts import Parameter
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from experiments.cli.options import option_class
+from experiments.cli.parser import Parameter
 from experiments.cli.signals import keeps
 from madsep_jax.errors import InputError
 from madsep_jax.host.environment import describe_device, environment

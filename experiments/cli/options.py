@@ -6,8 +6,7 @@ import typing
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, ClassVar, Generic, TypeVar, dataclass_transform
 
-from cyclopts import Parameter, Token, convert
-
+from experiments.cli.parser import Parameter, Token, convert
 from madsep_jax.config.fields import Setting, settings_of
 from madsep_jax.config.io import override
 from madsep_jax.config.presets import PRESETS

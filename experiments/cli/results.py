@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 
 from rich import table as rich_table
 from rich.console import Console
-from tabulate import tabulate
 
 from experiments.cli.console import say
 from madsep_jax.errors import InputError, shown
@@ -65,11 +64,18 @@ class Table:
     def markdown(self) -> str:
         """Return it in markdown, the title above and the caption below, without a line break at its end."""
         lead = self.lead or (f"### {self.title}" if self.title else "")
-        titles, align = zip(
-            *((column.title, "left" if column.word else "right") for column in self.columns), strict=True
-        )
-        cells = self._cells(self.columns)
-        table = tabulate(cells, titles, tablefmt="github", colalign=align, disable_numparse=True)
+        titles = [column.title for column in self.columns]
+        cells = [[cell.strip() for cell in line] for line in self._cells(self.columns)]
+        widths = [max(len(title) + 2, *map(len, column)) for title, *column in zip(titles, *cells, strict=True)]
+        to_left = [column.word for column in self.columns]
+
+        def padded(line: Sequence[str]) -> str:
+            filled = zip(line, widths, to_left, strict=True)
+            return " | ".join(cell.ljust(width) if left else cell.rjust(width) for cell, width, left in filled)
+
+        lines = [padded(line) for line in [titles, *cells]]
+        rule = "|".join("-" * (width + 2) for width in widths)
+        table = "\n".join([f"| {lines[0]} |", f"|{rule}|", *(f"| {line} |" for line in lines[1:])])
         return "\n\n".join(filter(None, [lead, table, self.caption]))
 
     def terminal(self, without: Collection[str] = (), failed: Collection[int] = ()) -> rich_table.Table:

@@ -14,6 +14,7 @@ from experiments.benchmarks.equality import largest_difference, small_case
 from experiments.benchmarks.rounds import reason
 from experiments.benchmarks.throughput.ours import forward_of, initial_state, timed_in
 from madsep_jax.models import build_model
+from madsep_jax.ops.precision import double_precision
 from madsep_jax.train.step import make_train_step
 
 TOLERANCE = 1e-3
@@ -41,9 +42,16 @@ class Agreement:
         found = (self.voice, self.loss, self.gradient_norm)
         return self.failure is None and all(value is not None and value <= TOLERANCE for value in found)
 
+    @property
+    def verdict(self) -> str:
+        """In words."""
+        found = {"voice": self.voice, "loss": self.loss, "gradient": self.gradient_norm}
+        differences = ", ".join(f"{name} {value:.1e}" for name, value in found.items() if value is not None)
+        return self.failure or f"{'agrees' if self.agrees else 'DIFFERS'} ({differences})"
+
     def row(self) -> dict[str, Any]:
         """Return all of it as JSON values."""
-        return {**asdict(self), "agrees": self.agrees}
+        return {**asdict(self), "agrees": self.agrees, "verdict": self.verdict}
 
 
 def check_system(case: Case, forms: Sequence[Form]) -> list[Agreement]:
@@ -55,7 +63,7 @@ def check_system(case: Case, forms: Sequence[Form]) -> list[Agreement]:
     """
     small = small_case(case)
     try:
-        exact = replace(small, precision="float64")
+        exact = small.changed({"compute.target": "cpu"}, precision="float64")
         reference = _numbers(exact, "plain", jax.local_devices(backend="cpu")[0])
     except (RuntimeError, MemoryError) as error:
         why = f"reference: {reason(error)}"
@@ -80,8 +88,9 @@ def _compare(case: Case, form: Form, reference: dict[str, Any]) -> Agreement:
 
 def _numbers(case: Case, form: Form, device: jax.Device) -> dict[str, Any]:
     config = case.with_form(form)
-    with timed_in(case.precision):
-        state = initial_state(config, case.dtype)
+    precision = double_precision() if case.precision == "float64" else timed_in(case.precision)
+    with jax.default_device(device), precision:
+        state = initial_state(config, case.dtype, device)
         raise_bias = functools.partial(_raise_bias, build_model(config.model).output_layers().values())
         state = state.replace(params=jax.tree_util.tree_map_with_path(raise_bias, state.params))  # type: ignore[attr-defined]
         state, batch = jax.device_put((state, make_batch(config, case.dtype)), device)

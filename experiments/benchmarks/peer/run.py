@@ -64,7 +64,10 @@ def prepare(case: Case, variables: Any, form: PeerForm, device: torch.device) ->
         if not on_gpu:
             memory["kept_for_gradient"] = case.batch * kept_for_gradient(model, mix_BSF[:1])
             require_memory(memory["kept_for_gradient"])
-        train_step = make_train_step(model, case.config.loss, case.config.training, fused=form == "torch tuned")
+        else:
+            _require_gpu_memory(case.batch * kept_for_gradient(model, mix_BSF[:1]))
+        autocast = torch.bfloat16 if case.precision == "bfloat16" else None
+        train_step = make_train_step(model, case.config.loss, case.config.training, form == "torch tuned", autocast)
 
         def work() -> torch.Tensor:
             return train_step(mix_BSF, voice_BTF)
@@ -109,6 +112,12 @@ def training_loss(case: Case, variables: Any, device: torch.device) -> float:
     mix_BSF, voice_BTF = _batch(case, device)
     with torch.no_grad():
         return float(loss_of(model, model(mix_BSF), voice_BTF, case.config.loss))
+
+
+def _require_gpu_memory(needed: int) -> None:
+    free, _ = torch.cuda.mem_get_info()
+    if needed > free:
+        raise MemoryError(f"needs about {needed / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free")
 
 
 def free_memory() -> None:

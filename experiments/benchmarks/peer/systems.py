@@ -113,8 +113,17 @@ def loss_of(model: nn.Module, separation: Separation, voice_BTF: torch.Tensor, c
     return loss
 
 
+def _widened(separation: Separation) -> Separation:
+    twin = separation.twin and TwinOutput(*(one.float() for one in separation.twin))
+    return Separation(separation.masker_BTF.float(), separation.voice_BTF.float(), twin)
+
+
 def make_train_step(
-    model: nn.Module, loss_config: LossConfig, config: TrainingConfig, fused: bool = False
+    model: nn.Module,
+    loss_config: LossConfig,
+    config: TrainingConfig,
+    fused: bool = False,
+    autocast: torch.dtype | None = None,
 ) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
     """Return the step from mag_BSF and voice_BTF to the loss; it changes the model in place.
 
@@ -123,6 +132,7 @@ def make_train_step(
         loss_config: weights of the loss.
         config: of the optimiser.
         fused: update the parameters in one kernel, in place of PyTorch's default for the device.
+        autocast: the model computes in it where PyTorch's autocast holds that right; the loss in float32.
 
     Raises:
         InputError: for a target other than the magnitude.
@@ -140,7 +150,9 @@ def make_train_step(
 
     def train_step(mag_BSF: torch.Tensor, voice_BTF: torch.Tensor) -> torch.Tensor:
         adam.zero_grad()
-        loss = loss_of(model, model(mag_BSF), voice_BTF, loss_config)
+        with torch.autocast(mag_BSF.device.type, autocast, enabled=autocast is not None):
+            separation = model(mag_BSF)
+        loss = loss_of(model, separation if autocast is None else _widened(separation), voice_BTF, loss_config)
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, config.gradient_clip)
         adam.step()

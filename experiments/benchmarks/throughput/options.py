@@ -36,7 +36,8 @@ class ThroughputOptions(VariantOptions):
     """Forms of our operations, as `compute.operations` of the configuration."""
 
     precisions: Annotated[tuple[Precision, ...], Many] = ("float32",)
-    """float32, in matrix products and convolutions too; tf32 (GPU only): what those round to; float64."""
+    """float32, in matrix products and convolutions too; tf32 (GPU only): what those round to; bfloat16 (train steps):
+    as a training with --precision bfloat16, PyTorch by autocast; float64."""
 
     peer: Literal["torch"] | None = None
     """Time PyTorch as well, eager, on the same weights, after comparing its outputs with ours."""

@@ -1,6 +1,7 @@
 """Our side: programs compiled ahead of time, in the same arithmetic as the other side's."""
 
 import contextlib
+import dataclasses
 import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from madsep_jax.host.compiler import compiler_options
 from madsep_jax.host.memory import planned_memory, require_memory
 from madsep_jax.models import build_model
 from madsep_jax.models.variables import inference_variables
-from madsep_jax.ops.choice import target_of
+from madsep_jax.ops.choice import runs_fast, target_of
 from madsep_jax.ops.precision import double_precision
 from madsep_jax.train.batch import TrainState, zero_batch
 from madsep_jax.train.step import init_state, jit_train_step, make_train_step
@@ -31,9 +32,19 @@ def forward_of(config: RunConfig) -> Callable[[Any, jax.Array], jax.Array]:
     return lambda variables, mag_BSF: model.apply(variables, mag_BSF, train=False).voice_BTF  # type: ignore[union-attr]
 
 
-def initial_state(config: RunConfig, dtype: np.dtype) -> TrainState:
-    """Return a state before training, a copy of its own; the same weights for every batch size, length and form."""
-    return _copy(_least_state(config), dtype)
+def initial_state(config: RunConfig, dtype: np.dtype, device: jax.Device | None = None) -> TrainState:
+    """Return a state before training, a copy of its own; the same weights for every batch size, length and form.
+
+    It is on the given device, or on JAX's own.
+    """
+    state = _with_gradient(_state(_least(config)), config)
+    return _copy(state if device is None else jax.device_put(state, device), dtype)
+
+
+def _with_gradient(state: TrainState, config: RunConfig) -> TrainState:
+    """Add what the fast optimiser has beside."""
+    gradient = jax.tree.map(jnp.zeros_like, state.params) if runs_fast("optimizer", config.compute) else None
+    return dataclasses.replace(state, gradient=gradient)
 
 
 def _copy(state: TrainState, dtype: np.dtype) -> TrainState:
@@ -41,11 +52,13 @@ def _copy(state: TrainState, dtype: np.dtype) -> TrainState:
     return jax.tree.map(functools.partial(jnp.array, copy=True), state, dtypes)
 
 
-def _least_state(config: RunConfig) -> TrainState:
-    return _state(override(config, {"training.batch_size": 1, "sequences.frames": 2 * config.sequences.context + 1}))
+def _least(config: RunConfig) -> RunConfig:
+    """Return the same system without what its weights do not depend on."""
+    sizes = {"training.batch_size": 1, "sequences.frames": 2 * config.sequences.context + 1}
+    return override(config, {**sizes, "compute.operations": "plain", "compute.precision": "float32"})
 
 
-@functools.lru_cache(maxsize=2)
+@functools.lru_cache(maxsize=4)
 def _state(config: RunConfig) -> TrainState:
     with double_precision(False), jax.default_device(jax.devices()[0]):
         return init_state(config)
@@ -63,7 +76,9 @@ class Program:
 def compile_program(case: Case, form: Form) -> Program:
     """Compile a case in one form, a train step so that it gives its state's buffers up. In the case's precision."""
     config = case.with_form(form)
-    state = jax.eval_shape(lambda state: _copy(state, case.dtype), _least_state(config))
+    with double_precision(False):
+        state = jax.eval_shape(lambda: init_state(_least(config)))
+    state = jax.eval_shape(lambda state: _copy(_with_gradient(state, config), case.dtype), state)
     batch, options = jax.eval_shape(lambda: zero_batch(config)), compiler_options(target_of(config.compute))
     if case.mode == "train":
         function, arguments = jit_train_step(make_train_step(config), options), (state, batch)
@@ -128,6 +143,6 @@ def timed_in(precision: Precision) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         if precision == "float64":
             stack.enter_context(double_precision())
-        elif backend != "cpu":
+        elif backend != "cpu" and precision != "bfloat16":  # of which the training's configuration has charge
             stack.enter_context(jax.default_matmul_precision("highest" if precision == "float32" else "tensorfloat32"))
         yield

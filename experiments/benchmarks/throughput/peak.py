@@ -13,6 +13,8 @@ from experiments.benchmarks.throughput.ours import timed_in
 
 _CPU_SIZES = (1024, 2048, 3072)
 _ACCELERATOR_SIZES = (2048, 4096, 8192)
+#: Without optimisations a large product takes many seconds.
+_LEAST_SIZES, _LEAST_COPY = (64, 128, 256), 2**20
 _CPU_COPY = 2**27
 _ACCELERATOR_COPY = 2**29
 
@@ -37,7 +39,7 @@ def measure_peak(precision: Precision, seconds: float) -> Peak:
     with timed_in(precision):
         speeds = {MatrixProduct(precision, size).gflop_per_s(seconds): size for size in _sizes()}
         best = max(speeds)
-        x = jnp.ones(_CPU_COPY if _on_cpu() else _ACCELERATOR_COPY, _dtype(precision))
+        x = jnp.ones(_copy_size(), _dtype(precision))
         copy_s = _fastest_copy(x, seconds)
         return Peak(best, speeds[best], 2 * x.nbytes / copy_s / 1e9)
 
@@ -75,12 +77,24 @@ def _on_cpu() -> bool:
     return jax.default_backend() == "cpu"
 
 
+def _unoptimised() -> bool:
+    return bool(jax.config.read("jax_disable_most_optimizations"))
+
+
+def _copy_size() -> int:
+    if _unoptimised():
+        return _LEAST_COPY
+    return _CPU_COPY if _on_cpu() else _ACCELERATOR_COPY
+
+
 def _sizes() -> tuple[int, ...]:
+    if _unoptimised():
+        return _LEAST_SIZES
     return _CPU_SIZES if _on_cpu() else _ACCELERATOR_SIZES
 
 
 def _dtype(precision: Precision) -> type:
-    return jnp.float64 if precision == "float64" else jnp.float32
+    return {"float64": jnp.float64, "bfloat16": jnp.bfloat16}.get(precision, jnp.float32)
 
 
 def _fastest_copy(x: jax.Array, seconds: float) -> float:
