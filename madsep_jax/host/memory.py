@@ -102,8 +102,10 @@ def free_bytes(groups: Path = _GROUPS) -> int | None:
 
 def _left_in_groups(groups: Path) -> list[int]:
     """Return what is left to this process's control groups, those that have a limit: version 2, then version 1."""
-    names = (("memory.max", "memory.current", "inactive_file"),)
-    names += (("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),)
+    names = (
+        ("memory.max", "memory.current", "inactive_file"),
+        ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    )
     try:
         lines = [line.split(":", 2) for line in _OWN_GROUPS.read_text(encoding="utf-8").splitlines()]
     except OSError:

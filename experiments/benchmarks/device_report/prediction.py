@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 import jax
 
-from experiments.benchmarks.case import Case, planned_memory
+from experiments.benchmarks.case import Case
 from experiments.benchmarks.planned.count import count_program
 from experiments.benchmarks.planned.devices import TPUS, Device, find_target
 from experiments.benchmarks.planned.floor import floor_bytes
 from experiments.benchmarks.throughput.ours import Program
 from experiments.benchmarks.throughput.peak import Peak
-from madsep_jax.host.memory import free_bytes
+from madsep_jax.host.memory import free_bytes, planned_memory
 
 #: Devices of which a maker's facts are known, by how JAX calls them.
 _GPUS = {"NVIDIA A100-SXM4-80GB": "a100", "NVIDIA H100 80GB": "h100", "NVIDIA H200": "h200", "NVIDIA B200": "b200"}

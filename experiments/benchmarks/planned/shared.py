@@ -15,7 +15,7 @@ latency that no maker states, which `exchanges` tells the number of.
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import jax
 
@@ -71,7 +71,9 @@ def sent_bytes(kind: str, given: int, devices: int) -> float:
     return given * shares.get(kind, 1)
 
 
-def plan_shared(target: str, config: Mapping[str, Any], devices: int, style: str = "jit") -> dict[str, Any]:
+def plan_shared(
+    target: str, config: Mapping[str, Any], devices: int, style: Literal["jit", "pmap"] = "jit"
+) -> dict[str, Any]:
     """Compile the train step that so many devices share, and count it: the work of a process of its own.
 
     Args:
