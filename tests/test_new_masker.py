@@ -15,7 +15,7 @@ import pytest
 from flax import linen as nn
 from tiny import SEQUENCES, SIGNAL, assert_close, magnitudes
 
-from experiments.rows.plan import training_seconds
+from experiments.rows.estimate import training_seconds
 from experiments.rows.report import quality_pictures, row_table
 from experiments.rows.row import PlannedRow, RowResult
 from madsep_jax import InputError, LossConfig, RunConfig, TrainingConfig, build_model, separate

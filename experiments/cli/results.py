@@ -66,7 +66,7 @@ class Table:
         lead = self.lead or (f"### {self.title}" if self.title else "")
         titles = [column.title for column in self.columns]
         cells = [[cell.strip() for cell in line] for line in self._cells(self.columns)]
-        widths = [max(len(title) + 2, *map(len, column)) for title, *column in zip(titles, *cells, strict=True)]
+        widths = [max([len(title) + 2, *map(len, column)]) for title, *column in zip(titles, *cells, strict=True)]
         to_left = [column.word for column in self.columns]
 
         def padded(line: Sequence[str]) -> str:

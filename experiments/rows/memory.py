@@ -10,7 +10,7 @@ from typing import Any
 import jax
 
 from madsep_jax.config.io import override
-from madsep_jax.config.maskers import DwsMaskerConfig, MaskerConfig
+from madsep_jax.config.maskers import MaskerConfig
 from madsep_jax.config.parallel import ParallelConfig
 from madsep_jax.config.run import RunConfig
 from madsep_jax.host.compiler import without_compilation_cache
@@ -138,10 +138,8 @@ class RowsMemory:
 
 def _depth(config: RunConfig) -> int:
     """Return how many equal blocks run in a loop; 0 where none does."""
-    masker = config.masker
-    if not isinstance(masker, DwsMaskerConfig) or len(set(masker.dilations)) > 1:
-        return 0
-    return masker.layers if config.compute.blocks == "scanned" else 0
+    depth, dilations = getattr(config.masker, "layers", 0), getattr(config.masker, "dilations", ())
+    return depth if len(set(dilations)) == 1 and config.compute.blocks == "scanned" else 0
 
 
 def _at_depth(config: RunConfig, depth: int | None) -> RunConfig:

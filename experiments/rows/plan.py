@@ -1,28 +1,20 @@
 """From options to what is to be done, and how long that will take, roughly."""
 
 import json
-import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from data_pipelines.batches.order import TrainingOrder
 from experiments.cli.options import parse_assignment
 from experiments.data.prepared import PreparedTraining
 from experiments.data.songs import Songs, load_songs
 from experiments.jobs.executor import import_submitit
-from experiments.rows.memory import RowMemory, gib
 from experiments.rows.options import AblationOptions
 from experiments.rows.row import PlannedRow, is_of_rows
 from experiments.scoring.estimators import REFERENCES
-from experiments.scoring.protocols import EngineName
 from experiments.training.given_weights import GivenWeights
 from experiments.training.loop import How
 from madsep_jax.config.io import override, to_flat
@@ -30,9 +22,6 @@ from madsep_jax.config.presets import preset_config
 from madsep_jax.config.run import RunConfig
 from madsep_jax.config.systems import expand
 from madsep_jax.errors import InputError, did_you_mean
-from madsep_jax.models.cost import forward_gflop_per_second
-from madsep_jax.models.registry import architecture_of
-from madsep_jax.models.variables import parameter_counts
 from madsep_jax.ops.precision import computing_in, double_precision_device
 from madsep_jax.parallel.devices import sharing_devices, with_scaled_batch
 from madsep_jax.signal.stft import frame_count
@@ -120,34 +109,6 @@ def _with_schedule(row: PlannedRow, plan: Plan) -> PlannedRow:
     return replace(row, config=config)
 
 
-def plan_table(plan: Plan, processes: int, engine: EngineName, memory: Mapping[str, RowMemory]) -> Table:
-    """Return the plan for the terminal: each row's size, memory, and a rough estimate of its time."""
-    speed, scoring = device_gflop_per_s(), scoring_seconds(plan.songs, processes, engine)
-    about = [plan.songs.description]
-    if memory:
-        there = next(iter(memory.values())).there
-        free = "" if there is None else f" of the {gib(there)} that are free"
-        about.append(f"Memory: what the training needs of each device{free}, by the compiler's plan.")
-    table = Table(header_style="bold", caption=Text("\n".join(about)), caption_justify="left")
-    for title in ("row", "masker params", "total params", "GFLOP / s audio", "memory", "steps", "about"):
-        table.add_column(title, justify="left" if title == "row" else "right")
-    total = 0.0
-    for row in plan.rows:
-        cells, seconds = [row.system, "–", "–", "–", "–", "–"], scoring
-        if row.config:
-            steps, counts = plan.steps_of(row.config), parameter_counts(row.config.model)
-            masker = f"{counts['masker']:,}" if "masker" in counts else "–"
-            gflop = f"{forward_gflop_per_second(row.config):.2f}"
-            needed = memory.get(row.folder_name)
-            shown = "–" if needed is None else gib(needed.planned) + ("" if needed.fits is not False else " !")
-            cells = [row.folder_name, masker, f"{sum(counts.values()):,}", gflop, shown, f"{steps:,}"]
-            seconds += training_seconds(row.config, steps, speed)
-        table.add_row(*cells, _duration(seconds))
-        total += seconds
-    table.add_row("all rows", *[""] * 5, _duration(total), style="bold")
-    return table
-
-
 def base_config(options: AblationOptions, prepared: PreparedTraining | None) -> RunConfig:
     """Return the configuration that all rows start from. Raises InputError where an option cannot be used."""
     base = preset_config(options.preset)
@@ -192,46 +153,6 @@ def _require_whole_jobs(options: AblationOptions) -> None:
             raise InputError(f"--{name} and --launcher: found both, expected one; a job is one process")
     if "batch" in options.sharing.given():
         raise InputError("--batch-per-device and --launcher: found both, expected --batch of all devices of a job")
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-#: A training step takes about three forward passes.
-_STEP_FORWARDS = 3
-
-#: Seconds of one core to score a second of stereo audio at 44.1 kHz (BSSEval v4, 512-tap filters), and a song apart
-#: from its length.
-_SCORE_S: dict[EngineName, float] = {"jax": 0.01, "museval": 0.2}
-_SONG_OVERHEAD_S: dict[EngineName, float] = {"jax": 0.1, "museval": 0.6}
-
-
-def device_gflop_per_s() -> float:
-    """Measure the speed of a float32 matrix product on the device, GFLOP/s."""
-    size, seconds, product = 1024, 0.3, jax.jit(jnp.matmul)
-    a = jnp.ones((size, size), jnp.float32)
-    product(a, a).block_until_ready()
-    runs, start = 0, time.perf_counter()
-    while time.perf_counter() - start < seconds:
-        product(a, a).block_until_ready()
-        runs += 1
-    return 2 * size**3 * runs / (time.perf_counter() - start) / 1e9
-
-
-def training_seconds(config: RunConfig, steps: int, device_gflop: float) -> float:
-    """Estimate the time that the steps of a row's training take."""
-    audio_s = config.training.batch_size * config.sequences.target_frames / config.signal.frames_per_second
-    gflop = _STEP_FORWARDS * forward_gflop_per_second(config) * audio_s
-    return steps * gflop / (device_gflop * architecture_of(config.masker).speed_share)
-
-
-def scoring_seconds(songs: Songs, processes: int, engine: EngineName) -> float:
-    """Estimate the time that scoring a row's test songs takes."""
-    count, per_second = len(songs.test), _SCORE_S[engine] * songs.test[0].sample_rate / 44100
-    return (count * _SONG_OVERHEAD_S[engine] + songs.test_seconds * per_second) / min(processes, count)
 
 
 def resolved(options: AblationOptions) -> str:

@@ -14,11 +14,12 @@ from data_pipelines.batches.sources import SongSpectrograms, Source
 from data_pipelines.songs.spectrograms import load_features
 from experiments.cli.console import ANY_DEVICE, Bar, make_console, say, show_device
 from experiments.cli.results import show_results
+from experiments.rows.estimate import plan_table
 from experiments.rows.folder import ExperimentFolder, claimed, claimed_for_all, row_groups
 from experiments.rows.launch import launch
 from experiments.rows.memory import RowMemory, rows_memory
 from experiments.rows.options import AblationOptions
-from experiments.rows.plan import Plan, make_plan, plan_table, resolved
+from experiments.rows.plan import Plan, make_plan, resolved
 from experiments.rows.report import ALL_FAILED, show, update_report
 from experiments.rows.row import PlannedRow, RowResult
 from experiments.scoring.estimators import checkpoint_estimator, reference_estimator
