@@ -15,6 +15,8 @@ from experiments.benchmarks.planned.shared import Exchange, plan_shared, with_de
 from madsep_jax.config.io import to_dict
 from madsep_jax.errors import InputError
 
+pytestmark = pytest.mark.thorough
+
 FLOAT32 = 4
 LAYERS, CHANNELS = 3, 16
 BLOCKS = LAYERS + 3

@@ -48,7 +48,7 @@ def plain_block(parameters, x_BTWC, kept_BC=None, **options):
 @pytest.mark.parametrize(
     ("batch", "frames", "width", "channels_in", "side", "pool", "dilation"),
     [
-        (2, 5, 11, 3, 3, 1, 1),
+        pytest.param(2, 5, 11, 3, 3, 1, 1, marks=pytest.mark.thorough),
         (2, 5, 7, 3, 3, 5, 2),
         pytest.param(2, 3, 13, 1, 5, 5, 1, marks=pytest.mark.thorough),
         pytest.param(1, 1, 9, 3, 5, 1, 3, marks=pytest.mark.thorough),
@@ -115,6 +115,7 @@ def test_evaluation(float64):
     assert_equal_trees(evaluate_blocks(*given, LEAN, **form), dws_blocks(*given, **form)[0])
 
 
+@pytest.mark.thorough
 def test_a_batch_that_devices_share(float64, parts):
     """Oracle: the whole batch. Two halves, mapped under the name of the axis; gradients of each are added up."""
     parameters, x_BTWC, kept_BC = block_parameters(3, 3), normal(4, 5, 7, 3), kept_factors(4, 3)
@@ -144,7 +145,7 @@ def test_moments_of_values_far_from_zero(parts, mean):
         np.testing.assert_allclose(found, values, rtol=1e-4)
 
 
-@pytest.mark.parametrize("pool", [1, 5])
+@pytest.mark.parametrize("pool", [pytest.param(1, marks=pytest.mark.thorough), 5])
 def test_activations_of_16_bits(parts, pool):
     """Oracle: the plain form in float32. No farther from it than twice what the plain form in bfloat16 is.
 

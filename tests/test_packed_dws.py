@@ -71,7 +71,9 @@ def test_an_upsampled_input_is_packed_before_it_is_upsampled() -> None:
         assert largest_error(found, expected) < 1e-10
 
 
-@pytest.mark.parametrize(("dilations", "residual"), [((1,), False), ((1, 2), True)])
+@pytest.mark.parametrize(
+    ("dilations", "residual"), [((1,), False), pytest.param((1, 2), True, marks=pytest.mark.thorough)]
+)
 def test_packed_blocks_are_the_blocks(dilations: tuple[int, ...], residual: bool) -> None:
     random = np.random.default_rng(2)
     with double_precision():
@@ -97,7 +99,7 @@ def test_packs_divide_the_batch_and_fit_into_the_lanes() -> None:
     assert [packs_of(*size) for size in sizes] == [2, 4, 3, 1, 1, 5]
 
 
-@pytest.mark.parametrize("operations", ["plain", "fast"])
+@pytest.mark.parametrize("operations", [pytest.param("plain", marks=pytest.mark.thorough), "fast"])
 def test_five_train_steps_draw_the_same_dropout(operations: str) -> None:
     """The fast form's parameters are the plain one's; another generator gives others."""
     masker = DwsMaskerConfig(layers=2, channels=6, kernel=3, dropout=0.3)
