@@ -3,7 +3,9 @@
 Both what defines its parts, which runs on a CPU, and its Pallas kernels, interpreted.
 """
 
+import dataclasses
 import functools
+import types
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +22,7 @@ from small_dws import (
 )
 
 from madsep_jax.config.run import ComputeConfig
+from madsep_jax.ops.choice import takes_triton
 from madsep_jax.ops.dws import gpu_products, gpu_taps, lean, lean_parts
 from madsep_jax.ops.dws.block import dws_block, dws_blocks
 from madsep_jax.ops.dws.form import evaluate_block, evaluate_blocks, train_block, train_blocks
@@ -36,7 +39,7 @@ def parts(request, monkeypatch):
     if request.param == "kernels":
         for module in (gpu_taps, gpu_products):
             monkeypatch.setattr(module, "CALL", {"interpret": True})
-        run = lambda part, *given, **static: lean_parts._of_gpu(part)(*given, **static)  # noqa: E731
+        run = lambda part, kernels, *given, **static: lean_parts._of_gpu(part)(*given, **static)  # noqa: E731
         monkeypatch.setattr(lean, "by_device", run)
     return request.param
 
@@ -139,7 +142,7 @@ def test_moments_of_values_far_from_zero(parts, mean):
     """Oracle: NumPy in float64; float32, 1e-4. Each channel's values differ by 1 about a mean of up to 1000."""
     a_BTWC = mean + np.abs(np.asarray(normal(2, 5, 7, 3), np.float32)) + np.float32(1)
     identity, zeros = jnp.eye(3, dtype=jnp.float32), jnp.zeros(3, jnp.float32)
-    mixed = lean.by_device("mixed", jnp.asarray(a_BTWC, jnp.float32), identity, zeros, zeros + 1, pool=1)
+    mixed = lean.by_device("mixed", True, jnp.asarray(a_BTWC, jnp.float32), identity, zeros, zeros + 1, pool=1)
     for found, expected in zip(mixed[1], (np.mean, np.var), strict=True):
         values = expected(np.asarray(mixed[0], np.float64), (0, 1, 2))
         np.testing.assert_allclose(found, values, rtol=1e-4)
@@ -175,3 +178,31 @@ def test_activations_of_16_bits(parts, pool):
 
     for ours, theirs in zip(jax.tree.leaves(distance(found)), jax.tree.leaves(distance(plain)), strict=True):
         assert ours <= 2 * theirs + 5e-3
+
+
+@pytest.mark.parametrize(
+    ("backend", "capability", "triton"),
+    [("cpu", "", True), ("gpu", "7.5", False), ("gpu", "8.0", True), ("gpu", "12.0", True), ("gpu", "gfx90a", False)],
+)
+def test_which_gpus_get_kernels(monkeypatch, backend, capability, triton):
+    """By hand: NVIDIA's from 8.0 on, and one that is compiled for from elsewhere; a setting goes first."""
+    device = types.SimpleNamespace(compute_capability=capability)
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    monkeypatch.setattr(jax, "local_devices", lambda: [device])
+    assert takes_triton(LEAN) is triton
+    for given in ("triton", "xla"):
+        assert takes_triton(dataclasses.replace(LEAN, kernels=given)) is (given == "triton")
+
+
+@pytest.mark.parametrize("kernels", ["triton", "xla"])
+def test_kernels_are_traced_where_they_are_taken(kernels):
+    compute = dataclasses.replace(LEAN, kernels=kernels)
+
+    def total(parameters, x_BTWC):
+        block, _ = train_block(parameters, x_BTWC, None, compute, pool=1)
+        parameters_L = jax.tree.map(lambda x: x[None], parameters)
+        blocks, _ = train_blocks(parameters_L, block, None, compute, dilations=(1,), residual=False)
+        return blocks.array().sum()
+
+    given = block_parameters(3, 3), normal(2, 5, 7, 3)
+    assert ("pallas_call" in str(jax.make_jaxpr(jax.grad(total))(*given))) is (kernels == "triton")

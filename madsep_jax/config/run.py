@@ -28,6 +28,11 @@ class ComputeConfig(Settings):
     target: Target = option(
         "auto", "Kind of device that the programs are traced and compiled for; auto: the one of this process."
     )
+    kernels: Literal["auto", "triton", "xla"] = option(
+        "auto",
+        "What the fast form of depthwise-separable blocks is made of on a GPU: triton, hand-written kernels; xla, what "
+        "XLA makes of their definition; auto: triton where the GPU takes it (NVIDIA's from Ampere on).",
+    )
     blocks: Literal["scanned", "unrolled"] = option(
         "scanned", "Compile equal blocks once and run them in a loop, or compile each by itself."
     )

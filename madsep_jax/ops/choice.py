@@ -38,6 +38,19 @@ def runs_fast(operation: Operation, compute: ComputeConfig) -> bool:
     return compute.operations == "fast"
 
 
+def takes_triton(compute: ComputeConfig) -> bool:
+    """Whether a form for GPUs may use Triton kernels: on NVIDIA's of compute capability 8.0 (Ampere) or newer.
+
+    A GPU that is not here, for which a program is compiled, is taken to be one.
+    """
+    if compute.kernels != "auto":
+        return compute.kernels == "triton"
+    if jax.default_backend() != "gpu":
+        return True
+    capability = getattr(jax.local_devices()[0], "compute_capability", "")
+    return capability.replace(".", "").isdigit() and float(capability) >= 8
+
+
 def recomputed(function: Any, compute: ComputeConfig, by: Callable[..., Any] = jax.checkpoint, **options: Any) -> Any:
     """Return a function that for its gradient keeps its arguments alone, where `ComputeConfig.remat` asks for it.
 

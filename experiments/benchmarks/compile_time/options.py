@@ -93,7 +93,7 @@ class TargetOptions:
     """Train steps for devices that are not here: what XLA makes of them, in place of the parts. Nothing is run."""
 
     target: Annotated[tuple[str, ...], ManyOrNone] = ()
-    """Devices: tpu:v5e:2x2 (v4, v5e, v5p, v6e, with a topology of XLA), cuda:h200 (a100, h100, h200, b200), or
+    """Devices: tpu:v5e:2x2 (v4, v5e, v5p, v6e, with a topology of XLA), cuda:h200 (t4, a100, h100, h200, b200), or
     cuda:FILE with a GPU's description as XLA takes it. Needs the extras tpu or cuda. Of --systems, every batch is
     compiled at the first of --lengths, and every length at the first batch."""
 

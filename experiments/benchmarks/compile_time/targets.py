@@ -77,7 +77,7 @@ def planned_cases(options: CompileOptions, targets: TargetOptions) -> list[Plann
         PlannedCase(
             target,
             Case.of(system, "train", batch, frames, options.preset).changed(
-                {"compute.target": target.kind, "compute.precision": precision, "compute.operations": form}
+                {**target.settings, "compute.precision": precision, "compute.operations": form}
             ),
             (target.name, system, batch, frames, precision, form),
         )

@@ -14,7 +14,13 @@ from experiments.benchmarks.throughput.peak import Peak
 from madsep_jax.host.memory import free_bytes, planned_memory
 
 #: Devices of which a maker's facts are known, by how JAX calls them.
-_GPUS = {"NVIDIA A100-SXM4-80GB": "a100", "NVIDIA H100 80GB": "h100", "NVIDIA H200": "h200", "NVIDIA B200": "b200"}
+_GPUS = {
+    "Tesla T4": "t4",
+    "NVIDIA A100-SXM4-80GB": "a100",
+    "NVIDIA H100 80GB": "h100",
+    "NVIDIA H200": "h200",
+    "NVIDIA B200": "b200",
+}
 _TPUS = {
     "TPU v4": "v4",
     "TPU v5 lite": "v5e",

@@ -1,5 +1,6 @@
 """Devices that programs are compiled for without having one: their facts, their names, and how XLA knows them."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,6 +86,10 @@ TPUS: dict[str, tuple[Device, str]] = {
 
 #: Data sheets of NVIDIA (dense products; NVLink, half of both directions); sizes as a device tells CUDA.
 GPUS: dict[str, _Gpu] = {
+    "t4": _Gpu(  # has no tf32 and bfloat16, which cost what float32 does
+        name="Tesla T4", capability=(7, 5), cores=40, fpus=64, ghz=1.59, memory=15828320256,
+        bytes_per_s=320064000000, l2_bytes=4194304, shared_bytes=65536, tf32=8.1408e12, bfloat16=8.1408e12, link=16e9,
+    ),
     "a100": _Gpu(
         name="NVIDIA A100-SXM4-80GB", capability=(8, 0), cores=108, fpus=64, ghz=1.41, memory=85100068864,
         bytes_per_s=2039040000000, l2_bytes=41943040, shared_bytes=167936, tf32=156e12, bfloat16=312e12, link=300e9,
@@ -117,6 +122,12 @@ class Target:
     device: Device
     description: str = ""
     """Of a GPU, in the text form of XLA's `GpuTargetConfigProto`."""
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What the configuration of a program for it has, by dotted name; for kernels see `ops.choice.takes_triton`."""
+        major = re.search(r"cuda_compute_capability\s*{\s*major: (\d+)", self.description)
+        return {"compute.target": self.kind, **({"compute.kernels": "xla"} if major and int(major[1]) < 8 else {})}
 
     @property
     def kind(self) -> str:

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from madsep_jax.config.run import ComputeConfig
-from madsep_jax.ops.choice import recomputed, runs_fast, target_of
+from madsep_jax.ops.choice import recomputed, runs_fast, takes_triton, target_of
 from madsep_jax.ops.dws.block import BlockMoments, BlockParameters, dws_block, dws_blocks, over_blocks
 from madsep_jax.ops.dws.fast_blocks import fast_dws_blocks
 from madsep_jax.ops.dws.fast_first import fast_first_block
@@ -39,7 +39,7 @@ def train_block(
     if form == "packed":
         return recomputed(functools.partial(packed_block, pool=pool), compute)(parameters, x_BTWC, kept_BC)
     if form == "lean":
-        return lean_dws_block(parameters, x_BTWC, kept_BC, pool=pool)
+        return lean_dws_block(parameters, x_BTWC, kept_BC, pool=pool, kernels=takes_triton(compute))
     if form == "plain":
         plain = functools.partial(_plain_block, pool=pool, target=target_of(compute))
         return recomputed(plain, compute)(parameters, x_BTWC, kept_BC)
@@ -73,10 +73,12 @@ def train_blocks(
         kept_LBC = jnp.ones((layers, x_BTWC.shape[0], channels), x_BTWC.dtype)
     if len(set(dilations)) == 1 and not residual and not (form == "lean" and unrolled):
         if form == "lean":
-            return lean_dws_blocks(parameters_L, x_BTWC, kept_LBC, dilations[0])
+            return lean_dws_blocks(parameters_L, x_BTWC, kept_LBC, dilations[0], takes_triton(compute))
         return fast_dws_blocks(parameters_L, x_BTWC, kept_LBC, dilations[0], unrolled)
-    block = lean_dws_block if form == "lean" else fast_dws_block
-    return _one_by_one(block, parameters_L, x_BTWC, kept_LBC, dilations, residual, unrolled)
+    if form == "lean":
+        lean = functools.partial(lean_dws_block, kernels=takes_triton(compute))
+        return _one_by_one(lean, parameters_L, x_BTWC, kept_LBC, dilations, residual, unrolled, is_lazy=not residual)
+    return _one_by_one(fast_dws_block, parameters_L, x_BTWC, kept_LBC, dilations, residual, unrolled)
 
 
 def evaluate_block(
@@ -154,9 +156,8 @@ def _one_by_one(
     dilations: tuple[int, ...],
     residual: bool,
     unrolled: bool,
+    is_lazy: bool = False,
 ) -> tuple[jax.Array | Normalised, BlockMoments]:
-    is_lazy = run is lean_dws_block and not residual
-
     def apply(x: Any, block: tuple, dilation: int) -> tuple[Any, BlockMoments]:
         y, moments = run(block[0], x, block[1], dilation=dilation)
         if is_lazy:

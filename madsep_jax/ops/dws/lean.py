@@ -31,22 +31,27 @@ def lean_dws_block(
     *,
     pool: int = 1,
     dilation: int = 1,
+    kernels: bool = True,
 ) -> tuple[Normalised, BlockMoments]:
-    """Apply one block in training; equals `madsep_jax.ops.dws.block.dws_block`."""
+    """Apply one block in training; equals `madsep_jax.ops.dws.block.dws_block`. For `kernels` see `by_device`."""
     source = x_BTWC._replace(held=None) if isinstance(x_BTWC, Normalised) else _unit(as_array(x_BTWC))
-    z_BTWC, moments = _block(parameters, source, pool, dilation)
+    z_BTWC, moments = _block(parameters, source, pool, dilation, kernels)
     return normalised_output(parameters, z_BTWC, moments, kept_BC), moments
 
 
 def lean_dws_blocks(
-    parameters_L: BlockParameters, x_BTWC: jax.Array | Normalised, kept_LBC: jax.Array, dilation: int
+    parameters_L: BlockParameters,
+    x_BTWC: jax.Array | Normalised,
+    kept_LBC: jax.Array,
+    dilation: int,
+    kernels: bool = True,
 ) -> tuple[Normalised, BlockMoments]:
     """Apply L equal blocks in training, in a loop; equals `dws_blocks` without residual connections.
 
     The moments returned are not differentiated.
     """
     source = x_BTWC._replace(held=None) if isinstance(x_BTWC, Normalised) else _unit(x_BTWC)
-    return _blocks(parameters_L, source, kept_LBC, dilation)
+    return _blocks(parameters_L, source, kept_LBC, dilation, kernels)
 
 
 def lean_evaluation(
@@ -60,41 +65,43 @@ def lean_evaluation(
     return max_pool_frequency(y_BTWC.astype(x_BTWC.dtype), pool)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def _block(parameters: BlockParameters, source: Normalised, pool: int, dilation: int) -> tuple[jax.Array, BlockMoments]:
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
+def _block(
+    parameters: BlockParameters, source: Normalised, pool: int, dilation: int, kernels: bool
+) -> tuple[jax.Array, BlockMoments]:
     """Return z, pooled, and the moments. Those of the inner BatchNorm are not differentiated."""
-    return _forward(parameters, source, pool, dilation)[0]
+    return _forward(parameters, source, pool, dilation, kernels)[0]
 
 
 def _forward(
-    parameters: BlockParameters, source: Normalised, pool: int, dilation: int
+    parameters: BlockParameters, source: Normalised, pool: int, dilation: int, kernels: bool
 ) -> tuple[tuple[jax.Array, BlockMoments], tuple]:
-    z_BTWC, moments = run_forward(parameters, source, pool, dilation)
+    z_BTWC, moments = run_forward(parameters, source, pool, dilation, kernels)
     return (z_BTWC, moments), (parameters, source, z_BTWC if pool == 1 else None, moments)
 
 
 def _backward(
-    pool: int, dilation: int, residuals: tuple, cotangents: tuple[jax.Array, BlockMoments]
+    pool: int, dilation: int, kernels: bool, residuals: tuple, cotangents: tuple[jax.Array, BlockMoments]
 ) -> tuple[BlockParameters, Normalised]:
     (parameters, source, z_BTWC, moments), (grad_BTWC, grad_moments) = residuals, cotangents
-    return run_backward(parameters, source, z_BTWC, moments, grad_BTWC, grad_moments, pool, dilation)
+    return run_backward(parameters, source, z_BTWC, moments, grad_BTWC, grad_moments, pool, dilation, kernels)
 
 
 _block.defvjp(_forward, _backward)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
 def _blocks(
-    parameters_L: BlockParameters, source: Normalised, kept_LBC: jax.Array, dilation: int
+    parameters_L: BlockParameters, source: Normalised, kept_LBC: jax.Array, dilation: int, kernels: bool
 ) -> tuple[Normalised, BlockMoments]:
-    return _forward_blocks(parameters_L, source, kept_LBC, dilation)[0]
+    return _forward_blocks(parameters_L, source, kept_LBC, dilation, kernels)[0]
 
 
 def _forward_blocks(
-    parameters_L: BlockParameters, source: Normalised, kept_LBC: jax.Array, dilation: int
+    parameters_L: BlockParameters, source: Normalised, kept_LBC: jax.Array, dilation: int, kernels: bool
 ) -> tuple[tuple[Normalised, BlockMoments], tuple]:
     def block(source: Normalised, xs: tuple[BlockParameters, jax.Array]) -> tuple[Normalised, tuple]:
-        z_BTWC, moments = run_forward(xs[0], source, 1, dilation)
+        z_BTWC, moments = run_forward(xs[0], source, 1, dilation, kernels)
         affine = output_affine(xs[0], moments.outer_mean_C, moments.outer_var_C, xs[1])
         return Normalised(z_BTWC, *typed_as(tuple(source[1:3]), affine)), (source, moments)
 
@@ -103,7 +110,7 @@ def _forward_blocks(
 
 
 def _backward_blocks(
-    dilation: int, residuals: tuple, cotangents: tuple[Normalised, BlockMoments]
+    dilation: int, kernels: bool, residuals: tuple, cotangents: tuple[Normalised, BlockMoments]
 ) -> tuple[BlockParameters, Normalised, jax.Array]:
     parameters_L, kept_LBC, source_L, moments_L, z_BTWC = residuals
 
@@ -113,7 +120,7 @@ def _backward_blocks(
         affine, differentiate = jax.vjp(output_affine, parameters, *means_C, kept_BC)
         outer, grad_mean_C, grad_var_C, grad_kept_BC = differentiate(typed_as(affine, tuple(grad[1:3])))
         grad_moments = moments._replace(outer_mean_C=grad_mean_C, outer_var_C=grad_var_C)
-        inner, grad = run_backward(parameters, source, z_BTWC, moments, grad.z_BTWC, grad_moments, 1, dilation)
+        inner, grad = run_backward(parameters, source, z_BTWC, moments, grad.z_BTWC, grad_moments, 1, dilation, kernels)
         return (grad, source.z_BTWC), (jax.tree.map(jnp.add, inner, outer), grad_kept_BC)
 
     xs = (parameters_L, kept_LBC, source_L, moments_L)
@@ -126,12 +133,12 @@ _blocks.defvjp(_forward_blocks, _backward_blocks)
 
 
 def run_forward(
-    parameters: BlockParameters, source: Normalised, pool: int, dilation: int
+    parameters: BlockParameters, source: Normalised, pool: int, dilation: int, kernels: bool
 ) -> tuple[jax.Array, BlockMoments]:
     """Return z of a block in training, pooled, and the moments of a and of z before that."""
     wide = widened(parameters)
-    a_BTWC, inner = by_device("activated", wide, source, dilation=dilation)
-    z_BTWC, outer = by_device("mixed", a_BTWC, *folded_pointwise(wide, *inner), _sign_C(wide), pool=pool)
+    a_BTWC, inner = by_device("activated", kernels, wide, source, dilation=dilation)
+    z_BTWC, outer = by_device("mixed", kernels, a_BTWC, *folded_pointwise(wide, *inner), _sign_C(wide), pool=pool)
     return z_BTWC, BlockMoments(*inner, *outer)
 
 
@@ -144,6 +151,7 @@ def run_backward(
     grad_moments: BlockMoments,
     pool: int,
     dilation: int,
+    kernels: bool,
 ) -> tuple[BlockParameters, Normalised]:
     """Return the gradients of a block's parameters (the outer BatchNorm's are 0 here) and of its input.
 
@@ -153,21 +161,23 @@ def run_backward(
     wide, count = widened(parameters), math.prod(source.shape[:3])
     kernel_CC, bias_C = folded_pointwise(wide, moments.inner_mean_C, moments.inner_var_C)
     of_z = moments_gradient(moments, grad_moments, count)
-    a_BTWC, _ = by_device("activated", wide, source, dilation=dilation)
+    a_BTWC, _ = by_device("activated", kernels, wide, source, dilation=dilation)
     if z_BTWC is None:  # what is given from here on is the gradient of p
         given = a_BTWC, kernel_CC, bias_C, _sign_C(wide), grad_BTWC, of_z
-        grad_BTWC = by_device("pooled_gradient", *given, pool=pool)
-    product_CC, sum_C = by_device("products", a_BTWC, grad_BTWC, z_BTWC, *of_z)
+        grad_BTWC = by_device("pooled_gradient", kernels, *given, pool=pool)
+    product_CC, sum_C = by_device("products", kernels, a_BTWC, grad_BTWC, z_BTWC, *of_z)
     pointwise = pointwise_gradients(wide, moments, product_CC, sum_C, count)
     constants = (*of_z, pointwise.constant_C, pointwise.slope_C)
-    grad_u_BTWC, grad_bias_C = by_device("activation_gradient", a_BTWC, grad_BTWC, z_BTWC, constants, kernel_CC)
+    grad_u_BTWC, grad_bias_C = by_device(
+        "activation_gradient", kernels, a_BTWC, grad_BTWC, z_BTWC, constants, kernel_CC
+    )
     side = len(parameters.depthwise_kernel_KKC)
-    grad_KKC = by_device("kernel_gradient", source, grad_u_BTWC, side=side, dilation=dilation)
+    grad_KKC = by_device("kernel_gradient", kernels, source, grad_u_BTWC, side=side, dilation=dilation)
     gradients = BlockParameters(grad_KKC, grad_bias_C, *pointwise.gradients, *(jnp.zeros_like(sum_C),) * 2)
     from_u = source, grad_u_BTWC, wide.depthwise_kernel_KKC
     if source.shape[-1] == 1:
         return typed_as(parameters, gradients), source_gradient(*from_u, dilation)
-    return typed_as(parameters, gradients), by_device("source_gradient", *from_u, dilation=dilation)
+    return typed_as(parameters, gradients), by_device("source_gradient", kernels, *from_u, dilation=dilation)
 
 
 def _unit(x_BTWC: jax.Array) -> Normalised:

@@ -17,8 +17,8 @@ from madsep_jax.ops.precision import widened
 from madsep_jax.ops.shared_batch import average, is_shared
 
 
-def by_device(part: str, *arguments: Any, **static: Any) -> Any:
-    """Run a part: its Pallas kernel on NVIDIA's GPUs, what defines it elsewhere."""
+def by_device(part: str, kernels: bool, *arguments: Any, **static: Any) -> Any:
+    """Run a part: what defines it, or, if `kernels`, on NVIDIA's GPUs its Pallas kernel."""
 
     def on_gpu(*arguments: Any) -> Any:
         return _of_gpu(part)(*arguments, **static)
@@ -26,6 +26,8 @@ def by_device(part: str, *arguments: Any, **static: Any) -> Any:
     def elsewhere(*arguments: Any) -> Any:
         return globals()[part](*arguments, **static)
 
+    if not kernels:
+        return elsewhere(*arguments)
     return jax.lax.platform_dependent(*arguments, cuda=on_gpu, default=elsewhere)
 
 
