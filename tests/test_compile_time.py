@@ -78,6 +78,7 @@ def error_line(capsys):
 # The command
 
 
+@pytest.mark.thorough
 def test_writes_every_part_of_one_process(command, tmp_path, capsys):
     assert command("--parts", "systems", "length", "export", "compiler", "op-by-op", "--lengths", "1", "2") == 0
     content = content_of(tmp_path)

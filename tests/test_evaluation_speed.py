@@ -25,6 +25,7 @@ def run(tmp_path, *arguments):
     return evaluation_speed.main(["--seconds", "2", "--repeats", "2", "--out", str(tmp_path / "out"), *arguments])
 
 
+@pytest.mark.thorough
 def test_both_engines_take_turns(tmp_path, monkeypatch):
     monkeypatch.setattr(evaluation_speed, "cpu_cores", lambda: 1)  # other processes take seconds to start
     monkeypatch.setattr(cases, "score_in_new_process", lambda *rest: NEW_PROCESS)

@@ -57,6 +57,7 @@ def test_two_train_steps_and_an_evaluation(name, blocks):
         assert_equal_trees(outcome(start, configured(name, blocks, "fast")), expected)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("name", "blocks"), CASES)
 def test_the_form_for_gpus(name, blocks):
     """As above; and after five steps 1e-8, as differences in rounding grow from step to step."""

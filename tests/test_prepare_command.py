@@ -111,6 +111,7 @@ def test_continues_after_a_bad_song(songs, tmp_path, capsys, monkeypatch):
     assert files_in(find_set(tmp_path / "sets")) == files_in(find_set(tmp_path / "undisturbed"))
 
 
+@pytest.mark.thorough
 def test_several_processes_make_the_same_set(songs, tmp_path, capsys):
     assert main(arguments(songs, tmp_path / "one")) == 0
     with start(songs, tmp_path / "two", processes=2) as process:

@@ -113,7 +113,7 @@ def test_forms_are_timed_though_torch_does_not_have_the_system(tmp_path):
         assert row["median_s"] is None
 
 
-@pytest.mark.parametrize("is_glibc", [True, False])
+@pytest.mark.parametrize("is_glibc", [pytest.param(True, marks=pytest.mark.thorough), False])
 def test_freed_memory_is_kept_where_asked_for(tmp_path, capsys, monkeypatch, is_glibc):
     calls = []
     monkeypatch.setattr(throughput, "keep_freed_memory", lambda: calls.append(1) or is_glibc)

@@ -43,6 +43,7 @@ def test_bad_options_are_one_line(tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.thorough
 def test_a_backend_that_does_not_tell_leaves_its_cells_empty(tmp_path, monkeypatch):
     monkeypatch.setattr("experiments.benchmarks.training_memory.measure.planned_memory", lambda compiled: {})
     arguments = [*SMALL, "--precisions", "float32", "--operations", "plain", "--out", str(tmp_path)]
