@@ -10,8 +10,7 @@ from experiments.benchmarks.case import Case
 from experiments.benchmarks.new_process import run_together
 from experiments.benchmarks.planned.count import Collective
 from experiments.benchmarks.planned.devices import find_target
-from experiments.benchmarks.planned.plan import require_compiler
-from experiments.benchmarks.planned.shared import Exchange, plan_shared, with_devices
+from experiments.benchmarks.planned.plan import Exchange, count_step, require_compiler, with_devices
 from madsep_jax.config.io import to_dict
 from madsep_jax.errors import InputError
 
@@ -36,7 +35,7 @@ def exchanges(systems, target, devices, style="jit", variables=None):
     arguments = [
         {"target": target, "config": to_dict(case.config), "devices": devices, "style": style} for case in cases
     ]
-    found = run_together(plan_shared, arguments, [{**OPTIMISED, **(variables or {})}] * len(cases))
+    found = run_together(count_step, arguments, [{**OPTIMISED, **(variables or {})}] * len(cases))
     of_systems = [[Collective(**one) for one in plan["count"]["collectives"]] for plan in found]
     return dict(zip(systems, zip(of_systems, [case.parameters for case in cases], strict=True), strict=True))
 

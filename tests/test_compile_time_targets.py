@@ -142,6 +142,7 @@ PLANNED = {
     "compile_s": 3.0,
     "memory": {"temporary": 2**30, "argument": 0, "output": 0, "peak": 2**30},
     "count": count(),
+    "exchange": {"exchanges": 0, "in_loops": 0, "given_bytes": 0, "largest_bytes": 0, "sent_bytes": 0.0},
     "floor_bytes": 2.4e9,
     "compiler": "one 1.0",
 }
@@ -205,10 +206,23 @@ def test_rows_that_are_there_are_not_compiled_again_unless_asked(command):
     assert len(command.content()["rows"]) == 6
 
 
+def test_devices_that_share_a_batch(command, tmp_path):
+    """The efficiency by hand: a step of 1 ms and ten launches, and 0.45 GB over links of 450 GB/s."""
+    exchange = {"exchanges": 2, "in_loops": 0, "given_bytes": 1, "largest_bytes": 1, "sent_bytes": 0.45e9}
+    command.answers[:] = [PLANNED, PLANNED, {**PLANNED, "exchange": exchange}]
+    assert command("--target", "cuda:h200", "--systems", "mad", "--shared", "1", "8", "--batches", "8") == 0
+    assert [asked["devices"] for asked in command.asked] == [1, 1, 8, 8]
+    rows = {(row["devices"], row["frames"]): row for row in command.content()["rows"]}
+    assert rows[1, 60]["efficiency"] == 1
+    assert rows[8, 60]["efficiency"] == pytest.approx(1.02 / 2.02)
+    row = next(line for line in (tmp_path / "out" / "table.md").read_text().splitlines() if "|         8 |" in line)
+    assert [cell.strip() for cell in row.split("|")[-4:-1]] == ["2", "450.0", "0.50"]
+
+
 def test_what_does_not_compile_is_a_row_with_its_reason(command, tmp_path):
     large = {**PLANNED, "reason": "Ran out of memory in memory space hbm", "compile_s": None, "memory": None}
     command.answers[:] = [
-        {**large, "count": None},
+        {**large, "count": None, "exchange": None},
         RuntimeError("plan failed in its process:\nSIGABRT"),
         subprocess.TimeoutExpired("plan", 3600),
     ]
@@ -228,6 +242,7 @@ def test_what_does_not_compile_is_a_row_with_its_reason(command, tmp_path):
         (("--target", "cuda:h300"), "did you mean 'cuda:h"),
         (("--target", "cuda:h200", "--batches", "0"), "batch_size: found 0"),
         (("--target", "cuda:h200", "--precisions", "int8"), "--precisions"),
+        (("--target", "cuda:h200", "--shared", "8"), "--batches: found 1, expected multiples of 8"),
         (("--target", "cuda:h200", "--systems", "mda"), "system 'mda': unknown"),
     ],
 )
@@ -258,7 +273,7 @@ def planned(target, system, batch=4, preset="quick", **changes):
     found = find_target(target)
     given = {**found.settings, **{name.replace("__", "."): value for name, value in changes.items()}}
     case = Case.of(system, "train", batch, 60, preset).changed(given)
-    return targets_module.PlannedCase(found, case, (target, system, batch, 60, "float32", "auto")).row()
+    return targets_module.PlannedCase(found, case, (target, 1, system, batch, 60, "float32", "auto")).row()
 
 
 @pytest.fixture

@@ -100,6 +100,9 @@ class TargetOptions:
     batches: Annotated[tuple[int, ...], Many, Whole] = (4, 16, 64)
     """Sequences in a batch, with --target."""
 
+    shared: Annotated[tuple[int, ...], Many, Whole] = (1,)
+    """Devices of the target that share a batch, with --target: several GPUs, or the chips of a TPU's topology."""
+
     precisions: Annotated[tuple[Precision, ...], Many] = ("float32",)
     """Arithmetic, with --target."""
 
@@ -110,7 +113,7 @@ class TargetOptions:
     """Compile those again that the folder of results has."""
 
     def __post_init__(self) -> None:
-        require_some(self, "batches", "precisions", "forms")
+        require_some(self, "batches", "shared", "precisions", "forms")
 
     def targets(self) -> list[Target]:
         """Return what to compile for. Raises InputError on a name that is not known."""

@@ -11,14 +11,14 @@ from experiments.benchmarks.case import Case
 from experiments.benchmarks.compile_time.options import CompileOptions, TargetOptions
 from experiments.benchmarks.new_process import run_together
 from experiments.benchmarks.planned.devices import Target, find_target
-from experiments.benchmarks.planned.plan import plan
+from experiments.benchmarks.planned.plan import Exchange, plan
 from experiments.cli.results import read_earlier
 from madsep_jax.config.io import to_dict
 from madsep_jax.config.systems import ALL, place_of
 from madsep_jax.errors import InputError
 
 #: What tells a row.
-KEY = ("target", "system", "batch", "frames", "precision", "form")
+KEY = ("target", "devices", "system", "batch", "frames", "precision", "form")
 
 _FILE = "compile_time_targets.json"
 
@@ -34,18 +34,20 @@ class PlannedCase:
 
     def row(self) -> dict[str, Any]:
         """Compile and count it, in a process of its own; returns the row. Raises InputError where nothing can be."""
-        config = to_dict(self.case.config)
+        told = dict(zip(KEY, self.key, strict=True))
+        given = {"target": self.target.name, "config": to_dict(self.case.config), "devices": told["devices"]}
         try:
-            (found,) = run_together(plan, [{"target": self.target.name, "config": config}], [self.target.variables])
+            (found,) = run_together(plan, [given], [self.target.variables])
         except subprocess.TimeoutExpired:
             found = _failed("took more than an hour")
         except RuntimeError as error:
             found = _failed(f"its compiler has failed: {str(error).splitlines()[-1][:160]}")
-        return {**dict(zip(KEY, self.key, strict=True)), **found, **_told(found, self.target, self.key[4])}
+        return {**told, **found, **_told(found, self.target, told["precision"])}
 
 
 def _failed(reason: str) -> dict[str, Any]:
-    return {"reason": reason, "compile_s": None, "memory": None, "count": None, "floor_bytes": None, "compiler": None}
+    unknown = ("compile_s", "memory", "count", "exchange", "floor_bytes", "compiler")
+    return {**dict.fromkeys(unknown), "reason": reason}
 
 
 def _told(found: Mapping[str, Any], target: Target, precision: str) -> dict[str, Any]:
@@ -53,15 +55,22 @@ def _told(found: Mapping[str, Any], target: Target, precision: str) -> dict[str,
     device, count, memory, floor = target.device, found["count"], found["memory"], found["floor_bytes"]
     floor_s = floor / device.bytes_per_s if floor else None
     if count is None:
-        return {"fits": None, "memory_s": None, "compute_s": None, "roofline_s": None, "floor_s": floor_s}
+        unknown = ("fits", "memory_s", "compute_s", "roofline_s", "efficiency")
+        return {**dict.fromkeys(unknown), "floor_s": floor_s}
     compute_s = device.compute_s(precision, count["product_flops"], count["other_flops"])
+    roofline_s = device.roofline_s(count["bytes"], compute_s, count["launches"])
     return {
         "fits": memory["peak"] <= device.memory_bytes if memory else None,
         "memory_s": count["bytes"] / device.bytes_per_s,
         "compute_s": compute_s,
-        "roofline_s": device.roofline_s(count["bytes"], compute_s, count["launches"]),
+        "roofline_s": roofline_s,
         "floor_s": floor_s,
+        "efficiency": _efficiency(found["exchange"], roofline_s, device.link_bytes_per_s),
     }
+
+
+def _efficiency(exchange: Mapping[str, Any], roofline_s: float, link_bytes_per_s: float | None) -> float | None:
+    return Exchange(**exchange).efficiency(roofline_s, link_bytes_per_s) if link_bytes_per_s else None
 
 
 def planned_cases(options: CompileOptions, targets: TargetOptions) -> list[PlannedCase]:
@@ -70,18 +79,22 @@ def planned_cases(options: CompileOptions, targets: TargetOptions) -> list[Plann
     first_batch, first_length = targets.batches[0], options.lengths[0]
     sizes = [(batch, first_length) for batch in targets.batches]
     sizes += [(first_batch, length) for length in options.lengths]
+    for devices, batch in itertools.product(targets.shared, targets.batches):
+        if batch % devices:
+            raise InputError(f"--batches: found {batch}, expected multiples of {devices}, as --shared says")
     ways = itertools.product(
-        targets.targets(), systems, dict.fromkeys(sizes), dict.fromkeys(targets.precisions), targets.forms
-    )
+        targets.targets(), dict.fromkeys(targets.shared), systems, dict.fromkeys(sizes),
+        dict.fromkeys(targets.precisions), targets.forms,
+    )  # fmt: skip
     return [
         PlannedCase(
             target,
             Case.of(system, "train", batch, frames, options.preset).changed(
                 {**target.settings, "compute.precision": precision, "compute.operations": form}
             ),
-            (target.name, system, batch, frames, precision, form),
+            (target.name, devices, system, batch, frames, precision, form),
         )
-        for target, system, (batch, frames), precision, form in ways
+        for target, devices, system, (batch, frames), precision, form in ways
     ]
 
 
@@ -117,11 +130,9 @@ class PlannedRows:
 
     def ordered(self) -> list[dict[str, Any]]:
         """Return the rows in the order of a table: by device, system and size."""
-        devices = list(dict.fromkeys(key[0] for key in self.rows))
-        return [
-            self.rows[key]
-            for key in sorted(self.rows, key=lambda key: (devices.index(key[0]), place_of(key[1]), *key[2:]))
-        ]
+        targets = list(dict.fromkeys(key[0] for key in self.rows))
+        in_order = sorted(self.rows, key=lambda key: (targets.index(key[0]), key[1], place_of(key[2]), *key[3:]))
+        return [self.rows[key] for key in in_order]
 
 
 def launch_latencies(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -17,12 +17,18 @@ _CAPTION = (
     "({latencies}). Floor: the least that a step must move (parameters, optimiser, gradient, batch, and what the "
     "gradient keeps, each once; recurrent kernels once a step where no chip holds them) over bandwidth; a small "
     "step on a TPU, whose chip keeps all of it, moves less. Memory: "
-    "arguments, results and temporary arrays at the peak."
+    "arguments, results and temporary arrays at the peak. All of one device. Of several that share a batch: the "
+    "collective operations of a step, what each device sends, and the share of the step, by the roofline, that is left "
+    "of it if nothing goes on meanwhile on links of the makers' bandwidth."
 )
 
 
 def _of_count(name: str) -> Callable[[Row], Any]:
     return lambda row: None if row["count"] is None else row["count"][name]
+
+
+def _of_exchange(name: str) -> Callable[[Row], Any]:
+    return lambda row: row["exchange"][name] if row["exchange"] and row["devices"] > 1 else None
 
 
 def _memory(row: Row) -> Any:
@@ -50,6 +56,7 @@ def _over_floor(row: Row) -> Any:
 
 _COLUMNS = (
     Column("device", "target", word=True),
+    Column("devices", "devices"),
     Column("system", "system", word=True),
     Column("batch", "batch"),
     Column("frames", "frames"),
@@ -67,8 +74,14 @@ _COLUMNS = (
     Column("fits", _fits, word=True),
 )
 
+_SHARED_COLUMNS = (
+    Column("exchanges", _of_exchange("exchanges"), ",d"),
+    Column("sent (MB)", _of_exchange("sent_bytes"), ",.1f", 1e-6),
+    Column("efficiency", lambda row: row["efficiency"] if row["devices"] > 1 else None, ".2f"),
+)
+
 _OPERATION_COLUMNS = (
-    *_COLUMNS[:6],
+    *_COLUMNS[:7],
     Column("moved (GB)", "moved", ",.3f", 1e-9),
     Column("share (%)", "share", ".0f", 100),
     Column("runs", "runs", ",d"),
@@ -81,6 +94,7 @@ def make_report(planned: PlannedRows) -> Report:
     """Return compile_time_targets.json, table.md, operations.md and the plots."""
     rows = planned.ordered()
     caption = _CAPTION.format(latencies=", ".join(launch_latencies(rows)))
+    shared = _SHARED_COLUMNS if any(row["devices"] > 1 for row in rows) else ()
     made = {**made_with({"preset": planned.preset}), "caption": caption}
     operations = Table(
         _OPERATION_COLUMNS, _operations(rows), f"The five operations of each program that move most. {caption}"
@@ -92,7 +106,7 @@ def make_report(planned: PlannedRows) -> Report:
     return Report(
         "compile_time_targets",
         {**made, "rows": rows},
-        [Table(_COLUMNS, rows, caption)],
+        [Table((*_COLUMNS, *shared), rows, caption)],
         texts={"operations.md": operations.markdown() + "\n"},
         pictures=pictures,
     )
@@ -121,7 +135,7 @@ def _draw(x: str, fixed: str, all_rows: Sequence[Row]) -> Any:
     from matplotlib.ticker import FixedLocator, LogLocator, NullLocator, StrMethodFormatter
 
     first = all_rows[0][fixed] if all_rows else None
-    rows = [row for row in all_rows if row["roofline_s"] and row[fixed] == first]
+    rows = [row for row in all_rows if row["roofline_s"] and row[fixed] == first and row["devices"] == 1]
     if len({row[x] for row in rows}) < 2:
         return None
     devices = list(dict.fromkeys(row["target"] for row in rows))
