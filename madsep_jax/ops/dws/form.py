@@ -1,11 +1,13 @@
 """Which form of the depthwise-separable blocks runs: in training, and in evaluation.
 
 The fast forms are for pointwise kernels of one element; others take the plain form. Blocks whose dilations differ go
-one by one, as do residual ones. Each target has a fast form of its own: chunks of frames on a CPU; `lean` on a GPU;
-`packed`, of training alone, on a TPU. The latter two take 16 bits as well.
+one by one, as do residual ones. Each target has a fast form of its own: `lean` on a GPU; `packed`, of training alone, on a
+TPU; on a CPU `lean` for small arrays, and chunks of frames for others (`madsep_jax.ops.dws.cost`). Those for GPUs and
+TPUs take 16 bits as well.
 """
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +21,7 @@ from madsep_jax.ops.dws.fast_blocks import fast_dws_blocks
 from madsep_jax.ops.dws.fast_first import fast_first_block
 from madsep_jax.ops.dws.fast_pooled import fast_dws_block
 from madsep_jax.ops.dws.folded import folded_block, folded_blocks
+from madsep_jax.ops.dws.cost import goes_whole
 from madsep_jax.ops.dws.lazy import LazyArray, Normalised, Upsampled, as_array
 from madsep_jax.ops.dws.lean import lean_dws_block, lean_dws_blocks, lean_evaluation
 from madsep_jax.ops.dws.packed import packed_block, packed_blocks
@@ -131,8 +134,12 @@ def _form_of(parameters: BlockParameters, x_BTWC: LazyArray, compute: ComputeCon
     one_element = parameters.pointwise_kernel_CC.ndim == 1 + parameters.depthwise_bias_C.ndim
     if not (one_element and runs_fast("dws_block", compute)):
         return "plain"
-    form = {"gpu": "lean", "tpu": "packed"}.get(target_of(compute), "chunks")
-    return "plain" if form == "chunks" and _is_mixed(x_BTWC) else form
+    if form := {"gpu": "lean", "tpu": "packed"}.get(target_of(compute)):
+        return form
+    if _is_mixed(x_BTWC):
+        return "plain"
+    values = math.prod(x_BTWC.shape[:3]) * parameters.depthwise_bias_C.shape[-1]
+    return "lean" if goes_whole(values) else "chunks"
 
 
 def _is_mixed(x_BTWC: LazyArray) -> bool:
