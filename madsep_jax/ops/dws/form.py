@@ -1,9 +1,8 @@
 """Which form of the depthwise-separable blocks runs: in training, and in evaluation.
 
 The fast forms are for pointwise kernels of one element; others take the plain form. Blocks whose dilations differ go
-one by one, as do residual ones. Each target has a fast form of its own: `lean` on a GPU; `packed`, of training alone, on a
-TPU; on a CPU `lean` for small arrays, and chunks of frames for others (`madsep_jax.ops.dws.cost`). Those for GPUs and
-TPUs take 16 bits as well.
+one by one, as do residual ones. Each target has fast forms of its own: `lean` on a GPU; `packed`, of training alone, on a TPU;
+on a CPU `lean` for small arrays, chunks of frames for others (see `cost`). Those of GPUs and TPUs take 16 bits as well.
 """
 
 import functools
@@ -17,11 +16,11 @@ import jax.numpy as jnp
 from madsep_jax.config.run import ComputeConfig
 from madsep_jax.ops.choice import recomputed, runs_fast, target_of
 from madsep_jax.ops.dws.block import BlockMoments, BlockParameters, dws_block, dws_blocks, over_blocks
+from madsep_jax.ops.dws.cost import goes_whole
 from madsep_jax.ops.dws.fast_blocks import fast_dws_blocks
 from madsep_jax.ops.dws.fast_first import fast_first_block
 from madsep_jax.ops.dws.fast_pooled import fast_dws_block
 from madsep_jax.ops.dws.folded import folded_block, folded_blocks
-from madsep_jax.ops.dws.cost import goes_whole
 from madsep_jax.ops.dws.lazy import LazyArray, Normalised, Upsampled, as_array
 from madsep_jax.ops.dws.lean import lean_dws_block, lean_dws_blocks, lean_evaluation
 from madsep_jax.ops.dws.packed import packed_block, packed_blocks
