@@ -6,14 +6,16 @@ The only module that imports TensorFlow.
 import contextlib
 import importlib.util
 import os
+import sys
 
 # Read once, when the library loads: no start-up notices, and no kernels that only its own models would use.
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # JAX sets it too, so that a user's own choice cannot be told
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 # PyTorch's compiler, which PyTorch imports when it first needs it: behind TensorFlow in one process it ends that with a
-# segmentation fault, before it both work. It takes a tenth of a second.
-if importlib.util.find_spec("triton"):
+# segmentation fault, before it both work. It takes a tenth of a second. Behind a user's
+# own TensorFlow it is too late.
+if "tensorflow" not in sys.modules and importlib.util.find_spec("triton"):
     with contextlib.suppress(Exception):  # one that cannot be imported does nothing later, either
         import triton  # noqa: F401
 

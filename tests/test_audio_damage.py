@@ -41,12 +41,26 @@ MAKERS = {
     "mkv": by_ffmpeg("aac", "matroska"),
     "mp4": by_ffmpeg("aac", "mp4", movflags="faststart"),
     "wv": by_ffmpeg("wavpack", "wv"),
+    "avi": by_ffmpeg("pcm_s16le", "avi"),
+    "avi mp3": by_ffmpeg("libmp3lame", "avi"),
+    "voc": by_libsndfile("VOC", "PCM_16"),
+    "wma": by_ffmpeg("wmav2", "asf", bit_rate=128000),
+    "flv": by_ffmpeg("aac", "flv"),
+    "rm": by_ffmpeg("ac3", "rm"),
+    "film": by_ffmpeg("aac", "matroska", streams=2),
     "vorbis": by_libsndfile("OGG", "VORBIS"),
     "opus": by_ffmpeg("libopus", "ogg", rate=48000),
     "caf": by_libsndfile("CAF", "PCM_16"),
     "adts": by_ffmpeg("aac", "adts"),
+    "nothing but frames": by_ffmpeg("libmp3lame", "mp3", write_xing="0"),
+    "mp2": by_ffmpeg("mp2", "mp2", samples="s16"),
+    "ac3": by_ffmpeg("ac3", "ac3"),
+    "eac3": by_ffmpeg("eac3", "eac3"),
+    "ts": by_ffmpeg("aac", "mpegts"),
+    "mpg": by_ffmpeg("mp2", "mpeg", samples="s16"),
+    "voc8": by_ffmpeg("pcm_u8", "voc"),
 }
-STATING = list(MAKERS)[:11]
+STATING = list(MAKERS)[:18]
 
 
 @pytest.mark.parametrize("kind", MAKERS)
@@ -60,10 +74,11 @@ def test_a_file_that_ends_early(tmp_path, kind):
     assert 0.45 * LONG_S < decoded_s < 0.7 * LONG_S
     inside = slice(0, len(audio.samples_NC) - 4096)  # a lossy codec's last block fades
     np.testing.assert_allclose(audio.samples_NC[inside], whole.samples_NC[inside], rtol=0, atol=1e-6)
-    (missing,) = audio.missing
+    missing = audio.missing[-1]
     assert missing.at_s == pytest.approx(decoded_s)
     if kind in STATING:
-        assert missing.seconds == pytest.approx(len(whole.samples_NC) / whole.sample_rate - decoded_s, abs=0.06)
+        missing_s = sum(part.seconds for part in audio.missing)
+        assert missing_s == pytest.approx(len(whole.samples_NC) / whole.sample_rate - decoded_s, abs=0.06)
     with pytest.raises(InputError, match=rf"song: damaged, or ends early; missing: .* at {decoded_s:.2f} s; expected"):
         read_audio(path, strict=True)
 
@@ -100,7 +115,35 @@ def test_a_damaged_first_or_last_page_of_an_ogg_is_told(tmp_path, kind, page):
     (missing,) = audio.missing
     assert lost > 0
     assert missing.at_s == pytest.approx(0 if page == 3 else found / audio.sample_rate)
-    assert missing.seconds == pytest.approx(lost / audio.sample_rate if page == 3 else 0, abs=0.06)
+    assert missing.seconds == pytest.approx(lost / audio.sample_rate, abs=0.06)
+
+
+@pytest.mark.parametrize("kind", ["vorbis", "opus", "ogg flac"])
+def test_pages_that_are_gone_from_an_ogg_or_a_chain_of_them(tmp_path, kind):
+    """Each page of sound in turn; only where the last one of all goes does nothing say how much."""
+    path, make = tmp_path / "song", by_ffmpeg("flac", "ogg", samples="s16") if kind == "ogg flac" else MAKERS[kind]
+    make(path)
+    one = path.read_bytes().split(b"OggS")[1:]
+    for pages in (one, one + one):
+        path.write_bytes(b"".join(b"OggS" + page for page in pages))
+        whole = read_audio(path, strict=True)
+        for page in range(2, len(pages)):
+            if page % len(one) < 2:
+                continue  # what a decoder must have
+            path.write_bytes(b"".join(b"OggS" + other for number, other in enumerate(pages) if number != page))
+            audio = read_audio(path)
+            lost_s = (len(whole.samples_NC) - len(audio.samples_NC)) / audio.sample_rate
+            (missing,) = audio.missing
+            at_s, is_end = missing.at_s, page % len(one) == len(one) - 1
+            assert missing.seconds == pytest.approx(0 if is_end else lost_s, abs=0.06), page
+            assert lost_s > 0
+            # The page before is there to its end, and the one after it from its beginning.
+            at = round(at_s * audio.sample_rate)
+            before, after = slice(0, max(at - 2048, 0)), slice(at + 4096, None)
+            lost = len(whole.samples_NC) - len(audio.samples_NC)
+            np.testing.assert_allclose(audio.samples_NC[before], whole.samples_NC[before], rtol=0, atol=1e-4)
+            if kind == "ogg flac":
+                np.testing.assert_array_equal(audio.samples_NC[after], whole.samples_NC[after.start + lost :])
 
 
 @pytest.mark.parametrize("kind", ["flac", "wv"])

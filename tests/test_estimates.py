@@ -138,6 +138,59 @@ def test_a_song_that_is_not_there_is_not_another_one(tmp_path):
             system(tmp_path).files(FakeTrack(song))
 
 
+def test_a_song_that_nobody_knows_is_not_taken_for_one_with_fewer_words(tmp_path):
+    """Love Song is no song of the set, or one of another split; the files of the other songs tell that it is not Love.
+
+    Where all have words beside the song, as a separator's or an artist's name, they are taken.
+    """
+    songs = ["Love", "Rain", "Sun"]
+    write(tmp_path / "a", {"Love Song_vocals.wav": OTHER, "Rain_vocals.wav": VOICE, "Sun_vocals.wav": VOICE})
+    write(tmp_path / "b", {"Love Song/vocals.wav": 0.1, "Rain/vocals.wav": VOICE})
+    write(tmp_path / "c", {"Love Song_umx_vocals.wav": 0.1, "Rain_umx_vocals.wav": VOICE, "Sun_umx_vocals.wav": VOICE})
+    named = [("a", "Love Song_vocals.wav"), ("b", "Love Song/vocals.wav"), ("c", "Love Song_umx_vocals.wav")]
+    for folder, name in named:
+        match = rf"Love: found no file \({name} is not named as the other songs are.*\), expected vocals\.wav"
+        with pytest.raises(InputError, match=match):
+            system(tmp_path / folder, songs=songs).files(FakeTrack("Love"))
+        assert levels(tmp_path / folder, "Rain", songs=songs)["vocals"] == VOICE
+        other = EstimateFolder(tmp_path / folder, TARGETS, ["Love"], lambda line: None, others=["Love Song", "Rain"])
+        with pytest.raises(InputError, match="Love: found no file, expected"):
+            other.files(FakeTrack("Love"))
+    write(tmp_path / "d", {"One - Love_vocals.wav": VOICE, "Two - Rain_vocals.wav": 0.1, "01 Sun_vocals_umx.wav": 0.1})
+    write(tmp_path / "e", {"Love_umx_vocals.wav": VOICE, "Rain_umx_vocals.wav": 0.1, "Sun/vocals.wav": 0.1})
+    write(tmp_path / "f", {"Love_vocals.wav": VOICE, "Love Song_vocals.wav": 0.1})
+    for folder in ("d", "e", "f"):
+        assert levels(tmp_path / folder, "Love", songs=songs)["vocals"] == VOICE
+    assert levels(tmp_path / "a", "Love", songs=songs, pattern="{song} Song_{stem}.wav")["vocals"] == OTHER
+
+
+def test_songs_that_differ_in_signs_alone_or_have_no_letter(tmp_path):
+    songs = ["Love", "Love!", "Love?", "!!!", "…", "🎵", "-", "!"]
+    for folder, name in (
+        ("a", "{}/vocals.wav"),
+        ("b", "{}_vocals.wav"),
+        ("c", "1_{}_(Vocals).wav"),
+        ("d", "vocals/{}.wav"),
+    ):
+        for number, song in enumerate(songs):
+            write(tmp_path / folder, {name.format(song): (1 + number) / 16})
+        for number, song in enumerate(songs):
+            assert levels(tmp_path / folder, song, songs=songs)["vocals"] == (1 + number) / 16, (folder, song)
+    write(tmp_path / "e", {"Rain!!!_vocals.wav": VOICE, "A - B_vocals.wav": VOICE, "!!!!_vocals.wav": VOICE})
+    for song in ("!!!", "-", "!"):
+        with pytest.raises(InputError, match="found no file, expected"):
+            system(tmp_path / "e", songs=songs).files(FakeTrack(song))
+
+
+def test_songs_named_like_a_source_or_like_another_song_and_a_source(tmp_path):
+    songs = ["Bass", "Vocals", "Love Vocals", "Love"]
+    for folder, name in (("a", "{}/vocals.wav"), ("b", "{}_vocals.wav"), ("c", "{}/{}_vocals.wav")):
+        for number, song in enumerate(songs):
+            write(tmp_path / folder, {name.format(song, song): (1 + number) / 16})
+        for number, song in enumerate(songs):
+            assert levels(tmp_path / folder, song, songs=songs)["vocals"] == (1 + number) / 16, (folder, song)
+
+
 def test_the_forms_of_a_name_in_unicode_are_one(tmp_path):
     write(tmp_path, {unicodedata.normalize("NFD", "Ünï (Live)_vocals.wav"): VOICE})
     assert levels(tmp_path, "Ünï (Live)")["vocals"] == VOICE

@@ -156,6 +156,26 @@ def test_triton_comes_before_tensorflow(training_batches, tmp_path):
     assert (done.returncode, done.stdout) == (0, "False\n"), done.stderr
 
 
+def test_a_user_s_own_tensorflow_is_no_segmentation_fault(training_batches, tmp_path):
+    """Triton is not imported behind it; what PyTorch would do is refused in one line, where that is to be timed."""
+    (tmp_path / "triton.py").write_text("print('imported')\n")
+    done = run_new("import tensorflow, data_pipelines.tensorflow_cpu", tmp_path)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    pytest.importorskip("torch")
+    code = """
+import tensorflow
+from experiments.benchmarks.peer.run import peer_device
+from madsep_jax.errors import InputError
+try:
+    peer_device("cpu")
+except InputError as error:
+    print(error)
+"""
+    done = run_new(code, tmp_path)
+    said = "--peer torch: found TensorFlow imported before Triton, expected `import triton` before it\n"
+    assert (done.returncode, done.stdout) == (0, said), done.stderr
+
+
 def test_tensorflow_and_pytorch_s_optimiser_in_one_process(training_batches, tmp_path):
     pytest.importorskip("torch")
     pytest.importorskip("triton")

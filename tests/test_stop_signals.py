@@ -94,6 +94,7 @@ from pathlib import Path
 from cyclopts import App
 from experiments.cli.command import run
 from experiments.cli.signals import keeps, unhurried
+from experiments.separator.separated_files import written_together
 from madsep_jax.host.files import written_aside
 
 app = App(name="tool")
@@ -118,14 +119,34 @@ def last():
             time.sleep(1.5)
             print("came to its end", flush=True)
 
+class Late:  # Python ends its objects after its handlers of signals
+    def __del__(self, kill=os.kill, number=os.getpid()):
+        kill(number, 2)
+
+def pair():
+    places = {stem: Path(stem) for stem in ("one", "two")}
+    replace = os.replace
+    def replace_first(*paths):
+        os.replace = replace
+        replace(*paths)
+        os.kill(os.getpid(), signal.SIGINT)
+    os.replace = replace_first
+    with written_together(Path("."), places, []) as files:
+        for stem, file in files.items():
+            file.write_text(stem)
+    print("not reached", flush=True)
+
 @app.default
 def tool(case: str):
+    if case == "over":
+        sys.late = Late()
+        return 3
     with written_aside(Path("result")) as aside:
         aside.write_text("half")
         if case == "keep":
             keeps()
         print("begun", flush=True)
-        {"swallow": swallow, "fail": fail, "last": last}.get(case, lambda: time.sleep(30))()
+        {"swallow": swallow, "fail": fail, "last": last, "pair": pair}.get(case, lambda: time.sleep(30))()
 
 sys.exit(run(app))
 """
@@ -158,6 +179,23 @@ def test_a_signal_ends_a_command_in_one_line_and_leaves_nothing_half_written(tmp
     assert (process.returncode, err) == (128 + number, f"tool: {said}\n")
     assert out == ("came to its end\n" if case == "last" else "")
     assert list(tmp_path.iterdir()) == []
+
+
+def run_tool(folder, case):
+    command, environment = [sys.executable, "-c", COMMAND, case], {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
+
+
+def test_a_signal_between_two_renames_waits_for_the_second(tmp_path):
+    done = run_tool(tmp_path, "pair")
+    assert (done.returncode, done.stdout, done.stderr) == (130, "begun\n", "tool: interrupted\n")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]
+
+
+def test_a_signal_after_the_end_changes_nothing(tmp_path):
+    """The command has said all and has its exit code; Python is taking itself apart."""
+    done = run_tool(tmp_path, "over")
+    assert (done.returncode, done.stdout, done.stderr) == (3, "", "")
 
 
 #: Commands that need no checkpoint, and what each is asked for.

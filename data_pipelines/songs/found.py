@@ -36,6 +36,8 @@ class FoundSongs:
     unused: Sequence[Unused] = ()
     remarks: Sequence[str] = ()
     """Lines about songs that are not used as they are: cut to the shortest file, without a mixture, …"""
+    elsewhere: Sequence[str] = ()
+    """The names of songs of other splits."""
 
     @property
     def names(self) -> list[str]:
@@ -45,7 +47,9 @@ class FoundSongs:
     def of(self, *splits: Split) -> "FoundSongs":
         """Return those of some splits."""
         tracks = [track for track in self.tracks if track.split in splits]
-        return replace(self, tracks=tracks, bad=[one for one in self.bad if one.split in splits])
+        bad = [one for one in self.bad if one.split in splits]
+        there = {one.name for one in (*tracks, *bad)}
+        return replace(self, tracks=tracks, bad=bad, elsewhere=[name for name in self.names if name not in there])
 
     def with_validation_list(self) -> "FoundSongs":
         """Return it with the training songs of MUSDB18's validation list in the split "valid"."""

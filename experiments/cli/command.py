@@ -35,16 +35,21 @@ def run(app: App, argv: Sequence[str] | None = None) -> int:
         guard = Guard(app.name[0])
         _write_what_can_be_written()
     try:
-        line, code = _outcome(app, argv, guard)
-        if line:
-            print(f"{app.name[0]}: {line}", file=sys.stderr)
-        if sys.stdout is not None:  # as it is where the command was started without one
-            sys.stdout.flush()  # a closed pipe is met here and not when the process ends
-    except BrokenPipeError:
-        if not any([_reader_has_gone(sys.stdout), _reader_has_gone(sys.stderr)]):
-            raise
-        code = OUTPUT_CLOSED
-    return guard.ended(code) if guard else code
+        try:
+            line, code = _outcome(app, argv, guard)
+            if line:
+                print(f"{app.name[0]}: {line}", file=sys.stderr)
+            if sys.stdout is not None:  # as it is where the command was started without one
+                sys.stdout.flush()  # a closed pipe is met here and not when the process ends
+        except BrokenPipeError:
+            if not any([_reader_has_gone(sys.stdout), _reader_has_gone(sys.stderr)]):
+                raise
+            code = OUTPUT_CLOSED
+        return guard.ended(code) if guard else code
+    except KeyboardInterrupt:
+        if guard and guard.received:  # after the command's own end
+            guard.leave(guard.received, unwound=True)
+        raise
 
 
 def _outcome(app: App, argv: Sequence[str] | None, guard: Guard | None) -> tuple[str, int]:

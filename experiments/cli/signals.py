@@ -6,6 +6,7 @@ thread watches, and ends the process where it is still there after a second. Wha
 that is saved, does so within a `with`: of `StopSignals` or of `unhurried`.
 """
 
+import atexit
 import contextlib
 import multiprocessing
 import os
@@ -42,6 +43,8 @@ class _State:
     """What remains of what has been done, in words."""
     unhurried = 0
     """How many things are being done that must come to their end."""
+    put_off = False
+    """Whether a signal has come meanwhile."""
 
 
 CONTINUE = "start the same command again to continue"
@@ -59,12 +62,18 @@ def line_of(received: signal.Signals = signal.SIGINT) -> str:
 
 @contextmanager
 def unhurried() -> Iterator[None]:
-    """Let what is done within the `with` come to its end after a signal; a second one ends the process."""
+    """Let what is done within the `with` come to its end.
+
+    A first signal that comes meanwhile is raised at the end; a second one ends the process.
+    """
     _State.unhurried += 1
     try:
         yield
     finally:
         _State.unhurried -= 1
+        if _State.put_off and not _State.unhurried:
+            _State.put_off = False
+            raise Interrupted
 
 
 class Guard:
@@ -81,12 +90,19 @@ class Guard:
         for number in _SIGNALS:
             if signal.getsignal(number) is not signal.SIG_IGN:  # as for what a script runs in the background
                 signal.signal(number, self._take)
+        atexit.register(self._ignore)
         threading.Thread(target=self._watch, daemon=True).start()
 
     def ended(self, code: int) -> int:
         """Note that the command has come to its end and said all, and return its exit code."""
         self._code = code
         return code
+
+    def _ignore(self) -> None:
+        """Let no signal end the process in its last moments, when Python has put back what it did by itself."""
+        for number in _SIGNALS:
+            if signal.getsignal(number) == self._take:
+                signal.signal(number, signal.SIG_IGN)
 
     def leave(self, received: signal.Signals, unwound: bool = False) -> None:
         """End the process and those of its pools, without what it has written aside."""
@@ -111,7 +127,10 @@ class Guard:
         with contextlib.suppress(OSError):
             os.write(self._writer, bytes([number]))  # an event loop may have had the wakeup
         if self._code is None:
-            if not _State.unhurried and _is_importing(frame):
+            if _State.unhurried:
+                _State.put_off = True
+                return
+            if _is_importing(frame):
                 self.leave(self.received)
             sys.unraisablehook = lambda _: None  # of what is interrupted where nothing can be raised
             raise Interrupted

@@ -9,9 +9,9 @@ import numpy as np
 from data_pipelines.songs.contents import content_of, frames_of
 from data_pipelines.songs.names import PARTS, ROLES, composed, rank
 from data_pipelines.songs.tracks import Track, TrackAudio, fingerprint_of, safe_name
-from experiments.evaluation.estimate_names import by_name, by_pattern, sounds_in
+from experiments.evaluation.estimate_names import by_name, by_pattern, sounds_in, without_doubtful
 from madsep_jax.audio import probe_audio, read_audio
-from madsep_jax.errors import InputError, shown
+from madsep_jax.errors import InputError, shown, some_of
 from madsep_jax.host.files import reading
 
 #: How many folders lie within each other at most.
@@ -31,19 +31,24 @@ class EstimateFolder:
         songs: Sequence[str],
         on_length: Callable[[str], None],
         pattern: str = "",
+        others: Sequence[str] = (),
     ) -> None:
         """Find the files of the songs; `on_length` is told of files of another length.
 
-        `pattern` has {song} and {stem}, and * for any text, as a path within the folder. Raises InputError where the
-        folder is not there or cannot be read, or the pattern is none.
+        `pattern` has {song} and {stem}, and * for any text, as a path within the folder; `others` are songs that are
+        not asked for, whose files may be there. Raises InputError where the folder is not there or cannot be read, or
+        the pattern is none.
         """
         if not folder.is_dir():
             raise InputError(f"{shown(folder)}: no such folder, expected one of separated songs")
         self.folder, self.targets, self._on_length = folder, tuple(targets), on_length
         with reading(folder, "a folder of separated songs"):
             paths = list(sounds_in(folder, _DEPTH))
-        find = by_pattern(pattern, songs) if pattern else by_name(songs)
-        self._files = [found for path in paths if (found := find(path, path.relative_to(folder)))]
+        known = list(dict.fromkeys([*songs, *others]))
+        find = by_pattern(pattern, known) if pattern else by_name(known)
+        found = [file for path in paths if (file := find(path, path.relative_to(folder)))]
+        found, doubtful = without_doubtful(found)
+        self._files, self._doubtful = ([one for one in them if one.song in songs] for them in (found, doubtful))
         self._others = len(paths) - len(self._files)  # of none of the songs, or without a source in their names
         self._hint = f" by --estimate-name {pattern}" if pattern else ""
 
@@ -61,6 +66,9 @@ class EstimateFolder:
                 found[target] = _accompaniment(stems)
             else:
                 inside = ", ".join(shown(path.name) for path in stems.values()) or "no file"
+                if doubtful := [file.path for file in self._doubtful if file.song == track.name]:
+                    names = some_of([shown(path.relative_to(self.folder)) for path in doubtful])
+                    inside += f" ({names} is not named as the other songs are: of another one?)"
                 expected = f"expected {target}.wav (or another sound file, or --estimate-name)"
                 raise InputError(f"{shown(self.folder / track.name)}: found {inside}{self._hint}, {expected}")
         return found

@@ -74,9 +74,9 @@ class CheckpointSeparator:
 
 
 def find_separators(
-    options: EvaluateOptions, songs: Sequence[str], on_length: Callable[[str], None]
+    options: EvaluateOptions, songs: FoundSongs, on_length: Callable[[str], None]
 ) -> dict[str, Separator]:
-    """Return the systems by their names; the songs are all those of the data set's split, by name.
+    """Return the systems by their names; the songs are all those of the data set's split.
 
     `on_length` is told of files of another length than their song's.
 
@@ -97,7 +97,7 @@ def find_separators(
         if is_checkpoint:
             separator = CheckpointSeparator(place, options.which)
         else:
-            separator = EstimateFolder(place, targets, songs, on_length, options.estimate_name)
+            separator = EstimateFolder(place, targets, songs.names, on_length, options.estimate_name, songs.elsewhere)
         if not name.strip(". ") or "/" in name:
             raise InputError(f"system {name!r}: expected a name that can name a folder (NAME=FOLDER)")
         if name in found:

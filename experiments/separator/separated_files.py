@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from experiments.cli.signals import unhurried
 from experiments.separator.options import LOSSY
 from madsep_jax.audio import FLOAT_SUBTYPES, PCM_BITS, StreamInfo, open_writer
 from madsep_jax.audio.info import import_package
@@ -131,12 +132,13 @@ def written_together(out: Path, places: Mapping[str, Path], stale: Collection[Pa
         for place in places.values():
             with _written(place):
                 place.parent.mkdir(parents=True, exist_ok=True)
-        for stem, place in places.items():
-            with _written(place):
-                os.replace(files[stem], place)
-        for path in stale:
-            with _written(path):
-                path.unlink(missing_ok=True)
+        with unhurried():  # all of them or none
+            for stem, place in places.items():
+                with _written(place):
+                    os.replace(files[stem], place)
+            for path in stale:
+                with _written(path):
+                    path.unlink(missing_ok=True)
     except InputError as error:
         line = str(error)
         for stem, place in places.items():

@@ -1,6 +1,5 @@
 """Sound that FFmpeg decodes, by PyAV, which carries its own: every container and codec, found by content."""
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,28 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from madsep_jax.audio import ogg
 from madsep_jax.audio.info import Missing, StreamInfo, UndecodableError, import_package
+from madsep_jax.audio.ogg import Pages
+from madsep_jax.audio.stated import MP3_HEADER, MP3_TAG, ends_within, stated_s, tag_bytes
 
 #: Seconds by which timestamps may jump, and a length in a header exceed what is decoded, without anything missing:
 #: some containers count in milliseconds, and a codec's last block need not be full.
 _TOLERANCE_S = 0.05
-
-#: No recording has so many seconds; an ogg file that begins so late is not damaged there, but recorded from a stream.
-_ABSURD_S, _LATEST_S = 1e6, 60.0
-
-#: Containers that state the length of each stream; the others estimate it by the bit rate, or that of the whole.
-_STATING = ("mov", "flac", "wav", "w64", "aiff", "caf", "au", "avi", "ogg", "ape", "wv", "tta", "tak")
 
 #: Codecs whose samples are those that were encoded, but for `pcm_…`.
 _LOSSLESS = ("flac", "wavpack", "tta", "ape", "tak", "mlp", "truehd", "wmalossless", "shorten", "als")
 
 #: libsndfile's names of FFmpeg's sample formats; it has no longer integers.
 _DEPTHS = {"u8": "PCM_U8", "s16": "PCM_16", "s32": "PCM_32", "s64": "PCM_32", "flt": "FLOAT", "dbl": "DOUBLE"}
-
-#: An mp3's first frame, which states the number of frames and holds no sound; a tag before it.
-_MP3_HEADER = re.compile(rb"(?:Xing|Info)\x00\x00\x00[\x01\x03\x05\x07\x09\x0b\x0d\x0f](.{4})", re.DOTALL)
-_MP3_TAG = re.compile(rb"ID3[\x02-\x04]\x00.([\x00-\x7f]{4})", re.DOTALL)
 
 _TAGS = ("title", "artist", "album", "date", "genre", "comment", "copyright", "license", "track")
 
@@ -47,7 +37,8 @@ class FfmpegSource:
         self._file, self._stream, self.position = file, stream, 0
         self.found: list[Missing] = []  # so far
         with self._opened() as (container, sound):
-            frame = next((frame for frame, _ in _frames(container, sound) if frame and frame.samples), None)
+            frames = (frame for packet, frames in _decoded(container, sound) for frame in frames or ())
+            frame = next((frame for frame in frames if frame.samples), None)
             if frame is None:
                 raise UndecodableError("no sound in it can be decoded")
             kind = container.format.name.partition(",")[0]
@@ -57,12 +48,11 @@ class FfmpegSource:
             self._places = str(frame.layout.name)
             self.layout = None if self._places.endswith("channels") else self._places
             self._is_mp3 = subtype == "MPEG_LAYER_III"
-            self._stated_s = self._read_stated_s(kind, container, sound)
+            self._stated_s = stated_s(kind, container, sound, frame.sample_rate, file)
             if kind == "flac" and self._stated_s:
                 self.info = replace(self.info, frames=round(self._stated_s * frame.sample_rate))
-            first_s = float(frame.pts * frame.time_base) if kind == "ogg" and frame.pts else 0.0
-            self._late_s = first_s if _TOLERANCE_S < first_s < _LATEST_S else 0.0
-            self._has_end = not cut and (kind != "ogg" or ogg.has_end(self._file))
+            self._pages = Pages(file, stream) if kind == "ogg" else None
+            self._kind, self._is_cut, self._ends_early = kind, cut, cut
             self.about_s = self._stated_s or (container.duration / 1e6 if container.duration else None)
             metadata = {name.lower(): text for name, text in {**container.metadata, **sound.metadata}.items()}
             names = {name: name.replace("track", "tracknumber") for name in _TAGS if metadata.get(name)}
@@ -70,9 +60,9 @@ class FfmpegSource:
 
     def decode(self, start: int) -> Iterator[np.ndarray]:
         """Yield blocks, float32 (samples N, channels C), from a sample on."""
-        self.found, self.position = [Missing(0.0, self._late_s)] if self._late_s else [], 0
+        self.found, self.position = [], 0
         with self._opened() as (container, sound):
-            for frame, lost_s in self._uniform(_frames(container, sound)):
+            for frame, lost_s in self._uniform(self._frames(container, sound)):
                 if lost_s is not None:
                     self._note(lost_s)
                 if frame is None:
@@ -97,7 +87,7 @@ class FfmpegSource:
         if self._is_mp3 and found and found[-1].at_s == at_s:
             found.pop()  # what follows the last sound is a tag, or tells less than the header
         rest_s = (self._stated_s or 0) - at_s - sum(part.seconds for part in found)
-        ends_early = rest_s > _TOLERANCE_S or not self._has_end
+        ends_early = rest_s > _TOLERANCE_S or self._ends_early
         if rest_s > 0 and found and (found[-1].at_s == at_s or not ends_early):
             # a hole takes a little more than the packets that it damages
             found[-1] = Missing(found[-1].at_s, found[-1].seconds + rest_s)
@@ -145,75 +135,60 @@ class FfmpegSource:
         if converter:
             yield from ((last, None) for last in converter.resample(None))
 
-    def _read_stated_s(self, kind: str, container: Any, sound: Any) -> float | None:
-        """Return the seconds of the stream by the header, or None where it would be an estimate."""
-        alone = len(container.streams) == len(container.streams.audio) == 1
-        if kind in ("matroska", "asf"):
-            stated_s = container.duration / 1e6 if alone and container.duration else None
-        elif kind in _STATING or kind == "mp3":
-            stated_s = float(sound.duration * sound.time_base) if sound.duration else None
-        else:
-            return None
-        if kind == "mp3":  # less what encoders add to both ends; else it is an estimate
-            most_s = self._mp3_header_s()
-            if not most_s - 3 * 1152 / self.info.sample_rate <= (stated_s or 0) <= most_s + 1e-3:
-                return None
-        return stated_s if stated_s and stated_s < _ABSURD_S else None
+    def _frames(self, container: Any, sound: Any) -> Iterator[tuple[Any, float | None]]:
+        """Yield the frames, each with the seconds missing before it: None where nothing is, 0 for unknown.
 
-    def _mp3_header_s(self) -> float:
-        """Return the seconds, with what an encoder adds, that an mp3's first frame states; 0: it states none."""
-        self._file.seek(0)
-        tag = _MP3_TAG.match(self._file.read(10))
-        self._file.seek(_tag_bytes(tag) if tag else 0)
-        header = _MP3_HEADER.search(self._file.read(4096))
-        samples = 1152 if self.info.sample_rate >= 32000 else 576
-        return int.from_bytes(header[1], "big") * samples / self.info.sample_rate if header else 0.0
+        What is missing at the end comes with None in place of a frame.
+        """
+        self._ends_early = self._is_cut
+        if self._pages:
+            decoded = ((packet and packet.pos, frames or []) for packet, frames in _decoded(container, sound))
+            yield from self._pages.told(decoded)
+            return
+        last: list[Any] = []
+        is_mp3, tag_end, failed_s, due = sound.codec_context.name.startswith("mp3"), 0, None, None
+        for packet, frames in _decoded(container, sound):
+            if packet is None:
+                failed_s = failed_s or 0.0
+                break
+            last = [*last[-1:], packet] if packet.size else last
+            data = bytes(packet) if is_mp3 else b""
+            if packet.pos is not None and packet.pos + packet.size <= tag_end:
+                due = None  # within a picture, say
+                continue
+            if tag := MP3_TAG.search(data):  # in the middle: mp3s were joined
+                tag_end = (packet.pos or 0) + tag.start() + tag_bytes(tag)
+            if frames is None and not tag and not (packet.pos or 0) < tag_end and not MP3_HEADER.search(data):
+                failed_s = (failed_s or 0.0) + float((packet.duration or 0) * packet.time_base)
+            for frame in frames or ():
+                time = None if frame.pts is None else frame.pts * frame.time_base
+                gap_s = 0.0 if time is None or due is None else float(time - due)
+                jumps = abs(gap_s) > _TOLERANCE_S
+                yield frame, max(failed_s or gap_s, gap_s) if jumps else failed_s
+                failed_s, start = None, due if time is None else time
+                due = None if start is None else start + Fraction(frame.samples, frame.sample_rate)
+        if failed_s is not None:
+            yield None, failed_s
+        elif self._stated_s is None or self._kind == "voc":  # which states it block by block
+            self._ends_early |= ends_within(self._kind, sound.codec_context.name, last, self._file)
 
 
-def _tag_bytes(tag: re.Match[bytes]) -> int:
-    """Return the length of a tag, with its head; it is written in bytes of seven bits."""
-    size = 0
-    for byte in tag[1]:
-        size = size << 7 | byte
-    return 10 + size
-
-
-def _frames(container: Any, sound: Any) -> Iterator[tuple[Any, float | None]]:
-    """Yield the decoded frames, each with the seconds missing before it: None where nothing is, 0 for unknown.
-
-    What is missing at the end comes with None in place of a frame.
-    """
+def _decoded(container: Any, sound: Any) -> Iterator[tuple[Any, list[Any] | None]]:
+    """Yield the packets with their frames, None where they cannot be decoded; a None for one that cannot be read."""
     av = import_package("av")
-    packets, failed_s, due = container.demux(sound), None, None
-    is_mp3, tag_end = sound.codec_context.name.startswith("mp3"), 0
+    packets = container.demux(sound)
     while True:
         try:
-            packet = next(packets, None)
+            packet = next(packets)
+        except StopIteration:
+            return
         except (av.FFmpegError, IndexError):  # no more can be read; IndexError: by PyAV, of a stream that comes later
-            packet, failed_s = None, failed_s or 0.0
-        if packet is None:
-            break
-        data = bytes(packet) if is_mp3 else b""
-        if packet.pos is not None and packet.pos + packet.size <= tag_end:
-            due = None  # within a picture, say
-            continue
-        if tag := _MP3_TAG.search(data):  # in the middle: mp3s were joined
-            tag_end = (packet.pos or 0) + tag.start() + _tag_bytes(tag)
+            yield None, None
+            return
         try:
-            frames = packet.decode()
+            yield packet, packet.decode()
         except av.FFmpegError:
-            if not tag and not (packet.pos or 0) < tag_end and not _MP3_HEADER.search(data):
-                failed_s = (failed_s or 0.0) + float((packet.duration or 0) * packet.time_base)
-            continue
-        for frame in frames:
-            time = None if frame.pts is None else frame.pts * frame.time_base
-            gap_s = 0.0 if time is None or due is None else float(time - due)
-            jumps = abs(gap_s) > _TOLERANCE_S
-            yield frame, max(failed_s or gap_s, gap_s) if jumps else failed_s
-            failed_s, start = None, due if time is None else time
-            due = None if start is None else start + Fraction(frame.samples, frame.sample_rate)
-    if failed_s is not None:
-        yield None, failed_s
+            yield packet, None
 
 
 def _is_beyond_pyav(frame: Any) -> bool:

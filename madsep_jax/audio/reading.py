@@ -10,7 +10,6 @@ import numpy as np
 
 from madsep_jax.audio.ffmpeg import FfmpegSource
 from madsep_jax.audio.info import Audio, AudioInfo, Missing, StreamInfo, UndecodableError, missing_line
-from madsep_jax.audio.sndfile import SndfileSource
 from madsep_jax.audio.sources import check_file, layout_of, open_source
 from madsep_jax.errors import InputError, shown
 
@@ -93,19 +92,7 @@ class AudioReader:
         except UndecodableError:  # what can be decoded ends here
             reached_end = True
         missing = self._source.missing() if reached_end else tuple(self._source.found)
-        if missing and self.info.format == "OGG" and isinstance(self._source, SndfileSource):
-            missing = self._placed_by_ffmpeg() or missing
         self.missing = tuple(part for part in missing if part.at_s * self.info.sample_rate >= self.start)
-
-    def _placed_by_ffmpeg(self) -> tuple[Missing, ...]:
-        """Return what is missing, for libsndfile passes over damaged pages without a word."""
-        try:
-            other = FfmpegSource(self._file)
-            for _ in other.decode(0):
-                pass
-        except (UndecodableError, InputError):
-            return ()
-        return other.missing()
 
 
 @contextmanager

@@ -79,6 +79,8 @@ def is_for_sndfile(file: FileIO) -> bool:
         return False
     if head[:2] == b"\xf0\x7e":  # a MIDI sample dump, of whose damages it writes on the terminal
         return False
+    if head[:19] == b"Creative Voice File":  # of whose damages it says nothing
+        return False
     at = head.find(b"fmt ") if head[:4] in (b"RIFF", b"RF64", b"riff") else -1
     return at < 0 or int.from_bytes(head[at + 8 : at + 10], "little") not in _MPEG_IN_WAV
 

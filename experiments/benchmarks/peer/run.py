@@ -1,6 +1,8 @@
 """PyTorch's side: eager, on the same device, in the same arithmetic."""
 
 import gc
+import importlib.util
+import sys
 from typing import Any, Literal
 
 import numpy as np
@@ -22,8 +24,11 @@ def peer_device(backend: str) -> torch.device:
     """Return PyTorch's name for the device that JAX uses.
 
     Raises:
-        InputError: where this PyTorch cannot use it.
+        InputError: where this PyTorch cannot use it, or would end the process by a segmentation fault: its optimisers
+            import Triton, which does that behind TensorFlow.
     """
+    if "tensorflow" in sys.modules and "triton" not in sys.modules and importlib.util.find_spec("triton"):
+        raise InputError("--peer torch: found TensorFlow imported before Triton, expected `import triton` before it")
     if backend == "gpu" and torch.cuda.is_available():
         return torch.device("cuda")
     if backend == "cpu":
