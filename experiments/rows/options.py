@@ -115,6 +115,10 @@ class AblationOptions:
     engine: EngineName = "jax"
     """What scores: jax (madsep_jax.bss_eval), or museval, which gives the same scores and takes many times as long."""
 
+    no_excerpts: Annotated[bool, Switch] = False
+    """Keep no sound for report.html: else 15 s of each test song and of what each row makes of it, in all up to half a
+    megabyte a song and row."""
+
     ignore_memory: Annotated[bool, Switch] = False
     """Train also the rows that need more memory than there is, by the compiler's plan."""
 

@@ -23,6 +23,7 @@ from experiments.rows.plan import Plan, make_plan, resolved
 from experiments.rows.report import ALL_FAILED, show, update_report
 from experiments.rows.row import PlannedRow, RowResult
 from experiments.scoring.estimators import checkpoint_estimator, reference_estimator
+from experiments.scoring.excerpts import ExcerptFolders
 from experiments.scoring.score_songs import score_tracks, scoring_pool
 from experiments.training.log import read_log
 from experiments.training.loop import OnStep, train
@@ -216,5 +217,7 @@ def run_row(
         )
     start = time.perf_counter()
     with Bar(console, f"{row.folder_name}: scoring", len(songs), kept=True) as bar:
-        scores = score_tracks(songs, estimator, folder, pool, options.processes, options.engine, bar.advance)
+        how = options.processes, options.engine, bar.advance
+        excerpts = None if options.no_excerpts else ExcerptFolders(plan.out / "excerpts", folder / "excerpts")
+        scores = score_tracks(songs, estimator, folder, pool, *how, excerpts)
     return dataclasses.replace(result, scores=dataclasses.asdict(scores), score_s=time.perf_counter() - start)
