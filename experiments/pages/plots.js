@@ -1,0 +1,217 @@
+
+const COLOURS = {
+  light: ["#0072b2", "#d55e00", "#008060", "#b0508a", "#a66f00", "#4a4a9c", "#6b6b6b"],
+  dark: ["#56b4e9", "#ff9950", "#3fd0a4", "#e79bc8", "#f0c040", "#a9b0ff", "#c0c0c0"],
+};
+const SYMBOLS = ["circle", "square", "diamond", "cross", "triangle-up", "x", "star"];
+const isDark = window.matchMedia("(prefers-color-scheme: dark)");
+const systemNames = [...data.systems, ...data.references].map((one) => one.name);
+const drawers = [];
+
+/** How a system is drawn: a colour, and a symbol that tells systems of one colour apart. */
+function lookOf(name) {
+  const number = Math.max(systemNames.indexOf(name), 0);
+  const colours = isDark.matches ? COLOURS.dark : COLOURS.light;
+  const round = Math.floor(number / colours.length);
+  return { color: colours[number % colours.length], symbol: SYMBOLS[(number + round) % SYMBOLS.length] };
+}
+
+/** A text as Plotly shows it: it would read tags in it. */
+function plain(text) {
+  return String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+}
+
+/** "vocals SDR" in the words of a choice. */
+function kindTitle(kind) {
+  const at = kind.lastIndexOf(" ");
+  return `${kind.slice(at + 1)} of the ${kind.slice(0, at)} (dB)`;
+}
+
+/** Draw in a section whenever a choice or the colours change; `draw` takes what is chosen by name. */
+function plot(name, choices, draw) {
+  const section = document.getElementById(`plot-${name}`);
+  const [drawing, numbers, note] = [".drawing", ".numbers", ".note"].map((one) => section.querySelector(one));
+  const selects = {};
+  for (const [choice, { label, options, chosen }] of Object.entries(choices)) {
+    const select = element("select");
+    for (const [value, title] of options) select.append(element("option", { value, textContent: title }));
+    if (chosen !== undefined) select.value = chosen;
+    select.addEventListener("change", redraw);
+    selects[choice] = select;
+    section.querySelector(".choices").append(element("label", { hidden: options.length < 2 }, label, select));
+  }
+  section.hidden = false;
+  function redraw() {
+    const chosen = Object.fromEntries(Object.entries(selects).map(([choice, select]) => [choice, select.value]));
+    const { traces, layout, height = 420, titles, rows, says = "" } = draw(chosen);
+    const style = getComputedStyle(document.documentElement);
+    const [ink, line] = ["--ink", "--line"].map((one) => style.getPropertyValue(one).trim());
+    const axis = { gridcolor: line, zerolinecolor: line, linecolor: line, automargin: true };
+    const isNarrow = drawing.clientWidth < 600;
+    const whole = {
+      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: ink, size: isNarrow ? 11 : 13 },
+      margin: { l: 40, r: 20, t: 20, b: 40 }, height, showlegend: false, hovermode: "closest", ...layout,
+      xaxis: { ...axis, ...layout.xaxis }, yaxis: { ...axis, ...layout.yaxis },
+    };
+    if (isNarrow && whole.showlegend) whole.legend = { orientation: "h", y: -0.25 };
+    drawing.style.height = `${height}px`;
+    Plotly.react(drawing, traces, whole, { responsive: true, displaylogo: false, displayModeBar: false });
+    numbers.replaceChildren(makeTable(titles, rows));
+    note.textContent = says;
+  }
+  drawers.push(redraw);
+  redraw();
+}
+
+/** The kinds of scores ("vocals SDR") that systems have, as options. */
+function kindsOf(systems, field) {
+  const kinds = [...new Set(systems.flatMap((one) => Object.keys(one[field])))];
+  return kinds.map((kind) => [kind, kindTitle(kind)]);
+}
+
+function drawQuality({ x, kind }) {
+  const shown = data.systems.filter((one) => one.points[kind] && (x === "" || one.about[x]));
+  const traces = [];
+  for (const one of shown) {
+    const { mean, interval, seeds } = one.points[kind];
+    const look = lookOf(one.name);
+    const at = x === "" ? plain(one.name) : one.about[x];
+    const bars = interval && { type: "data", symmetric: false, array: [interval[1] - mean], arrayminus: [mean - interval[0]], color: look.color, thickness: 1.5 };
+    const range = interval ? `<br>95 % interval ${interval.map((one) => one.toFixed(2)).join(" to ")}` : "";
+    if (seeds.length > 1) {
+      const y = seeds;
+      traces.push({ x: seeds.map(() => at), y, mode: "markers", opacity: 0.4, marker: { ...look, size: 7 }, hovertemplate: `${plain(one.name)}, a seed<br>%{y:.2f} dB<extra></extra>` });
+    }
+    traces.push({
+      x: [at], y: [mean], mode: shown.length <= 12 && x !== "" ? "markers+text" : "markers", text: [plain(one.name)], textposition: "top right",
+      marker: { ...look, size: 11 }, error_y: bars || undefined, cliponaxis: false,
+      hovertemplate: `<b>${plain(one.name)}</b><br>%{y:.2f} dB${range}${x === "" ? "" : "<br>%{x:.4s}"}<extra></extra>`,
+    });
+  }
+  const values = shown.flatMap((one) => [...one.points[kind].seeds, ...(one.points[kind].interval || [])]);
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  const room = Math.max((high - low) * 0.12, 0.3);
+  const scale = data.references.filter((one) => one.points[kind]).map((one) => [one.name, one.points[kind].mean]);
+  const inside = scale.filter(([, mean]) => mean >= low - room && mean <= high + room);
+  const layout = {
+    xaxis: { title: { text: x === "" ? "" : data.measures[x] }, type: x === "" ? "category" : "log" },
+    yaxis: { title: { text: plain(kindTitle(kind)) }, range: values.length ? [low - room, high + 2 * room] : undefined },
+    shapes: inside.map(([, mean]) => ({ type: "line", xref: "paper", x0: 0, x1: 1, y0: mean, y1: mean, line: { dash: "dot", color: "#888888", width: 1 } })),
+    annotations: scale.map(([name, mean]) => {
+      const edge = mean > high + room ? 1 : mean < low - room ? 0 : null;
+      const text = `${plain(name)} ${edge === null ? "" : edge ? "↑ " : "↓ "}${mean.toFixed(2)} dB`;
+      const place = edge === null ? { yref: "y", y: mean, yanchor: "bottom" } : { yref: "paper", y: edge, yanchor: edge ? "top" : "bottom" };
+      return { text, ...place, xref: "paper", x: 0.01, xanchor: "left", showarrow: false, font: { color: "#888888" } };
+    }),
+  };
+  if (x !== "") layout.xaxis = { ...layout.xaxis, ...spread(shown.map((one) => one.about[x])) };
+  const titles = ["system", kindTitle(kind), "from", "to", ...(x === "" ? [] : [data.measures[x]])];
+  const rows = [...shown, ...data.references.filter((one) => one.points[kind])].map((one) => {
+    const { mean, interval } = one.points[kind];
+    return [one.name, mean, interval ? interval[0] : null, interval ? interval[1] : null, ...(x === "" ? [] : [one.about[x]])];
+  });
+  return { traces, layout, titles, rows };
+}
+
+/** The range of a logarithmic axis with room for labels at the right. */
+function spread(values) {
+  const logs = values.map(Math.log10);
+  const [low, high] = [Math.min(...logs), Math.max(...logs)];
+  const room = Math.max((high - low) * 0.1, 0.1);
+  return { range: [low - room, high + 2.5 * room] };
+}
+
+const MOST_PAIRS = 60;
+
+function drawDifferences({ kind }) {
+  const all = data.differences.filter((one) => `${one.target} ${one.metric}` === kind);
+  const shown = all.slice(0, MOST_PAIRS).reverse();
+  const name = (one) => `${one.a} − ${one.b}`;
+  const mean = (one) => one.mean_db ?? one.mean_difference_db;
+  const ends = (one) => one.interval_db || [mean(one), mean(one)];
+  const found = (one) => ends(one)[0] > 0 || ends(one)[1] < 0;
+  const colours = isDark.matches ? COLOURS.dark : COLOURS.light;
+  const p = (one) => one.p_holm ?? one.p_value ?? null;
+  const traces = [{
+    x: shown.map(mean), y: shown.map((one) => plain(name(one))), mode: "markers", type: "scatter",
+    marker: { color: shown.map((one) => colours[found(one) ? 1 : 0]), symbol: shown.map((one) => (found(one) ? "diamond" : "circle")), size: 10 },
+    error_x: { type: "data", symmetric: false, array: shown.map((one) => ends(one)[1] - mean(one)), arrayminus: shown.map((one) => mean(one) - ends(one)[0]), color: "#888888" },
+    text: shown.map((one) => `${ends(one).map(signed).join(" to ")} dB, ${one.songs} songs${p(one) === null ? "" : `, p = ${p(one).toPrecision(2)}`}`),
+    hovertemplate: "%{y}<br>%{x:+.2f} dB, %{text}<extra></extra>",
+  }];
+  const layout = {
+    xaxis: { title: { text: `difference in ${plain(kindTitle(kind))}` } }, yaxis: { type: "category" },
+    shapes: [{ type: "line", yref: "paper", y0: 0, y1: 1, x0: 0, x1: 0, line: { color: "#888888", width: 1 } }],
+  };
+  const titles = ["A − B", "mean (dB)", "from", "to", "songs", "p, corrected", "would have been seen (dB)"];
+  const rows = all.map((one) => [name(one), mean(one), ...ends(one), one.songs, p(one), one.visible_db ?? null]);
+  const more = all.length > MOST_PAIRS ? ` The first ${MOST_PAIRS} of ${all.length} are drawn; all are in the table.` : "";
+  return { traces, layout, height: 110 + 30 * shown.length, titles, rows, says: `Diamonds: the interval leaves 0 out.${more}` };
+}
+
+function drawSongs({ a, b, kind }) {
+  const [one, other] = [a, b].map((name) => withSongs.find((system) => system.name === name).songs[kind] || {});
+  const songs = Object.keys(one).filter((song) => song in other);
+  const differences = songs.map((song) => other[song] - one[song]);
+  const values = songs.flatMap((song) => [one[song], other[song]]);
+  const [low, high] = values.length ? [Math.min(...values), Math.max(...values)] : [0, 1];
+  const room = Math.max((high - low) * 0.06, 0.1);
+  const range = [low - room, high + room];
+  const look = lookOf(b);
+  const traces = [{
+    x: songs.map((song) => one[song]), y: songs.map((song) => other[song]), text: songs.map((song, n) => `${plain(song)}<br>difference ${signed(differences[n])} dB`),
+    mode: "markers", marker: { ...look, size: 10, opacity: 0.85 }, hovertemplate: "%{text}<br>%{x:.2f} and %{y:.2f} dB<extra></extra>",
+  }];
+  const layout = {
+    xaxis: { title: { text: plain(a) }, range, constrain: "domain" }, yaxis: { title: { text: plain(b) }, range, scaleanchor: "x", constrain: "domain" },
+    shapes: [{ type: "line", x0: range[0], y0: range[0], x1: range[1], y1: range[1], line: { dash: "dot", color: "#888888" } }],
+  };
+  const mean = differences.reduce((sum, value) => sum + value, 0) / differences.length;
+  const better = differences.filter((value) => value > 0).length;
+  const says = songs.length
+    ? `${b} − ${a}: ${signed(mean)} dB on average over ${songs.length} songs, better on ${better} of them.`
+    : "No song has scores of both.";
+  return { traces, layout, height: 460, titles: ["song", a, b, "difference (dB)"], rows: songs.map((song, n) => [song, one[song], other[song], differences[n]]), says };
+}
+
+function drawCurves({ what }) {
+  const lines = data.curves[what];
+  const traces = lines.map((line) => ({
+    x: line.x, y: line.y, name: plain(line.name), mode: line.x.length > 20 ? "lines" : "lines+markers", line: { color: lookOf(line.system).color, width: 1.5, dash: ["solid", "dash", "dot", "dashdot"][line.number % 4] },
+    marker: { symbol: lookOf(line.system).symbol }, hovertemplate: `${plain(line.name)}<br>step %{x:,.0f}: %{y:.4g}<extra></extra>`,
+  }));
+  const isPositive = lines.every((line) => line.y.every((value) => value > 0));
+  const layout = {
+    xaxis: { title: { text: "step" } }, yaxis: { title: { text: plain(what) }, type: isPositive ? "log" : "linear" },
+    showlegend: lines.length > 1 && lines.length <= 16,
+  };
+  const rows = lines.map((line) => [line.name, line.x.at(-1), line.y[0], line.y.at(-1), Math.min(...line.y)]);
+  return { traces, layout, titles: ["training", "last step", "first", "last", "least"], rows };
+}
+
+const withSongs = [...data.systems, ...data.references].filter((one) => Object.keys(one.songs).length);
+const pair = data.pair && data.pair.every((name) => withSongs.some((one) => one.name === name)) ? [data.pair[1], data.pair[0]] : withSongs.slice(0, 2).map((one) => one.name).reverse();
+
+if (data.systems.some((one) => Object.keys(one.points).length)) {
+  const measures = Object.entries(data.measures);
+  plot("quality", {
+    x: { label: "Against", options: measures.length ? measures : [["", "system"]] },
+    kind: { label: "Score", options: kindsOf(data.systems, "points") },
+  }, drawQuality);
+}
+if (data.differences.length) {
+  const kinds = [...new Set(data.differences.map((one) => `${one.target} ${one.metric}`))];
+  plot("differences", { kind: { label: "Score", options: kinds.map((kind) => [kind, kindTitle(kind)]) } }, drawDifferences);
+}
+if (withSongs.length > 1) {
+  const names = withSongs.map((one) => [one.name, one.name]);
+  plot("songs", {
+    a: { label: "Across", options: names, chosen: pair[0] },
+    b: { label: "Upwards", options: names, chosen: pair[1] },
+    kind: { label: "Score", options: kindsOf(withSongs, "songs") },
+  }, drawSongs);
+}
+if (Object.keys(data.curves).length) {
+  plot("curves", { what: { label: "Show", options: Object.keys(data.curves).map((what) => [what, what]) } }, drawCurves);
+}
+isDark.addEventListener("change", () => drawers.forEach((redraw) => redraw()));
