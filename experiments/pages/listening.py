@@ -15,8 +15,8 @@ from madsep_jax.audio import read_audio
 
 TRUE = "true source"
 
-#: Seconds of a spectrum, least frequency (Hz), levels and size of a picture, and the range of its colours (dB).
-_WINDOW_S, _LOWEST_HZ, _LEVELS, _ROWS, _COLUMNS, _RANGE_DB = 0.046, 80.0, 24, 128, 600, 70.0
+#: Seconds of a spectrum, least frequency (Hz), size of a picture, and the range of its colours (dB).
+_WINDOW_S, _LOWEST_HZ, _ROWS, _COLUMNS, _RANGE_DB = 0.046, 80.0, 128, 600, 70.0
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ def _choose(
         what = f"difference {pair[0]} − {pair[1]}"
     else:
         value = mean_by_song(folder.systems[systems[0]])
-        what = f"SDR of {systems[0]}"
+        what = f"song of {systems[0]}"
     ordered = sorted((song for song in value if song in by_track), key=lambda song: value[song])
     if not ordered:
         yield from ((song, "") for song in list(kept.values())[:3])
@@ -149,7 +149,8 @@ def _choose(
     chosen = {"median": ordered[len(ordered) // 2], "best": ordered[-1], "worst": ordered[0]}
     for song in dict.fromkeys(chosen.values()):
         names = " and ".join(name for name, one in chosen.items() if one == song)
-        yield by_track[song], f"{names} {what}: {value[song]:+.2f} dB SDR"
+        shown = f"{value[song]:+.2f}".replace("-", "−")
+        yield by_track[song], f"{names} {what}: {shown} dB SDR"
 
 
 def _of_system(player: Player, seeds: Sequence[Scored], pictures: Mapping[str, "_Pictures"]) -> Iterator[Sound]:
@@ -190,8 +191,8 @@ class _Pictures:
         self._top_db = self._top_db if np.isfinite(self._top_db) else max(float(level_db.max()), -100.0)
         shade = np.clip((level_db - self._top_db) / _RANGE_DB + 1, 0, 1)
         file = io.BytesIO()
-        imsave(file, np.round(shade * _LEVELS), cmap="magma", vmin=0, vmax=_LEVELS, format="png")
-        return data_uri("image/png", file.getvalue())
+        imsave(file, shade, cmap="magma", vmin=0, vmax=1, format="jpeg", pil_kwargs={"quality": 70})
+        return data_uri("image/jpeg", file.getvalue())
 
 
 def _log_spectrogram(samples_N: np.ndarray, sample_rate: int) -> np.ndarray:

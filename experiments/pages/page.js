@@ -63,12 +63,15 @@ function makeTable(titles, rows) {
 /** A number with as many digits as a reader needs. */
 function shortly(value) {
   if (Number.isInteger(value)) return value.toLocaleString("en");
-  return Math.abs(value) >= 0.1 ? value.toFixed(2) : value.toPrecision(2);
+  return Math.abs(value) >= 0.1 ? decibels(value) : value.toPrecision(2).replace("-", "−");
 }
 
-/** A difference in dB, with its sign. */
+/** A number of dB; a difference has its sign. */
+function decibels(value) {
+  return (value < 0 ? "−" : "") + Math.abs(value).toFixed(2);
+}
 function signed(value) {
-  return (value < 0 ? "−" : "+") + Math.abs(value).toFixed(2);
+  return (value < 0 ? "" : "+") + decibels(value);
 }
 
 document.querySelectorAll("table").forEach(makeSortable);

@@ -11,7 +11,8 @@ from experiments.scoring.aggregate import interval_of
 from experiments.scoring.excerpts import MIXTURE
 from madsep_jax.host.files import write_text
 
-FILE = "report.html"
+#: Its name, beside results.json.
+REPORT = "report.html"
 
 #: What sounds and pictures of a page may take, characters; with Plotly (5 MB) and the rest it stays below 20 MB.
 _MOST = 13_000_000
@@ -30,7 +31,7 @@ def write_page(paths: Sequence[Path], file: Path | None = None, most: int = _MOS
 
     Raises InputError where a folder has no results, or they are damaged.
     """
-    file = file or paths[0] / FILE
+    file = file or paths[0] / REPORT
     write_text(file, render(read_folders(paths), most))
     return file
 
@@ -47,6 +48,7 @@ def render(folders: Sequence[ResultsFolder], most: int = _MOST) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    templates.policies["json.dumps_kwargs"] = {}  # nothing is sorted by its name
     listening = {folder.label: listen(folder, most // len(folders)) for folder in folders}
     tables = [settings_table(folders), systems_table(folders), made_with_table(folders)]
     return templates.get_template("page.html.jinja").render(

@@ -50,7 +50,7 @@ function plot(name, choices, draw) {
     const isNarrow = drawing.clientWidth < 600;
     const whole = {
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: ink, size: isNarrow ? 11 : 13 },
-      margin: { l: 40, r: 20, t: 20, b: 40 }, height, showlegend: false, hovermode: "closest", ...layout,
+      margin: { l: 50, r: 20, t: 20, b: 60 }, height, showlegend: false, hovermode: "closest", ...layout,
       xaxis: { ...axis, ...layout.xaxis }, yaxis: { ...axis, ...layout.yaxis },
     };
     if (isNarrow && whole.showlegend) whole.legend = { orientation: "h", y: -0.25 };
@@ -77,7 +77,7 @@ function drawQuality({ x, kind }) {
     const look = lookOf(one.name);
     const at = x === "" ? plain(one.name) : one.about[x];
     const bars = interval && { type: "data", symmetric: false, array: [interval[1] - mean], arrayminus: [mean - interval[0]], color: look.color, thickness: 1.5 };
-    const range = interval ? `<br>95 % interval ${interval.map((one) => one.toFixed(2)).join(" to ")}` : "";
+    const range = interval ? `<br>95 % interval ${interval.map(decibels).join(" to ")}` : "";
     if (seeds.length > 1) {
       const y = seeds;
       traces.push({ x: seeds.map(() => at), y, mode: "markers", opacity: 0.4, marker: { ...look, size: 7 }, hovertemplate: `${plain(one.name)}, a seed<br>%{y:.2f} dB<extra></extra>` });
@@ -99,7 +99,7 @@ function drawQuality({ x, kind }) {
     shapes: inside.map(([, mean]) => ({ type: "line", xref: "paper", x0: 0, x1: 1, y0: mean, y1: mean, line: { dash: "dot", color: "#888888", width: 1 } })),
     annotations: scale.map(([name, mean]) => {
       const edge = mean > high + room ? 1 : mean < low - room ? 0 : null;
-      const text = `${plain(name)} ${edge === null ? "" : edge ? "↑ " : "↓ "}${mean.toFixed(2)} dB`;
+      const text = `${plain(name)} ${edge === null ? "" : edge ? "↑ " : "↓ "}${decibels(mean)} dB`;
       const place = edge === null ? { yref: "y", y: mean, yanchor: "bottom" } : { yref: "paper", y: edge, yanchor: edge ? "top" : "bottom" };
       return { text, ...place, xref: "paper", x: 0.01, xanchor: "left", showarrow: false, font: { color: "#888888" } };
     }),
@@ -113,12 +113,18 @@ function drawQuality({ x, kind }) {
   return { traces, layout, titles, rows };
 }
 
-/** The range of a logarithmic axis with room for labels at the right. */
+/** The range of a logarithmic axis, with room for labels at the right, and its marks: 1, 2 and 5 of each decade. */
 function spread(values) {
   const logs = values.map(Math.log10);
   const [low, high] = [Math.min(...logs), Math.max(...logs)];
   const room = Math.max((high - low) * 0.1, 0.1);
-  return { range: [low - room, high + 2.5 * room] };
+  const range = [low - room, high + 2.5 * room];
+  const tickvals = [];
+  for (let decade = Math.floor(range[0]); decade <= range[1]; decade += 1) {
+    tickvals.push(...[1, 2, 5].map((digit) => digit * 10 ** decade));
+  }
+  const ticktext = tickvals.map((value) => value.toLocaleString("en", { notation: "compact", maximumSignificantDigits: 1 }));
+  return { range, tickvals, ticktext };
 }
 
 const MOST_PAIRS = 60;

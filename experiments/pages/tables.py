@@ -39,7 +39,11 @@ def _number(value: float | None, form: str, factor: float = 1, most: float | Non
     if value is None:
         return Cell("–")
     value *= factor
-    return Cell(f">{most:g}" if most is not None and value > most else format(value, form), value)
+    return Cell(f">{most:g}" if most is not None and value > most else _shown(value, form), value)
+
+
+def _shown(value: float, form: str = ".2f") -> str:
+    return format(value, form).replace("-", "−")
 
 
 #: What a row of an ablation says beside its scores: title, name in results.json, format, factor.
@@ -112,11 +116,11 @@ def _score_cell(seeds: Sequence[Scored], metric: str, target: str) -> Cell:
         return Cell("–")
     mean = statistics.fmean(found)
     if len(found) > 1:
-        return Cell(f"{mean:.2f} ± {statistics.stdev(found):.2f}", mean)
+        return Cell(f"{_shown(mean)} ± {statistics.stdev(found):.2f}", mean)
     cell, interval = _number(mean, ".2f", most=_MOST_DB), seeds[0].interval_db(metric, target)
     if len(seeds) > 1 or interval is None or mean > _MOST_DB:
         return cell
-    return Cell(f"{cell.text} [{interval[0]:.2f}, {interval[1]:.2f}]", mean)
+    return Cell(f"{cell.text} [{_shown(interval[0])}, {_shown(interval[1])}]", mean)
 
 
 def _about_cell(seeds: Sequence[Scored], name: str, form: str, factor: float) -> Cell:

@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from experiments.cli.results import Column, Report, Row, Table
+from experiments.pages.page import write_page
 from experiments.rows.folder import ExperimentFolder
 from experiments.rows.identity import LENGTH
 from experiments.rows.plan import Plan
@@ -75,15 +76,18 @@ def _shorter(plan: Plan, results: Sequence[RowResult]) -> list[str]:
     return [f"{one.system}, seed {one.seed}: {one.steps:,}" for one in others]
 
 
-def update_report(plan: Plan, folder: ExperimentFolder) -> list[RowResult]:
+def update_report(plan: Plan, folder: ExperimentFolder, *, with_page: bool = False) -> list[RowResult]:
     """Write results.json, results.csv, table.md and the pictures of all rows that are finished by now; returns these.
 
-    The last process to finish a row writes last, so that none is missing in the end.
+    The last process to finish a row writes last, so that none is missing in the end. At the end of a command there is
+    also report.html (`with_page`), which is large.
     """
     with lock(plan.out / ".report.lock"):
         results = folder.results(plan.rows)
         if results:
             _report(plan, results).write(plan.out)
+            if with_page:
+                write_page([plan.out])
     return results
 
 

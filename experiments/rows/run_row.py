@@ -14,6 +14,7 @@ from data_pipelines.batches.sources import SongSpectrograms, Source
 from data_pipelines.songs.spectrograms import load_features
 from experiments.cli.console import ANY_DEVICE, Bar, make_console, say, show_device
 from experiments.cli.results import show_results
+from experiments.pages.page import REPORT
 from experiments.rows.estimate import plan_table
 from experiments.rows.folder import ExperimentFolder, claimed, claimed_for_all, row_groups
 from experiments.rows.launch import launch
@@ -117,8 +118,9 @@ def _run_here(
                             show(console, plan, report, with_caption=False)
     failed = folder.all_failed(plan.rows) or bool(refused)
     if not in_job:
-        show(console, plan, update_report(plan, folder), with_caption=True)
-        show_results(console, plan.out, "table.md", "results.csv", "results.json", "plots", "a checkpoint for each row")
+        show(console, plan, update_report(plan, folder, with_page=True), with_caption=True)
+        files = (REPORT, "table.md", "results.csv", "results.json", "plots", "a checkpoint for each row")
+        show_results(console, plan.out, *files)
         if folder.all_failed(plan.rows):
             say(console, ALL_FAILED)
     for line in refused:
