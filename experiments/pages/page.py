@@ -57,7 +57,7 @@ def render(folders: Sequence[ResultsFolder], most: int = _MOST) -> str:
         scores=score_tables(folders),
         more_tables=[table for table in tables if table],
         listening=listening,
-        without_sound=[label for label, heard in listening.items() if not heard.players],
+        without_sound=[folder.label for folder in folders if folder.scored and not listening[folder.label].players],
         data=_numbers(folders, listening),
         couplings=[
             (f"{_prefix(folders, folder)}{one.title}", data_uri("image/png", one.picture.read_bytes()))

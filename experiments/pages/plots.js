@@ -51,7 +51,7 @@ function plot(name, choices, draw) {
     const whole = {
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: ink, size: isNarrow ? 11 : 13 },
       margin: { l: 50, r: 20, t: 20, b: 60 }, height, showlegend: false, hovermode: "closest", ...layout,
-      xaxis: { ...axis, ...layout.xaxis }, yaxis: { ...axis, ...layout.yaxis },
+      xaxis: { ...axis, ...layout.xaxis, title: { standoff: 8, ...layout.xaxis.title } }, yaxis: { ...axis, ...layout.yaxis },
     };
     if (isNarrow && whole.showlegend) whole.legend = { orientation: "h", y: -0.25 };
     drawing.style.height = `${height}px`;
@@ -83,7 +83,7 @@ function drawQuality({ x, kind }) {
       traces.push({ x: seeds.map(() => at), y, mode: "markers", opacity: 0.4, marker: { ...look, size: 7 }, hovertemplate: `${plain(one.name)}, a seed<br>%{y:.2f} dB<extra></extra>` });
     }
     traces.push({
-      x: [at], y: [mean], mode: shown.length <= 12 && x !== "" ? "markers+text" : "markers", text: [plain(one.name)], textposition: "top right",
+      x: [at], y: [mean], mode: shown.length <= 12 && x !== "" ? "markers+text" : "markers", text: [plain(one.name)], textposition: traces.length % 4 < 2 ? "top right" : "bottom right",
       marker: { ...look, size: 11 }, error_y: bars || undefined, cliponaxis: false,
       hovertemplate: `<b>${plain(one.name)}</b><br>%{y:.2f} dB${range}${x === "" ? "" : "<br>%{x:.4s}"}<extra></extra>`,
     });
@@ -93,16 +93,17 @@ function drawQuality({ x, kind }) {
   const room = Math.max((high - low) * 0.12, 0.3);
   const scale = data.references.filter((one) => one.points[kind]).map((one) => [one.name, one.points[kind].mean]);
   const inside = scale.filter(([, mean]) => mean >= low - room && mean <= high + room);
+  const note = (where, texts) => texts.length && notes.push({ ...where, text: texts.join("<br>"), align: "left", xref: "paper", x: 0.01, xanchor: "left", showarrow: false, font: { color: "#888888" } });
+  const notes = [];
+  const said = ([name, mean], arrow = "") => `${plain(name)} ${arrow}${decibels(mean)} dB`;
+  note({ yref: "paper", y: 1, yanchor: "top" }, scale.filter(([, mean]) => mean > high + room).map((one) => said(one, "↑ ")));
+  note({ yref: "paper", y: 0, yanchor: "bottom" }, scale.filter(([, mean]) => mean < low - room).map((one) => said(one, "↓ ")));
+  inside.forEach((one) => note({ yref: "y", y: one[1], yanchor: "bottom" }, [said(one)]));
   const layout = {
     xaxis: { title: { text: x === "" ? "" : data.measures[x] }, type: x === "" ? "category" : "log" },
     yaxis: { title: { text: plain(kindTitle(kind)) }, range: values.length ? [low - room, high + 2 * room] : undefined },
     shapes: inside.map(([, mean]) => ({ type: "line", xref: "paper", x0: 0, x1: 1, y0: mean, y1: mean, line: { dash: "dot", color: "#888888", width: 1 } })),
-    annotations: scale.map(([name, mean]) => {
-      const edge = mean > high + room ? 1 : mean < low - room ? 0 : null;
-      const text = `${plain(name)} ${edge === null ? "" : edge ? "↑ " : "↓ "}${decibels(mean)} dB`;
-      const place = edge === null ? { yref: "y", y: mean, yanchor: "bottom" } : { yref: "paper", y: edge, yanchor: edge ? "top" : "bottom" };
-      return { text, ...place, xref: "paper", x: 0.01, xanchor: "left", showarrow: false, font: { color: "#888888" } };
-    }),
+    annotations: notes,
   };
   if (x !== "") layout.xaxis = { ...layout.xaxis, ...spread(shown.map((one) => one.about[x])) };
   const titles = ["system", kindTitle(kind), "from", "to", ...(x === "" ? [] : [data.measures[x]])];

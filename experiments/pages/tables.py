@@ -80,7 +80,7 @@ def _score_table(
     metrics = [m for m in ("SDR", "SIR", "SAR", "ISR") if any(m in folder.metrics for folder in folders)]
     about = [column for column in _ABOUT if any(one.about.get(column[1]) is not None for _, s in groups for one in s)]
     failing = any(one.about.get("status", "done") != "done" for _, seeds in groups for one in seeds)
-    columns = [*(["folder"] if several else []), "system", *(["source"] if by_target else [])]
+    columns = ["system", *(["folder"] if several else []), *(["source"] if by_target else [])]
     words = len(columns)
     columns += ["seed" if name == "seeds" else "seeds"] if any(s[0].seed is not None for _, s in groups) else []
     has_seeds = len(columns) > words
@@ -90,7 +90,7 @@ def _score_table(
     rows, failed = [], []
     for folder, seeds in groups:
         for target in targets if by_target else [VOICE]:
-            cells = [*([Cell(folder.label, folder.label)] if several else []), _system_cell(seeds[0].system)]
+            cells = [_system_cell(seeds[0].system), *([Cell(folder.label, folder.label)] if several else [])]
             cells += [Cell(target, target)] if by_target else []
             if has_seeds:
                 seed = seeds[0].seed if name == "seeds" else len(seeds)
