@@ -133,6 +133,7 @@ def test_one_system(tmp_path):
     assert "seeds" not in page.tables
 
 
+@pytest.mark.thorough
 def test_forty_systems_and_little_room(tmp_path):
     """What does not fit is named; the systems that chose the songs come first."""
     systems = [f"dws-{number}-16" for number in range(1, 41)]
@@ -156,10 +157,10 @@ def test_folders_side_by_side(tmp_path):
     evaluation = make_evaluation(tmp_path / "evaluation")
     couplings = KEPT / "couplings" / "dae"
     page = open_page(here, there, evaluation, couplings, file=tmp_path / "page.html")
-    assert page.text.startswith("\nhere/quick, there/quick") or "here/quick, there/quick" in page.text
+    assert "here/quick, there/quick" in page.text
     names = [one["name"] for one in page.data["systems"]]
     assert names[:2] == ["here/quick: mad", "here/quick: dws-3-16"]
-    assert names[-1] == "results/evaluation: poor" or names[-1].endswith("evaluation: poor")
+    assert names[-1] == f"{tmp_path.name}/evaluation: poor"
     processors = next(line for line in page.tables["made-with"] if line[0] == "processor")
     assert processors[1:3] == ["a processor", "another processor"]
     assert "compositional form" in page.text
@@ -173,6 +174,7 @@ def test_folders_side_by_side(tmp_path):
         (lambda folder: (folder / "results.json").write_text('{"rows": [{"seed": 0}]}'), "is damaged, or of another"),
         (lambda folder: (folder / "results.json").write_text('{"rows": 3}'), "is damaged, or of another"),
         (lambda folder: (folder / "results.json").write_text("[]"), "is damaged, or of another"),
+        (lambda folder: (folder / "results.json").write_text("{}"), "is damaged, or of another"),
     ],
 )
 def test_what_cannot_be_shown_is_said_in_a_line(tmp_path, capsys, write, said):
@@ -209,7 +211,7 @@ def test_the_loudest_stretch_is_found_by_a_search():
 
 
 def test_an_excerpt_sounds_like_what_was_cut(tmp_path):
-    """Vorbis keeps the length exactly, and of a sine all but -30 dB."""
+    """Vorbis keeps the length exactly, and of a sine all but -20 dB."""
     places = ExcerptFolders(tmp_path / "true", tmp_path / "system")
     sounds = {"vocals": rising(1).repeat(2, 1), "accompaniment": rising(2).repeat(2, 1)}
     places.cut("a/b", sounds["vocals"] + sounds["accompaniment"], sounds, sounds, RATE).write()
@@ -219,7 +221,7 @@ def test_an_excerpt_sounds_like_what_was_cut(tmp_path):
         found_NC, rate = sf.read(tmp_path / folder / about.parent.name / "vocals.ogg")
         assert (found_NC.shape, rate) == ((round(SECONDS * RATE), 2), RATE)
         error = np.square(found_NC - sounds["vocals"]).mean() / np.square(sounds["vocals"]).mean()
-        assert 10 * math.log10(error) < -30
+        assert 10 * math.log10(error) < -20
     assert sf.info(tmp_path / "true" / about.parent.name / "mixture.ogg").format == "OGG"
 
 

@@ -161,7 +161,7 @@ def _labels(paths: Sequence[Path]) -> list[str]:
 
 def _read(path: Path, label: str) -> ResultsFolder:
     couplings = [_couplings(found) for pattern in _COUPLINGS for found in sorted(path.glob(pattern))]
-    content = read_earlier(path / RESULTS, dict, "expected what the ablation or the evaluation wrote")
+    content = read_earlier(path / RESULTS, _checked, "expected what the ablation or the evaluation wrote")
     if content is None and not couplings:
         raise InputError(f"{shown(path)}: found no {RESULTS}, expected a folder of the ablation or the evaluation")
     content = content or {}
@@ -170,6 +170,13 @@ def _read(path: Path, label: str) -> ResultsFolder:
     except (KeyError, TypeError, AttributeError):
         raise InputError(f"{shown(path / RESULTS)}: is damaged, or of another version") from None
     return ResultsFolder(path, label, content, scored, [one for one in couplings if one])
+
+
+def _checked(content: Any) -> dict[str, Any]:
+    """Return what results.json holds. Raises KeyError or TypeError where it is not of these commands."""
+    if "rows" not in content:
+        content["systems"]
+    return content
 
 
 def _of_ablation(path: Path, content: Mapping[str, Any]) -> list[Scored]:

@@ -9,7 +9,7 @@ import numpy as np
 from data_pipelines.songs.tracks import safe_name
 from madsep_jax.audio import open_writer
 from madsep_jax.errors import InputError
-from madsep_jax.host.files import read_json, write_json
+from madsep_jax.host.files import clear_leftovers, read_json, write_json
 
 #: The length of an excerpt, where the song is not shorter.
 SECONDS = 15.0
@@ -74,6 +74,8 @@ class Excerpt:
     def write(self) -> None:
         """Write all of it, each file whole or not at all; what is true, where no other system's scoring has."""
         missing = {} if self.about_file.is_file() else self.true
+        for folder in {path.parent for path in (*self.true, *self.estimates)}:
+            clear_leftovers(folder)
         for path, samples_NC in {**missing, **self.estimates}.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             with open_writer(path, self.sample_rate, samples_NC.shape[1], bitrate=_KBITS) as writer:
