@@ -1,23 +1,21 @@
 """Everything that an experiment writes for its reader, rewritten after each row: tables, pictures, JSON."""
 
 import csv
-import functools
 import io
 import statistics
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from rich.console import Console
 
 from experiments.cli.results import Column, Report, Row, Table
 from experiments.rows.folder import ExperimentFolder
 from experiments.rows.identity import LENGTH
+from experiments.rows.pictures import quality_pictures
 from experiments.rows.plan import Plan
 from experiments.rows.row import RowResult
 from experiments.scoring.protocols import PROTOCOLS
 from madsep_jax.config.io import to_dict
 from madsep_jax.config.signal import SeparationConfig, SignalConfig
-from madsep_jax.config.systems import mark_of
 from madsep_jax.host.environment import describe_machine, environment
 from madsep_jax.host.locks import lock
 
@@ -198,50 +196,3 @@ def _of_seeds(system: str, seeds: Sequence[RowResult]) -> Row:
         found = [value for seed in seeds if (value := seed.median_db(metric)) is not None]
         row[metric] = f"{statistics.fmean(found):.2f} ± {statistics.stdev(found):.2f}" if len(found) > 1 else None
     return row
-
-
-def quality_pictures(results: Sequence[RowResult]) -> dict[str, Callable[[], Any]]:
-    """Return what draws voice SDR against parameters and against GFLOP per second of audio, by the files' names.
-
-    Each system has a colour of its own. The rows without a model are horizontal lines. There are no pictures where no
-    model has scores yet.
-    """
-    scored = [row for row in results if row.median_db("SDR") is not None]
-    models = [row for row in scored if row.total_parameters]
-    if not models:
-        return {}
-    references = [row for row in scored if not row.total_parameters]
-    draw = functools.partial(_draw, models, references)
-    return {
-        "sdr_against_parameters.png": lambda: draw("parameters (masker + denoiser)", "total_parameters"),
-        "sdr_against_gflop.png": lambda: draw("forward GFLOP per second of audio", "gflop_per_audio_second"),
-    }
-
-
-def _draw(models: Sequence[RowResult], references: Sequence[RowResult], label: str, field: str) -> Any:
-    from matplotlib import colormaps
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import FuncFormatter
-
-    figure = Figure(figsize=(8, 4.4), layout="constrained")
-    axes = figure.subplots()
-    for number, system in enumerate(dict.fromkeys(row.system for row in models)):
-        seeds = [row for row in models if row.system == system]
-        x: Any = [getattr(row, field) for row in seeds]
-        y: Any = [row.median_db("SDR") for row in seeds]
-        axes.scatter(x, y, marker=mark_of(system), color=colormaps["tab20"](number % 20), s=55, label=system)
-    for row in references:
-        sdr_db: Any = row.median_db("SDR")
-        axes.axhline(sdr_db, color="grey", linestyle=":", linewidth=1)
-        axes.text(0.01, sdr_db, row.system, transform=axes.get_yaxis_transform(), color="grey", va="bottom")
-    axes.set_xscale("log")
-    shown = FuncFormatter(lambda x, _: f"{x / 1e6:g} M" if x >= 1e5 else f"{x:g}")
-    axes.xaxis.set_major_formatter(shown)
-    axes.xaxis.set_minor_formatter(shown)
-    axes.tick_params(axis="x", which="both", labelsize=8)
-    axes.margins(x=0.15)
-    axes.set_xlabel(label)
-    axes.set_ylabel("voice SDR (dB), median")
-    axes.grid(alpha=0.3)
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=9)
-    return figure
