@@ -69,12 +69,9 @@ def _show(
         report = evaluation_report(PROTOCOLS[options.protocol], songs, scores, compared, seconds, failed)
         report.write(folder.path)
         write_page([folder.path])
-        for table in report.tables:
-            console.print(table.terminal())
-            say(console, table.caption)
-        show_results(
-            console, folder.path, REPORT, "table.md", "scores.csv", "results.json", "scores/SYSTEM/test/SONG.json"
-        )
+        report.show_tables(console, folder.path)
+        files = (REPORT, "table.md", "scores.csv", "results.json", "scores/SYSTEM/test/SONG.json")
+        show_results(console, folder.path, *files)
     for name, of_songs in failed.items():
         for song, reason in of_songs.items():
             say(console, f"{name}: {song}: not scored: {reason}")

@@ -65,7 +65,7 @@ def launch(plan: Plan, folder: ExperimentFolder, options: AblationOptions, conso
                 launcher.end_jobs()
         raise
     launcher.wait_for_processes(_LEAVE_S)  # of finished rows, which are about to end
-    show(console, plan, update_report(plan, folder, with_page=True), with_caption=True)
+    show(console, plan, update_report(plan, folder, with_page=True))
     return launcher.report_the_rest(states, console)
 
 

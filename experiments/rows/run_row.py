@@ -113,12 +113,10 @@ def _run_here(
                         continue
                     folder.finish(row, run_row(row, trained, plan, pool, options, console))
                     if not in_job:
-                        report = update_report(plan, folder)
-                        if row is not plan.rows[-1]:
-                            show(console, plan, report, with_caption=False)
+                        update_report(plan, folder)
     failed = folder.all_failed(plan.rows) or bool(refused)
     if not in_job:
-        show(console, plan, update_report(plan, folder, with_page=True), with_caption=True)
+        show(console, plan, update_report(plan, folder, with_page=True))
         files = (REPORT, "table.md", "results.csv", "results.json", "plots", "a checkpoint for each row")
         show_results(console, plan.out, *files)
         if folder.all_failed(plan.rows):

@@ -30,7 +30,7 @@ def _mib(title: str, name: str) -> Column:
 
 _SYSTEM = Column("system", "system", word=True)
 
-_PROGRAM, _BLOCKS = Column("program", "mode"), Column("blocks", "blocks")
+_PROGRAM, _BLOCKS = Column("program", "mode", rank=0), Column("blocks", "blocks", rank=0)
 
 _STAGES = (
     _seconds("trace", "trace_s"),
@@ -53,7 +53,7 @@ TABLES: dict[str, tuple[str, tuple[Column, ...]]] = {
         "First train step of a new process",
         (
             _SYSTEM,
-            Column("start", "start"),
+            Column("start", "start", rank=0),
             _seconds("Python, imports", "import_s"),
             _seconds("initial state", "init_s"),
             _seconds("read", "read_s"),
@@ -85,7 +85,7 @@ TABLES: dict[str, tuple[str, tuple[Column, ...]]] = {
         "Options of the compiler (train step)",
         (
             _SYSTEM,
-            Column("options", "options"),
+            Column("options", "options", rank=0),
             _seconds("compile", "compile_s"),
             _seconds("step", "step_s", 3),
             Column("share of a step with XLA's defaults", "step_share", ",.2f"),
