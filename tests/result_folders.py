@@ -76,7 +76,7 @@ def make_ablation(folder, systems=("mad", "dws-3-16"), seeds=2, songs=5, sound=T
 
 
 def _row(folder, system, seed, number, level_db, tracks):
-    place = folder / "rows" / (system if seed is None else f"{system}-seed{seed}")
+    place = _place(folder, system, seed)
     for at, track in enumerate(tracks):
         sdr_db = level_db + (at - len(tracks) // 2) * (1 + 0.1 * number)
         of_song = {"SDR": sdr_db, "ISR": 5.0, "SIR": 6.0, "SAR": 7.0 + at}
@@ -95,12 +95,16 @@ def _row(folder, system, seed, number, level_db, tracks):
     return row
 
 
+def _place(folder, system, seed):
+    return folder / "rows" / (system.replace(" ", "-") + ("" if seed is None else f"-seed{seed}"))
+
+
 def _write_sounds(folder, systems, tracks, failed=()):
     for track in tracks:
         true = {"vocals": rising(1)}
         for number, system in enumerate(systems):
             if system not in failed:
-                of_system = folder / "rows" / f"{system}-seed0" / "excerpts"
+                of_system = _place(folder, system, 0) / "excerpts"
                 places = ExcerptFolders(folder / "excerpts", of_system)
                 places.cut(track, rising(0), true, {"vocals": rising(2 + number)}, RATE).write()
 
