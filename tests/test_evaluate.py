@@ -79,6 +79,21 @@ def error_lines(capsys):
     return [about, *lines]
 
 
+@pytest.mark.thorough
+def test_the_page_plays_what_is_scored(run, estimates, tmp_path):
+    """Without excerpts the scores are the same, to the last bit, and nothing is heard."""
+    given = ["--estimates", estimates / "good", estimates / "poor", "--compare", "good", "poor"]
+    assert run(tmp_path / "with", *given) == 0
+    assert run(tmp_path / "without", *given, "--no-excerpts") == 0
+    sounds = [
+        (tmp_path / name / "report.html").read_text(encoding="utf-8").count("<audio ") for name in ("with", "without")
+    ]
+    assert sounds == [3 * (3 + 2 * 2), 0]
+    for path in (tmp_path / "with" / "scores").rglob("*.json"):
+        assert path.read_bytes() == (tmp_path / "without" / path.relative_to(tmp_path / "with")).read_bytes()
+    assert not list((tmp_path / "without").rglob("*.ogg"))
+
+
 def test_results_are_there(first, songs):
     results = json.loads((first / "results.json").read_text())
     assert results["protocol"] == "sisec18"

@@ -16,6 +16,11 @@ function lookOf(name) {
   return { color: colours[number % colours.length], symbol: SYMBOLS[(number + round) % SYMBOLS.length] };
 }
 
+/** A colour of the page. */
+function colour(name) {
+  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+}
+
 /** A text as Plotly shows it: it would read tags in it. */
 function plain(text) {
   return String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
@@ -44,8 +49,7 @@ function plot(name, choices, draw) {
   function redraw() {
     const chosen = Object.fromEntries(Object.entries(selects).map(([choice, select]) => [choice, select.value]));
     const { traces, layout, height = 420, titles, rows, says = "" } = draw(chosen);
-    const style = getComputedStyle(document.documentElement);
-    const [ink, line] = ["--ink", "--line"].map((one) => style.getPropertyValue(one).trim());
+    const [ink, line] = [colour("--ink"), colour("--line")];
     const axis = { gridcolor: line, zerolinecolor: line, linecolor: line, automargin: true };
     const isNarrow = drawing.clientWidth < 600;
     const whole = {
@@ -93,7 +97,7 @@ function drawQuality({ x, kind }) {
   const room = Math.max((high - low) * 0.12, 0.3);
   const scale = data.references.filter((one) => one.points[kind]).map((one) => [one.name, one.points[kind].mean]);
   const inside = scale.filter(([, mean]) => mean >= low - room && mean <= high + room);
-  const note = (where, texts) => texts.length && notes.push({ ...where, text: texts.join("<br>"), align: "left", xref: "paper", x: 0.01, xanchor: "left", showarrow: false, font: { color: "#888888" } });
+  const note = (where, texts) => texts.length && notes.push({ ...where, text: texts.join("<br>"), align: "left", xref: "paper", x: 0.01, xanchor: "left", showarrow: false, font: { color: colour("--faint") } });
   const notes = [];
   const said = ([name, mean], arrow = "") => `${plain(name)} ${arrow}${decibels(mean)} dB`;
   note({ yref: "paper", y: 1, yanchor: "top" }, scale.filter(([, mean]) => mean > high + room).map((one) => said(one, "↑ ")));
@@ -102,7 +106,7 @@ function drawQuality({ x, kind }) {
   const layout = {
     xaxis: { title: { text: x === "" ? "" : data.measures[x] }, type: x === "" ? "category" : "log" },
     yaxis: { title: { text: plain(kindTitle(kind)) }, range: values.length ? [low - room, high + 2 * room] : undefined },
-    shapes: inside.map(([, mean]) => ({ type: "line", xref: "paper", x0: 0, x1: 1, y0: mean, y1: mean, line: { dash: "dot", color: "#888888", width: 1 } })),
+    shapes: inside.map(([, mean]) => ({ type: "line", xref: "paper", x0: 0, x1: 1, y0: mean, y1: mean, line: { dash: "dot", color: colour("--faint"), width: 1 } })),
     annotations: notes,
   };
   if (x !== "") layout.xaxis = { ...layout.xaxis, ...spread(shown.map((one) => one.about[x])) };
@@ -142,13 +146,13 @@ function drawDifferences({ kind }) {
   const traces = [{
     x: shown.map(mean), y: shown.map((one) => plain(name(one))), mode: "markers", type: "scatter",
     marker: { color: shown.map((one) => colours[found(one) ? 1 : 0]), symbol: shown.map((one) => (found(one) ? "diamond" : "circle")), size: 10 },
-    error_x: { type: "data", symmetric: false, array: shown.map((one) => ends(one)[1] - mean(one)), arrayminus: shown.map((one) => mean(one) - ends(one)[0]), color: "#888888" },
+    error_x: { type: "data", symmetric: false, array: shown.map((one) => ends(one)[1] - mean(one)), arrayminus: shown.map((one) => mean(one) - ends(one)[0]), color: colour("--faint") },
     text: shown.map((one) => `${ends(one).map(signed).join(" to ")} dB, ${one.songs} songs${p(one) === null ? "" : `, p = ${p(one).toPrecision(2)}`}`),
     hovertemplate: "%{y}<br>%{x:+.2f} dB, %{text}<extra></extra>",
   }];
   const layout = {
     xaxis: { title: { text: `difference in ${plain(kindTitle(kind))}` } }, yaxis: { type: "category" },
-    shapes: [{ type: "line", yref: "paper", y0: 0, y1: 1, x0: 0, x1: 0, line: { color: "#888888", width: 1 } }],
+    shapes: [{ type: "line", yref: "paper", y0: 0, y1: 1, x0: 0, x1: 0, line: { color: colour("--faint"), width: 1 } }],
   };
   const titles = ["A − B", "mean (dB)", "from", "to", "songs", "p, corrected", "would have been seen (dB)"];
   const rows = all.map((one) => [name(one), mean(one), ...ends(one), one.songs, p(one), one.visible_db ?? null]);
@@ -171,7 +175,7 @@ function drawSongs({ a, b, kind }) {
   }];
   const layout = {
     xaxis: { title: { text: plain(a) }, range, constrain: "domain" }, yaxis: { title: { text: plain(b) }, range, scaleanchor: "x", constrain: "domain" },
-    shapes: [{ type: "line", x0: range[0], y0: range[0], x1: range[1], y1: range[1], line: { dash: "dot", color: "#888888" } }],
+    shapes: [{ type: "line", x0: range[0], y0: range[0], x1: range[1], y1: range[1], line: { dash: "dot", color: colour("--faint") } }],
   };
   const mean = differences.reduce((sum, value) => sum + value, 0) / differences.length;
   const better = differences.filter((value) => value > 0).length;
