@@ -94,7 +94,7 @@ def _numbers(folders: Sequence[ResultsFolder], listening: dict[str, Listening]) 
         "measures": {name: title for name, title in _MEASURES.items() if any(one["about"][name] for one in systems)},
         "curves": lines,
         "differences": [
-            {**one, "a": f"{_prefix(folders, folder)}{one['a']}", "b": f"{_prefix(folders, folder)}{one['b']}"}
+            {**one, "name": f"{_prefix(folders, folder)}{one['a']} − {one['b']}"}
             for folder in folders
             for one in folder.content.get("differences", folder.content.get("comparisons", ()))
             if one.get("mean_db", one.get("mean_difference_db")) is not None

@@ -128,7 +128,7 @@ function spread(values) {
   for (let decade = Math.floor(range[0]); decade <= range[1]; decade += 1) {
     tickvals.push(...[1, 2, 5].map((digit) => digit * 10 ** decade));
   }
-  const ticktext = tickvals.map((value) => value.toLocaleString("en", { notation: "compact", maximumSignificantDigits: 1 }));
+  const ticktext = tickvals.map((value) => value.toLocaleString("en", { notation: "compact", maximumSignificantDigits: 3 }));
   return { range, tickvals, ticktext };
 }
 
@@ -137,25 +137,24 @@ const MOST_PAIRS = 60;
 function drawDifferences({ kind }) {
   const all = data.differences.filter((one) => `${one.target} ${one.metric}` === kind);
   const shown = all.slice(0, MOST_PAIRS).reverse();
-  const name = (one) => `${one.a} − ${one.b}`;
   const mean = (one) => one.mean_db ?? one.mean_difference_db;
   const ends = (one) => one.interval_db || [mean(one), mean(one)];
   const found = (one) => ends(one)[0] > 0 || ends(one)[1] < 0;
   const colours = isDark.matches ? COLOURS.dark : COLOURS.light;
   const p = (one) => one.p_holm ?? one.p_value ?? null;
   const traces = [{
-    x: shown.map(mean), y: shown.map((one) => plain(name(one))), mode: "markers", type: "scatter",
+    x: shown.map(mean), y: shown.map((one) => plain(one.name)), mode: "markers", type: "scatter",
     marker: { color: shown.map((one) => colours[found(one) ? 1 : 0]), symbol: shown.map((one) => (found(one) ? "diamond" : "circle")), size: 10 },
     error_x: { type: "data", symmetric: false, array: shown.map((one) => ends(one)[1] - mean(one)), arrayminus: shown.map((one) => mean(one) - ends(one)[0]), color: colour("--faint") },
     text: shown.map((one) => `${ends(one).map(signed).join(" to ")} dB, ${one.songs} songs${p(one) === null ? "" : `, p = ${p(one).toPrecision(2)}`}`),
     hovertemplate: "%{y}<br>%{x:+.2f} dB, %{text}<extra></extra>",
   }];
   const layout = {
-    xaxis: { title: { text: `difference in ${plain(kindTitle(kind))}` } }, yaxis: { type: "category" },
+    xaxis: { title: { text: "A − B (dB)" } }, yaxis: { type: "category", range: [-0.7, shown.length - 0.3] },
     shapes: [{ type: "line", yref: "paper", y0: 0, y1: 1, x0: 0, x1: 0, line: { color: colour("--faint"), width: 1 } }],
   };
   const titles = ["A − B", "mean (dB)", "from", "to", "songs", "p, corrected", "would have been seen (dB)"];
-  const rows = all.map((one) => [name(one), mean(one), ...ends(one), one.songs, p(one), one.visible_db ?? null]);
+  const rows = all.map((one) => [one.name, mean(one), ...ends(one), one.songs, p(one), one.visible_db ?? null]);
   const more = all.length > MOST_PAIRS ? ` The first ${MOST_PAIRS} of ${all.length} are drawn; all are in the table.` : "";
   return { traces, layout, height: 110 + 30 * shown.length, titles, rows, says: `Diamonds: the interval leaves 0 out.${more}` };
 }
@@ -182,7 +181,7 @@ function drawSongs({ a, b, kind }) {
   const says = songs.length
     ? `${b} − ${a}: ${signed(mean)} dB on average over ${songs.length} songs, better on ${better} of them.`
     : "No song has scores of both.";
-  return { traces, layout, height: 460, titles: ["song", a, b, "difference (dB)"], rows: songs.map((song, n) => [song, one[song], other[song], differences[n]]), says };
+  return { traces, layout, height: window.innerWidth < 640 ? 380 : 460, titles: ["song", a, b, "difference (dB)"], rows: songs.map((song, n) => [song, one[song], other[song], differences[n]]), says };
 }
 
 function drawCurves({ what }) {
@@ -191,9 +190,10 @@ function drawCurves({ what }) {
     x: line.x, y: line.y, name: plain(line.name), mode: line.x.length > 20 ? "lines" : "lines+markers", line: { color: lookOf(line.system).color, width: 1.5, dash: ["solid", "dash", "dot", "dashdot"][line.number % 4] },
     marker: { symbol: lookOf(line.system).symbol }, hovertemplate: `${plain(line.name)}<br>step %{x:,.0f}: %{y:.4g}<extra></extra>`,
   }));
-  const isPositive = lines.every((line) => line.y.every((value) => value > 0));
+  const values = lines.flatMap((line) => line.y);
+  const scale = Math.min(...values) > 0 ? { type: "log", ...spread(values), range: undefined } : { type: "linear" };
   const layout = {
-    xaxis: { title: { text: "step" } }, yaxis: { title: { text: plain(what) }, type: isPositive ? "log" : "linear" },
+    xaxis: { title: { text: "step" } }, yaxis: { title: { text: plain(what) }, ...scale },
     showlegend: lines.length > 1 && lines.length <= 16,
   };
   const rows = lines.map((line) => [line.name, line.x.at(-1), line.y[0], line.y.at(-1), Math.min(...line.y)]);
