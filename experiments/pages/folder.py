@@ -1,6 +1,5 @@
 """What the folder of an ablation or an evaluation holds, as a page shows it. Old folders have less of it."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,9 +19,6 @@ VOICE = "vocals"
 
 #: How deep beneath a folder couplings are looked for.
 _COUPLINGS = (COUPLINGS, *(f"{'*/' * depth}{COUPLINGS}" for depth in (1, 2, 3)))
-
-#: Points of a curve that are shown at most; more of them are averaged.
-_POINTS = 200
 
 #: Scores in dB by target, metric and song.
 SongScores = dict[str, dict[str, dict[str, float]]]
@@ -218,42 +214,6 @@ def _couplings(path: Path) -> Couplings | None:
     return next((Couplings(title, picture) for picture in pictures if picture.is_file()), None)
 
 
-def curves(folder: ResultsFolder) -> dict[str, list[dict[str, Any]]]:
-    """Return what the trainings' logs say, by what it is: of each its name, its system, the how manieth of that, steps
-    `x` and values `y`.
-    """
-    found: dict[str, list[dict[str, Any]]] = {}
-    for number, one in [pair for seeds in folder.systems.values() for pair in enumerate(seeds)]:
-        train = _lines(one.place / "train.jsonl")
-        parts = {"training loss": [(line.get("step"), line.get("loss")) for line in train]}
-        for line in one.about.get("validation") or []:
-            for name, title in (("loss", "validation loss"), ("SDR", "validation SDR (dB)")):
-                parts.setdefault(title, []).append((line.get("step"), line.get(name)))
-        for title, points in parts.items():
-            kept = [(x, y) for x, y in points if x is not None and y is not None]
-            if kept:
-                line = {"name": one.name, "system": one.system, "number": number, **_thinned(kept)}
-                found.setdefault(title, []).append(line)
-    return found
-
-
-def _lines(path: Path) -> list[dict[str, Any]]:
-    """Return the whole lines of a log; none where it is not there."""
-    if not path.is_file():
-        return []
-    found = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            value = json.loads(line)
-        except ValueError:  # of a training that was killed while it wrote
-            continue
-        found.append(value if isinstance(value, dict) else {})
-    return found
-
-
-def _thinned(points: Sequence[tuple[float, float]]) -> dict[str, list[float]]:
-    """Average stretches of equal length where there are many points."""
-    array_P2 = np.array(points, np.float64)
-    parts = np.array_split(array_P2, min(_POINTS, len(array_P2)))
-    means = [part.mean(0) for part in parts]
-    return {"x": [round(float(x), 1) for x, _ in means], "y": [float(f"{y:.5g}") for _, y in means]}
+def prefix_of(folders: Sequence[ResultsFolder], folder: ResultsFolder) -> str:
+    """Return what a folder's systems are called by, before their names: of one folder nothing."""
+    return f"{folder.label}: " if len(folders) > 1 else ""
