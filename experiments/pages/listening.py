@@ -13,7 +13,7 @@ from experiments.pages.folder import VOICE, ResultsFolder, Scored
 from experiments.scoring.excerpts import MIXTURE, KeptSong, kept_files, kept_songs
 from madsep_jax.audio import read_audio
 
-TRUE = "true source"
+_TRUE = "true source"
 
 #: Seconds of a spectrum, least frequency (Hz), size of a picture, and the range of its colours (dB).
 _WINDOW_S, _LOWEST_HZ, _ROWS, _COLUMNS, _RANGE_DB = 0.046, 80.0, 128, 600, 70.0
@@ -94,7 +94,7 @@ def listen(folder: ResultsFolder, most: int) -> Listening:
     room = most
     for player in players:
         for part, path in sorted(player.song.files.items(), key=lambda item: item[0] != MIXTURE):
-            sound = _sound(pictures[player.song.track], MIXTURE if part == MIXTURE else TRUE, part, path)
+            sound = _sound(pictures[player.song.track], MIXTURE if part == MIXTURE else _TRUE, part, path)
             player.sounds.append(sound)
             room -= sound.size
     left_out = []

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from experiments.pages.folder import ResultsFolder, prefix_of, read_folders
-from experiments.pages.listening import TRUE, data_uri, listen
+from experiments.pages.listening import data_uri, listen
 from experiments.pages.numbers import numbers_of
 from experiments.pages.tables import made_with_table, score_tables, settings_table, systems_table
-from experiments.scoring.excerpts import MIXTURE
 from madsep_jax.host.files import write_text
 
 #: Its name, beside results.json.
@@ -57,6 +56,4 @@ def render(folders: Sequence[ResultsFolder], most: int = _MOST) -> str:
         ],
         cite=Path(__file__).with_name("cite.bib").read_text(encoding="utf-8"),
         plotly=get_plotlyjs(),
-        mixture=MIXTURE,
-        true=TRUE,
     )
