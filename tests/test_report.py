@@ -161,6 +161,7 @@ def test_folders_side_by_side(tmp_path):
     names = [one["name"] for one in page.data["systems"]]
     assert names[:2] == ["here/quick: mad", "here/quick: dws-3-16"]
     assert names[-1] == f"{tmp_path.name}/evaluation: poor"
+    assert page.tables["side-by-side"][2] == ["mad", "3.00 ± 0.00", "3.00 ± 0.00", "–", "–", "0.00"]
     processors = next(line for line in page.tables["made-with"] if line[0] == "processor")
     assert processors[1:3] == ["a processor", "another processor"]
     assert "compositional form" in page.text

@@ -6,7 +6,13 @@ from pathlib import Path
 from experiments.pages.folder import ResultsFolder, prefix_of, read_folders
 from experiments.pages.listening import data_uri, listen
 from experiments.pages.numbers import numbers_of
-from experiments.pages.tables import made_with_table, score_tables, settings_table, systems_table
+from experiments.pages.tables import (
+    made_with_table,
+    score_tables,
+    settings_table,
+    side_by_side_table,
+    systems_table,
+)
 from madsep_jax.host.files import write_text
 
 #: Its name, beside results.json.
@@ -45,6 +51,7 @@ def render(folders: Sequence[ResultsFolder], most: int = _MOST) -> str:
         title=", ".join(folder.label for folder in folders),
         folders=folders,
         scores=score_tables(folders),
+        side_by_side=side_by_side_table(folders),
         more_tables=[table for table in tables if table],
         listening=listening,
         without_sound=[folder.label for folder in folders if folder.scored and not listening[folder.label].players],

@@ -131,6 +131,21 @@ def _about_cell(seeds: Sequence[Scored], name: str, form: str, factor: float) ->
     return _number(int(value) if form.endswith("d") else value, form, factor)
 
 
+def side_by_side_table(folders: Sequence[ResultsFolder]) -> PageTable | None:
+    """Return the voice's SDR of the systems that several folders have, and how far these lie apart.
+
+    Beside it stands how far the seeds of each scatter, where there are several.
+    """
+    rows = []
+    for name in dict.fromkeys(name for folder in folders for name in folder.systems):
+        cells = [_score_cell(folder.systems.get(name, []), "SDR", VOICE) for folder in folders]
+        found = [cell.value for cell in cells if isinstance(cell.value, float)]
+        if len(found) > 1:
+            rows.append([_system_cell(name), *cells, _number(max(found) - min(found), ".2f")])
+    titles = ["system", *(folder.label for folder in folders), "apart (dB)"]
+    return PageTable("side-by-side", "Side by side: SDR of the voice (dB)", titles, rows) if rows else None
+
+
 def settings_table(folders: Sequence[ResultsFolder]) -> PageTable | None:
     """Return the resolved settings of the ablations, marked where they differ from the preset or from each other."""
     shown = [folder for folder in folders if isinstance(folder.content.get("base"), dict)]
