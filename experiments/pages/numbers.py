@@ -26,7 +26,8 @@ _POINTS = 200
 
 def numbers_of(folders: Sequence[ResultsFolder], listening: Mapping[str, Listening]) -> dict[str, Any]:
     """Return what the plots show, for JSON."""
-    systems, references, lines = [], [], dict[str, list[dict[str, Any]]]()
+    systems, references = list[dict[str, Any]](), list[dict[str, Any]]()
+    lines: dict[str, list[dict[str, Any]]] = {}
     for folder in folders:
         prefix = prefix_of(folders, folder)
         for name, seeds in folder.systems.items():

@@ -98,7 +98,7 @@ def _score_table(
             cells += [_score_cell(seeds, metric, target) for metric in metrics]
             if not by_target and "accompaniment" in targets:
                 cells.append(_score_cell(seeds, "SDR", "accompaniment"))
-            cells += [_about_cell(seeds, *column) for _, *column in about]
+            cells += [_about_cell(seeds, value, form, factor) for _, value, form, factor in about]
             status = "; ".join(dict.fromkeys(one.about.get("status", "done") for one in seeds))
             rows.append(cells + ([Cell(status, status)] if failing else []))
             failed.append(status != "done")

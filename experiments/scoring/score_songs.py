@@ -46,8 +46,8 @@ def score_tracks(
         estimates_NC = dict(zip(references_NC, estimator(audio), strict=True))
         sources_NC = references_NC, estimates_NC
         cut = excerpts.cut(track.name, audio.mixture_NC, *sources_NC, audio.sample_rate) if excerpts else None
-        song, how = (path_of(track), track.name), ("sisec18", engine)
-        return pool.submit(score_and_write, *song, *sources_NC, audio.sample_rate, *how, cut)
+        song = (path_of(track), track.name)
+        return pool.submit(score_and_write, *song, *sources_NC, audio.sample_rate, "sisec18", engine, cut)
 
     score_missing(tracks, lambda track: path_of(track).is_file(), begin, processes, on_song)
     return aggregate([song_scores.read(path_of(track)) for track in tracks])
