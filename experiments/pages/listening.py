@@ -73,8 +73,6 @@ class Listening:
     players: list[Player] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     """Systems whose sound would make the page too large."""
-    pair: tuple[str, str] | None = None
-    """The systems whose difference has chosen the songs."""
 
 
 def listen(folder: ResultsFolder, most: int) -> Listening:
@@ -88,7 +86,7 @@ def listen(folder: ResultsFolder, most: int) -> Listening:
     trained = [name for name, seeds in systems.items() if seeds[0].is_trained]
     if not kept or not systems:
         return Listening()
-    pair = _pair(folder, trained)
+    pair = pair_of(folder, trained)
     players = [Player(song, why) for song, why in _choose(folder, pair, trained or list(systems), kept)]
     pictures = {player.song.track: _Pictures(player) for player in players}
     room = most
@@ -109,15 +107,15 @@ def listen(folder: ResultsFolder, most: int) -> Listening:
         room -= size
         for player, sound in of_system:
             player.sounds.append(sound)
-    return Listening(players, left_out, pair)
+    return Listening(players, left_out)
 
 
 def _has_sound(scored: Scored) -> bool:
     return any((scored.place / "excerpts").glob("*/*.ogg"))
 
 
-def _pair(folder: ResultsFolder, trained: Sequence[str]) -> tuple[str, str] | None:
-    """Return the systems whose difference chooses the songs, A and B of A - B."""
+def pair_of(folder: ResultsFolder, trained: Sequence[str]) -> tuple[str, str] | None:
+    """Return two of these systems, A and B of A - B: the first that were compared, else the second and the first."""
     compared = [*folder.content.get("differences", ()), *folder.content.get("comparisons", ())]
     pairs = [(one["a"], one["b"]) for one in compared] + [(b, a) for a, b in itertools.combinations(trained, 2)]
     return next((pair for pair in pairs if set(pair) <= set(trained)), None)

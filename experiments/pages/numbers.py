@@ -1,14 +1,14 @@
 """The numbers of a page's plots: scores and costs of systems, scores of songs, and the courses of the trainings."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from experiments.pages.folder import ResultsFolder, Scored, prefix_of
-from experiments.pages.listening import Listening, mean_by_song
+from experiments.pages.listening import mean_by_song, pair_of
 from experiments.scoring.aggregate import interval_of
 
 #: What a system's scores are shown against: names in results.json, and the axis.
@@ -24,7 +24,7 @@ _MEASURES = {
 _POINTS = 200
 
 
-def numbers_of(folders: Sequence[ResultsFolder], listening: Mapping[str, Listening]) -> dict[str, Any]:
+def numbers_of(folders: Sequence[ResultsFolder]) -> dict[str, Any]:
     """Return what the plots show, for JSON."""
     systems, references = list[dict[str, Any]](), list[dict[str, Any]]()
     lines: dict[str, list[dict[str, Any]]] = {}
@@ -37,7 +37,8 @@ def numbers_of(folders: Sequence[ResultsFolder], listening: Mapping[str, Listeni
             for line in of_what:
                 names = {key: f"{prefix}{line[key]}" for key in ("name", "system")}
                 lines.setdefault(what, []).append({**line, **names})
-    first = listening[folders[0].label].pair
+    scored = {name: seeds for name, seeds in folders[0].systems.items() if any(one.songs for one in seeds)}
+    first = pair_of(folders[0], [name for name, seeds in scored.items() if seeds[0].is_trained])
     return {
         "systems": systems,
         "references": references,

@@ -55,7 +55,7 @@ def render(folders: Sequence[ResultsFolder], most: int = _MOST) -> str:
         more_tables=[table for table in tables if table],
         listening=listening,
         without_sound=[folder.label for folder in folders if folder.scored and not listening[folder.label].players],
-        data=numbers_of(folders, listening),
+        data=numbers_of(folders),
         couplings=[
             (f"{prefix_of(folders, folder)}{one.title}", data_uri("image/png", one.picture.read_bytes()))
             for folder in folders

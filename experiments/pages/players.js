@@ -117,9 +117,10 @@ class Player {
   show() {
     const { position } = this;
     this.root.querySelector(".cursor").style.left = `${(100 * position) / this.seconds}%`;
-    this.root.querySelector(".time").textContent = `${position.toFixed(1)} of ${this.seconds.toFixed(1)} s`;
+    const says = `${position.toFixed(1)} of ${this.seconds.toFixed(1)}`;
+    this.root.querySelector(".time").textContent = `${says} s`;
     this.slider.value = position;
-    if (!this.now) this.slider.setAttribute("aria-valuetext", `${position.toFixed(1)} of ${this.seconds.toFixed(1)} seconds`);
+    if (!this.now) this.slider.setAttribute("aria-valuetext", `${says} seconds`); // not spoken all the time
     this.button.textContent = this.now ? "Pause" : "Play";
     this.root.dataset.position = position;
     if (this.now) {
