@@ -49,7 +49,7 @@ ROOMS = {
     "experiments": {
         "": "",
         "cli": "",
-        "scoring": "",
+        "scoring": "cli",
         "jobs": "cli",
         "data": "cli",
         "training": "cli scoring",

@@ -68,6 +68,8 @@ def _show(
         report = evaluation_report(PROTOCOLS[options.protocol], songs, scores, compared, seconds, failed)
         report.write(folder.path)
         for table in report.tables:
+            if table.lead:
+                say(console, table.lead)
             console.print(table.terminal())
             say(console, table.caption)
         show_results(console, folder.path, "table.md", "scores.csv", "results.json", "scores/SYSTEM/test/SONG.json")

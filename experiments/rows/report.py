@@ -9,7 +9,9 @@ from typing import Any
 
 from rich.console import Console
 
+from experiments.cli.console import say
 from experiments.cli.results import Column, Report, Row, Table
+from experiments.rows.answer import UNIT, answer
 from experiments.rows.folder import ExperimentFolder
 from experiments.rows.identity import LENGTH
 from experiments.rows.plan import Plan
@@ -88,16 +90,18 @@ def update_report(plan: Plan, folder: ExperimentFolder) -> list[RowResult]:
 
 
 def _report(plan: Plan, results: Sequence[RowResult]) -> Report:
-    text, seeds = caption(plan, results), seed_table(results)
+    text, seeds, found = caption(plan, results), seed_table(results), answer(results, plan.out, plan.baseline)
     content = {
         "caption": text,
         "protocol": "sisec18",
         "base": to_dict(plan.base),
         "songs": plan.songs.description,
         "environment": environment(),
+        "answer": found.sentences,
+        "differences": found.differences,
         "rows": results,
     }
-    tables = [row_table(results, text), *([seeds] if seeds else [])]
+    tables = [table for table in (row_table(results, text), seeds, found.table(UNIT)) if table]
     return Report("results", content, tables, {"results.csv": csv_table(results)}, quality_pictures(results))
 
 
@@ -107,6 +111,8 @@ def show(console: Console, plan: Plan, results: Sequence[RowResult], *, with_cap
     console.print(row_table(results).terminal(failed=failed))
     if seeds := seed_table(results):
         console.print(seeds.terminal())
+    for sentence in answer(results, plan.out, plan.baseline).shown:
+        say(console, sentence)
     if with_caption:
         console.print(caption(plan, results), markup=False)
 
