@@ -17,7 +17,6 @@ pytestmark = pytest.mark.slow
 
 CASES = 2000
 NOISE = 0.01
-TRUE_DB = 0.3
 
 #: Standard deviations in dB: of what a song does to the difference of two systems, of trainings, and of the rest.
 EFFECTS = {
@@ -56,21 +55,20 @@ def found(a_ES, b_ES):
 
 
 def simulated(songs, seeds, effects, shape="normal"):
-    """The shares of intervals with the true difference in them, and of equal systems that are called different."""
+    """Of equal systems: the shares of intervals with the truth, 0, in them, and of those that are called different."""
     random = np.random.default_rng(songs)
     covered = different = 0
     for _ in range(CASES):
-        a, b = drawn(random, songs, seeds, effects, shape)
-        low, high, _, _ = found(a + TRUE_DB, b)
-        covered += low <= TRUE_DB <= high
-        different += found(a, b)[2]
+        low, high, is_different, _ = found(*drawn(random, songs, seeds, effects, shape))
+        covered += low <= 0 <= high
+        different += is_different
     print(f"{songs} songs, seeds {seeds}, {effects}, {shape}: {covered / CASES:.4f}, {different / CASES:.4f}")
     return covered / CASES, different / CASES
 
 
 @pytest.mark.parametrize("effects", EFFECTS)
 @pytest.mark.parametrize("seeds", [3, 5, (5, 3)])
-@pytest.mark.parametrize("songs", [8, 16, 50])
+@pytest.mark.parametrize("songs", [16, 50])
 def test_songs_and_seeds(songs, seeds, effects):
     covered, different = simulated(songs, seeds, EFFECTS[effects])
     assert 0.93 <= covered <= 0.97
@@ -93,10 +91,10 @@ def test_single_trainings(songs):
     assert different <= 0.05 + NOISE
 
 
-@pytest.mark.parametrize(("songs", "seeds"), [(4, 2), (4, 3), (4, 5), (16, 2), (50, 2)])
+@pytest.mark.parametrize(("songs", "seeds"), [(4, 2), (4, 3), (4, 5), (8, 3), (8, 5), (16, 2), (50, 2)])
 @pytest.mark.parametrize("effects", EFFECTS)
-def test_four_songs_or_two_seeds(songs, seeds, effects):
-    """Too few for more: up to 98.5 % have the truth in them, and of two seeds' equal systems 6 % are called different."""
+def test_few_songs_or_two_seeds(songs, seeds, effects):
+    """Too few for more: up to 98.5 % have the truth in them, and of two seeds 6 % of equal systems seem different."""
     covered, different = simulated(songs, seeds, EFFECTS[effects])
     assert 0.93 <= covered <= 0.985
     assert different <= 0.06 + NOISE

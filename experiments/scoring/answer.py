@@ -37,7 +37,7 @@ class NamedDifference:
     p_holm: float | None
     """Corrected for all pairs that are compared by this metric of this target."""
     visible_db: float | None
-    """Of what would have been `found` in 80 % of cases, the correction included."""
+    """Of what would have been `found` in about 80 % of cases, the correction included."""
     found: bool
     """Whether there is a difference: the interval leaves 0 out, and the corrected p-value is below 5 %."""
 
@@ -178,7 +178,7 @@ def _caption(unit: str) -> str:
     return (
         f"Mean over songs of the difference of a song's medians over its windows. In brackets: 95 % interval, as if "
         f"{drawn} (bootstrap).{once} Better on: songs on which the first system is. p: of Student's t, two-sided; "
-        f"corrected by Holm's method for all pairs. Visible: the true difference that is found in 80 % of cases."
+        f"corrected by Holm's method for all pairs. Visible: the true difference that is found in four of five cases."
     )
 
 
