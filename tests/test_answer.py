@@ -67,7 +67,8 @@ FOUND = NamedDifference(
         ),
         (
             {"mean_db": 0.0, "interval_db": (0.0, 0.0), "p_holm": 1.0, "visible_db": 0.0},
-            "dws-5-32 − mad: +0.00 dB SDR [+0.00, +0.00] over 16 songs × 3 seeds: no difference, their scores are equal",
+            "dws-5-32 − mad: +0.00 dB SDR [+0.00, +0.00] over 16 songs × 3 seeds: no difference, their scores are "
+            "equal",
         ),
         (
             {"songs": 1, "mean_db": None, "interval_db": None, "p_value": None, "p_holm": None, "visible_db": None},

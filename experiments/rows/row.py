@@ -7,6 +7,9 @@ from madsep_jax.config.io import override
 from madsep_jax.config.run import RunConfig
 from madsep_jax.config.systems import fields_of
 
+#: The status of a row that has not failed.
+DONE = "done"
+
 
 def is_of_rows(name: str) -> bool:
     """Whether rows of an experiment differ in this field of the configuration, beside what their systems ask for."""
@@ -56,7 +59,7 @@ class RowResult:
 
     system: str
     seed: int | None
-    status: str = "done"
+    status: str = DONE
     """`done`, or `failed: ` and why."""
     scores: dict | None = None
     """An `Aggregate` (`experiments.scoring`) as a dictionary: medians in dB by target and metric, counts of windows."""
@@ -82,7 +85,7 @@ class RowResult:
     @property
     def failed(self) -> bool:
         """Whether there are no scores because something went wrong."""
-        return self.status != "done"
+        return self.status != DONE
 
     def folder(self, experiment: Path) -> Path:
         """Return the folder of this row: its log, its checkpoint, its scores by song."""

@@ -74,13 +74,13 @@ class Answer:
             Column("difference", lambda row: f"{row['a']} − {row['b']}", word=True),
             *([Column("target", "target", word=True)] if several else []),
             Column("metric", "metric", word=True),
-            Column("dB [95 %]", _mean_cell),
-            Column("songs", "songs"),
-            *([Column(f"{unit}s", lambda row: _count(row["seeds"]))] if unit else []),
-            Column("better on", "better_songs"),
-            Column("p", "p_value", ".2g"),
-            Column("p, corrected", "p_holm", ".2g"),
-            Column("visible (dB)", "visible_db", ".2f"),
+            Column("dB [95 %]", _mean_cell, rank=0),
+            Column("songs", "songs", rank=2),
+            *([Column(f"{unit}s", lambda row: _count(row["seeds"]), rank=2)] if unit else []),
+            Column("better on", "better_songs", rank=3),
+            Column("p", "p_value", ".2g", rank=3),
+            Column("p, corrected", "p_holm", ".2g", rank=1),
+            Column("visible (dB)", "visible_db", ".2f", rank=1),
         ]
         rows = [vars(one) for one in self.differences if self._is_shown(one)]
         return Table(columns, rows, _caption(unit), lead="\n".join(f"- {text}" for text in self.shown))
