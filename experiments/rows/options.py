@@ -76,6 +76,9 @@ class AblationOptions:
     seeds: Annotated[int, Whole] = 1
     """Number of seeds for each system: 0, 1, …"""
 
+    baseline: Annotated[str | None, Systems] = None
+    """The system that the others are compared with, one of --systems. Default: each is compared with each."""
+
     vectorize_seeds: Annotated[bool, Switch] = False
     """Train the seeds of a system together, in one compiled program."""
 

@@ -12,6 +12,7 @@ from rich.console import Console
 from experiments.cli.console import say
 from experiments.cli.results import Column, Report, Row, Table
 from experiments.pages.page import write_page
+from experiments.rows.answer import UNIT, answer
 from experiments.rows.folder import ExperimentFolder
 from experiments.rows.identity import LENGTH
 from experiments.rows.pictures import quality_pictures
@@ -93,16 +94,18 @@ def update_report(plan: Plan, folder: ExperimentFolder, *, with_page: bool = Fal
 
 
 def _report(plan: Plan, results: Sequence[RowResult]) -> Report:
-    text, systems = caption(plan, results), system_table(results)
+    text, systems, found = caption(plan, results), system_table(results), answer(results, plan.out, plan.baseline)
     content = {
         "caption": text,
         "protocol": "sisec18",
         "base": to_dict(plan.base),
         "songs": plan.songs.description,
         "environment": environment(),
+        "answer": found.sentences,
+        "differences": found.differences,
         "rows": results,
     }
-    tables = [*([systems] if systems else []), row_table(results, text)]
+    tables = [table for table in (systems, row_table(results, text), found.table(UNIT)) if table]
     return Report("results", content, tables, {"results.csv": csv_table(results)}, quality_pictures(results))
 
 
@@ -114,6 +117,7 @@ def show(console: Console, plan: Plan, results: Sequence[RowResult]) -> None:
     for row in results:
         if row.failed:
             say(console, f"{row.system}, seed {row.seed}: {row.status}")
+    say(console, "\n".join(["", *answer(results, plan.out, plan.baseline).shown]))
     console.print(f"\n{caption(plan, results)}", markup=False)
 
 

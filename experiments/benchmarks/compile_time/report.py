@@ -16,8 +16,8 @@ from madsep_jax.errors import InputError
 from madsep_jax.host.environment import describe_machine, environment
 
 
-def _seconds(title: str, name: str, digits: int = 2) -> Column:
-    return Column(f"{title} (s)", name, f",.{digits}f")
+def _seconds(title: str, name: str, digits: int = 2, rank: int = 1) -> Column:
+    return Column(f"{title} (s)", name, f",.{digits}f", rank=rank)
 
 
 def _kib(title: str, name: str) -> Column:
@@ -59,10 +59,10 @@ TABLES: dict[str, tuple[str, tuple[Column, ...]]] = {
             _seconds("read", "read_s"),
             _seconds("trace", "trace_s"),
             _seconds("lower", "lower_s"),
-            _seconds("compile or cache", "compile_s"),
+            _seconds("compile or cache", "compile_s", rank=0),
             _seconds("ready", "ready_s"),
             _seconds("first run", "run_s"),
-            _seconds("all", "total_s"),
+            _seconds("all", "total_s", rank=0),
             _kib("cache", "cache_bytes"),
         ),
     ),
