@@ -81,6 +81,15 @@ def files(folder):
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
 
 
+def test_there_is_a_page_that_plays_the_songs(first):
+    """Of each song: the mixture, two true sources, and both that each of three rows makes of it."""
+    text = (first / "report.html").read_text(encoding="utf-8")
+    assert text.count("<audio ") == 2 * (3 + 3 * 2)
+    assert sorted(path.parent.name for path in first.glob("rows/mad-seed0/excerpts/*/vocals.ogg")) == sorted(
+        path.parent.name for path in first.glob("excerpts/*/mixture.ogg")
+    )
+
+
 def test_results_are_there_in_order(first):
     assert list(rows(first)) == [*REFERENCES, "mad", "dws-1-4"]
     with (first / "results.csv").open(newline="") as file:
@@ -99,7 +108,7 @@ def test_results_are_there_in_order(first):
     assert [line.split("|")[1].strip() for line in markdown[2:6]] == [*REFERENCES, "mad", "dws-1-4"]
     assert "3 steps of 2 sequences" in markdown[-1]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in first.glob("*.png"))
-    assert len(list(first.glob("*.png"))) == 2
+    assert len(list(first.glob("*.png"))) == 3
 
 
 def test_each_row_keeps_its_training(first):
@@ -180,8 +189,8 @@ def interrupted_after(step):
     """A step reporter that is interrupted, as by Ctrl-C, after a step."""
     reporter = run_row.step_reporter
 
-    def interrupted(bar, batch_size):
-        report = reporter(bar, batch_size)
+    def interrupted(work):
+        report = reporter(work)
 
         def on_step(number, metrics):
             report(number, metrics)
@@ -221,8 +230,8 @@ def test_sigterm_saves_the_training_and_scores_nothing(run, first, tmp_path, mon
     shutil.rmtree(out / "rows" / "dws-1-4-seed0")
     reporter = run_row.step_reporter
 
-    def terminated(bar, batch_size):
-        report = reporter(bar, batch_size)
+    def terminated(work):
+        report = reporter(work)
 
         def on_step(number, metrics):
             report(number, metrics)

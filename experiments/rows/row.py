@@ -7,10 +7,18 @@ from madsep_jax.config.io import override
 from madsep_jax.config.run import RunConfig
 from madsep_jax.config.systems import fields_of
 
+#: The status of a row that has not failed.
+DONE = "done"
+
 
 def is_of_rows(name: str) -> bool:
     """Whether rows of an experiment differ in this field of the configuration, beside what their systems ask for."""
     return name.startswith("masker.") or name == "training.seed"
+
+
+def _folder_name(system: str, seed: int | None) -> str:
+    name = system.replace(" ", "-")
+    return name if seed is None else f"{name}-seed{seed}"
 
 
 @dataclass(frozen=True)
@@ -34,8 +42,7 @@ class PlannedRow:
     @property
     def folder_name(self) -> str:
         """Where it is kept within the experiment's folder."""
-        name = self.system.replace(" ", "-")
-        return f"{name}-seed{self.seed}" if self.config else name
+        return _folder_name(self.system, self.seed)
 
     def folder(self, experiment: Path) -> Path:
         """Return the folder of this row."""
@@ -52,7 +59,7 @@ class RowResult:
 
     system: str
     seed: int | None
-    status: str = "done"
+    status: str = DONE
     """`done`, or `failed: ` and why."""
     scores: dict | None = None
     """An `Aggregate` (`experiments.scoring`) as a dictionary: medians in dB by target and metric, counts of windows."""
@@ -78,7 +85,11 @@ class RowResult:
     @property
     def failed(self) -> bool:
         """Whether there are no scores because something went wrong."""
-        return self.status != "done"
+        return self.status != DONE
+
+    def folder(self, experiment: Path) -> Path:
+        """Return the folder of this row: its log, its checkpoint, its scores by song."""
+        return experiment / "rows" / _folder_name(self.system, self.seed)
 
     def median_db(self, metric: str, target: str = "vocals") -> float | None:
         """Return the aggregate of one metric, None where there is none."""
