@@ -142,7 +142,7 @@ def test_failed_rows_say_why(monkeypatch, tmp_path):
     rows = [*rows_of("quick"), RowResult(system="dae", seed=0, status="failed: loss is nan at step 3")]
     monkeypatch.setattr("experiments.rows.report.caption", lambda plan, results: "The caption.")
     console = Console(file=io.StringIO(), width=80)
-    show(console, type("Plan", (), {"out": tmp_path})(), rows)
+    show(console, type("Plan", (), {"out": tmp_path, "baseline": None})(), rows)
     text = console.file.getvalue()
     assert "dae, seed 0: failed: loss is nan at step 3\n" in text
     assert text.rstrip().endswith("The caption.")

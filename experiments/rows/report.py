@@ -117,7 +117,8 @@ def show(console: Console, plan: Plan, results: Sequence[RowResult]) -> None:
     for row in results:
         if row.failed:
             say(console, f"{row.system}, seed {row.seed}: {row.status}")
-    say(console, "\n".join(["", *answer(results, plan.out, plan.baseline).shown]))
+    if sentences := answer(results, plan.out, plan.baseline).shown:
+        say(console, "\n".join(["", *sentences]))
     console.print(f"\n{caption(plan, results)}", markup=False)
 
 
