@@ -54,7 +54,7 @@ def run(folder):
         arguments += ["--systems", *systems, "--steps", str(steps), "--batch", "2", "--processes", "1", *more, "--set"]
         arguments += ["signal.sample_rate=8000", "signal.window_length=257", "signal.hop_length=48"]
         arguments += ["signal.fft_length=512", f"training.learning_rate={learning_rate}"]
-        return ablation.main(arguments)
+        return ablation.main([*arguments, *([] if "--seeds" in more else ["--seeds", "1"])])
 
     return run
 

@@ -35,7 +35,7 @@ BAD_OPTIONS = [
     (["--systems"], ["--systems", "requires at least 1"]),
     (["--layers", "--seeds", "2"], ["--layers", "requires at least 1"]),
     (["--only-rows"], ["--only-rows", "requires at least 1"]),
-    (["--warmup-steps", "600"], ["ScheduleConfig.warmup_steps: found 600, expected less than the training's 600"]),
+    (["--warmup-steps", "300"], ["ScheduleConfig.warmup_steps: found 300, expected less than the training's 300"]),
     (["--schedule", "step", "--warmup-steps", "999"], ["warmup_steps: found 999, expected less than the training's"]),
     (["--early-stopping-metric", "loss"], ["--early-stopping-metric: found no --early-stopping-patience"]),
     (["--early-stopping-min-delta", "1"], ["--early-stopping-min-delta: found no --early-stopping-patience"]),

@@ -188,7 +188,15 @@ def test_a_song_can_be_made_again():
     first, again = embedded_tracks(SHORT)[0], embedded_tracks(dataclasses.replace(SHORT))[0]
     assert first.fingerprint() == again.fingerprint()
     for stem in STEMS:
-        np.testing.assert_array_equal(first.read().stems_NC[stem], again.read().stems_NC[stem])
+        np.testing.assert_array_equal(first.make().stems_NC[stem], again.make().stems_NC[stem])
+
+
+def test_a_song_that_is_kept_cannot_be_changed():
+    track = embedded_tracks(SHORT)[0]
+    assert track.read() is track.read()
+    with pytest.raises(ValueError, match="read-only"):
+        track.read().stems_NC["drums"][0] = 1
+    np.testing.assert_array_equal(track.read().mixture_NC, track.make().mixture_NC)
 
 
 def test_number_of_songs_does_not_change_a_song():

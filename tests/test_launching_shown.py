@@ -49,7 +49,7 @@ def test_how_far_a_row_is(plan):
     (place / "train.jsonl").write_text(
         "\n".join(lines) + '\n{"step": 30'
     )  # more than is read, the last line unfinished
-    assert how_far(row, plan) == "step 300 of 600"
+    assert how_far(row, plan) == "step 300 of 300"
     (place / "training.json").write_text("{}")
     assert how_far(row, plan) == "0 of 2 songs scored"
     (place / "scores").mkdir()

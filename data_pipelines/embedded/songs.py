@@ -1,5 +1,6 @@
 """The songs as tracks: draw the music, render the stems, set the levels."""
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -91,7 +92,15 @@ class EmbeddedTrack:
         return fingerprint_of(f"embedded/{SYNTHESIS_VERSION}/{song}")
 
     def read(self) -> TrackAudio:
-        """Make the song: stereo, the mixture being the sum of the stems and its peak 0.9."""
+        """Return the song: stereo, the mixture being the sum of the stems and its peak 0.9.
+
+        The last few that were made are kept, as every row of a table is scored on the same ones; they are not to be
+        written to.
+        """
+        return _kept(self)
+
+    def make(self) -> TrackAudio:
+        """Make the song, whether it was made before or not."""
         score = draw_score(self._draws("score"), self.config.seconds)
         silence_NC = np.zeros((self.samples, 2))
         bass = self._draws("bass"), score, self.samples, self.sample_rate
@@ -120,6 +129,14 @@ class EmbeddedTrack:
         draws = self._draws("drums")
         kit, hits = draw_kit(draws), draw_hits(draws, score)
         return render_drums(self._draws("drums noise"), kit, hits, self.samples, self.sample_rate)
+
+
+@functools.lru_cache(maxsize=16)
+def _kept(track: EmbeddedTrack) -> TrackAudio:
+    audio = track.make()
+    for samples_NC in (audio.mixture_NC, *audio.stems_NC.values()):
+        samples_NC.setflags(write=False)
+    return audio
 
 
 def embedded_tracks(config: EmbeddedConfig) -> list[EmbeddedTrack]:

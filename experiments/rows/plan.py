@@ -134,7 +134,7 @@ def make_rows(options: AblationOptions, base: RunConfig) -> list[PlannedRow]:
     """Return the rows, references first. Raises InputError where there is no such system, or no such row."""
     systems = expand(options.systems or DEFAULT_SYSTEMS[options.preset], options.layers, options.channels, base.preset)
     rows = [PlannedRow(name, None) for name in REFERENCES]
-    rows += [PlannedRow.of_system(system, seed, base) for system in systems for seed in range(options.seeds)]
+    rows += [PlannedRow.of_system(system, seed, base) for system in systems for seed in range(options.seed_count)]
     known = {row.folder_name: row for row in rows}
     for name in options.only_rows:
         if name not in known:
