@@ -64,7 +64,7 @@ BAD_OPTIONS = [
     (["--launcher", "slurm", "--slurm", "output=x"], ["--slurm output=x: expected NAME=VALUE, not one of error"]),
     (["--launcher", "local", "--distributed"], ["--distributed and --launcher: found both, expected one"]),
     (["--launcher", "local", "--batch-per-device"], ["--batch-per-device and --launcher: found both", "--batch"]),
-    (["--only-rows", "mad-seed1"], ["--only-rows mad-seed1: no such row", "did you mean 'mad-seed0'?"]),
+    (["--seeds", "1", "--only-rows", "mad-seed1"], ["--only-rows mad-seed1: no such row", "did you mean 'mad-seed0'?"]),
     (["--precision", "float16"], ["--precision", "float16", "bfloat16"]),
     (["--set", "training.learning_rat=1"], ["TrainingConfig", "'learning_rat'", "did you mean 'learning_rate'?"]),
     (["--set", "trainin.seed=1"], ["RunConfig", "'trainin.seed'", "did you mean 'training'?"]),

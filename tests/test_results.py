@@ -19,6 +19,7 @@ from experiments.benchmarks.throughput.peak import Peak
 from experiments.benchmarks.training_memory import measure as training_memory
 from experiments.benchmarks.training_memory.options import MemoryOptions
 from experiments.cli.results import Column, Report, Table, read_earlier
+from experiments.rows.plan import DEFAULT_SYSTEMS
 from experiments.rows.report import csv_table, row_table
 from experiments.rows.row import RowResult
 from madsep_jax.errors import InputError
@@ -48,6 +49,21 @@ def test_ablation(folder):
     results = [RowResult(**row) for row in content["rows"]]
     assert Report("results", {}, [row_table(results, content["caption"])]).markdown() == table
     assert csv_table(results) == (RESULTS / folder / "results.csv").read_text(encoding="utf-8")
+
+
+def test_the_quick_table_has_what_an_answer_needs():
+    """MaD and two sizes of DWS-CNN, three seeds each, 16 songs, and all of them learn: 3 dB over the mixture."""
+    content, _ = kept("quick")
+    results = [RowResult(**row) for row in content["rows"]]
+    (mixture,) = [row for row in results if row.system == "mixture"]
+    trained = [row for row in results if row.seed is not None]
+    seeds = {system: [row.seed for row in trained if row.system == system] for system in DEFAULT_SYSTEMS["quick"]}
+    assert seeds == dict.fromkeys(DEFAULT_SYSTEMS["quick"], [0, 1, 2])
+    assert len(trained) == 9
+    assert len(seeds) == 3
+    for row in trained:
+        assert row.scores["targets"]["vocals"]["scored_songs"] == 16
+        assert row.median_db("SDR") >= mixture.median_db("SDR") + 3
 
 
 @pytest.mark.parametrize("folder", ["throughput", "throughput-kept-memory"])
