@@ -104,6 +104,7 @@ def test_songs_of_all_lengths_share_one_compilation(variables):
     before = separation._jitted_block(jax.default_backend())._cache_size()
     for length in (1, 50, 700, BLOCK, 4 * BLOCK):
         separate(config, variables, noise(length), RATE)
+    separate(override(config, {"training.seed": 7}), variables, noise(50), RATE)  # and so do seeds of a system
     assert separation._jitted_block(jax.default_backend())._cache_size() == before + 1
 
 
