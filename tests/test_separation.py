@@ -13,6 +13,7 @@ from tiny import GRU, assert_close, open_masks
 from whole_songs import cut_sequences, join_sequences
 
 from madsep_jax import LossConfig, build_model, separate, separation
+from madsep_jax.config.io import override
 from madsep_jax.signal.stft import istft, stft
 from madsep_jax.train.batch import clip_input
 
