@@ -16,7 +16,7 @@ _PACKAGES = ("madsep-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint",
 
 
 def environment() -> dict[str, Any]:
-    """Return backend, devices, processor, platform, compiler options, XLA's flags and versions, to save with a result."""
+    """Return backend, devices, processor, platform, options and flags of XLA, and versions, to save beside a result."""
     import jax
 
     from madsep_jax.host.compiler import compiler_options
