@@ -25,6 +25,7 @@ def small_chunks() -> Iterator[None]:
         patch.setattr("madsep_jax.ops.dws.fast_parts.CHUNK_VALUES", 60)
         patch.setattr("madsep_jax.ops.dws.fast_parts.PRODUCT_ROWS", 5)
         patch.setattr("madsep_jax.ops.dws.depthwise_rows._TILE_VALUES", 12)
+        patch.setattr("madsep_jax.ops.dws.form.goes_whole", lambda values: False)
         jax.clear_caches()  # nothing that was traced with the other numbers
         yield
 

@@ -20,8 +20,9 @@ from small_dws import (
 )
 
 from madsep_jax.config.run import ComputeConfig
-from madsep_jax.ops.dws import gpu_products, gpu_taps, lean, lean_parts
+from madsep_jax.ops.dws import cost, cpu_parts, gpu_products, gpu_taps, lean, lean_parts
 from madsep_jax.ops.dws.block import dws_block, dws_blocks
+from madsep_jax.ops.dws.cost import goes_whole
 from madsep_jax.ops.dws.form import evaluate_block, evaluate_blocks, train_block, train_blocks
 from madsep_jax.ops.dws.lazy import Normalised, Upsampled
 from madsep_jax.ops.dws.lean import lean_dws_block
@@ -30,14 +31,14 @@ from madsep_jax.ops.shared_batch import DATA_AXIS
 PLAIN, LEAN = (ComputeConfig(operations=form, target="gpu") for form in ("plain", "fast"))
 
 
-@pytest.fixture(params=["defined", "kernels"])
+@pytest.fixture(params=["defined", "cpu", "kernels"])
 def parts(request, monkeypatch):
-    """The parts of the block: what defines them, or the interpreted kernels."""
-    if request.param == "kernels":
-        for module in (gpu_taps, gpu_products):
-            monkeypatch.setattr(module, "CALL", {"interpret": True})
-        run = lambda part, *given, **static: lean_parts._of_gpu(part)(*given, **static)  # noqa: E731
-        monkeypatch.setattr(lean, "by_device", run)
+    """The parts of the block: what defines them, their form on a CPU, or the interpreted kernels."""
+    modules = {"defined": (), "cpu": (cpu_parts,), "kernels": (gpu_taps, gpu_products)}[request.param]
+    for module in modules:
+        monkeypatch.setattr(module, "CALL", {"interpret": True}, raising=False)
+    run = lambda part, *given, **static: lean_parts._of(part, *modules)(*given, **static)  # noqa: E731
+    monkeypatch.setattr(lean, "by_device", run)
     return request.param
 
 
@@ -175,3 +176,39 @@ def test_activations_of_16_bits(parts, pool):
 
     for ours, theirs in zip(jax.tree.leaves(distance(found)), jax.tree.leaves(distance(plain)), strict=True):
         assert ours <= 2 * theirs + 5e-3
+
+
+@pytest.mark.parametrize(
+    ("channels_in", "width", "pool", "side"),
+    [(1, 15, 5, 5), pytest.param(1, 7, 5, 3, marks=pytest.mark.thorough)]
+    + [pytest.param(17, 9, 1, 3, marks=pytest.mark.thorough)],
+)
+def test_small_arrays_on_a_cpu(float64, channels_in, width, pool, side):
+    """Trained and evaluated, one block and several. 31 frames: two chunks of the kernel's gradient, one with fill."""
+    channels = max(channels_in, 3)
+    given, x_BTWC = (block_parameters(channels, side), kept_factors(2, channels)), normal(2, 31, width, channels_in)
+    moments = given_moments(channels)
+    of_cpu, defined = (ComputeConfig(operations=form, target="cpu") for form in ("fast", "plain"))
+    assert goes_whole(2 * 31 * width * channels)
+    assert_equal_trees(*(evaluate_block(given[0], x_BTWC, moments, of, pool=pool) for of in (of_cpu, defined)))
+
+    def train(compute):
+        def form(parameters, x_BTWC, kept_BC):
+            return train_block(parameters, x_BTWC, kept_BC, compute, pool=pool)
+
+        return value_and_gradients(form, given[0], x_BTWC, given[1])
+
+    assert_equal_trees(train(of_cpu), train(defined))
+
+
+def test_whole_arrays_as_long_as_two_fit_into_the_cache(tmp_path, monkeypatch):
+    """Oracle: sizes as Linux writes them. 32 MiB are 2 × 4 Mi values of 4 bytes; nothing told: 8 MiB."""
+    monkeypatch.setattr(cost, "_CACHES", tmp_path)
+    monkeypatch.setattr(cost.os, "cpu_count", lambda: 2)
+    for written, expected in (("", 2**23), ("32768K", 2**25), ("1048576K", 2**25)):
+        (tmp_path / "index3").mkdir(exist_ok=True)
+        (tmp_path / "index3" / "size").write_text(f"{written}\n")
+        cost.cache_bytes.cache_clear()
+        assert cost.cache_bytes() == expected
+        assert (goes_whole(expected // 8), goes_whole(expected // 8 + 1)) == (True, False)
+    cost.cache_bytes.cache_clear()

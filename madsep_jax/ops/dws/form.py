@@ -1,11 +1,12 @@
 """Which form of the depthwise-separable blocks runs: in training, and in evaluation.
 
 The fast forms are for pointwise kernels of one element; others take the plain form. Blocks whose dilations differ go
-one by one, as do residual ones. Each target has a fast form of its own: chunks of frames on a CPU; `lean` on a GPU;
-`packed`, of training alone, on a TPU. The latter two take 16 bits as well.
+one by one, as do residual ones. Each target has fast forms of its own: `lean` on a GPU; `packed`, of training alone, on a TPU;
+on a CPU `lean` for small arrays, chunks of frames for others (see `cost`). Those of GPUs and TPUs take 16 bits as well.
 """
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,7 @@ import jax.numpy as jnp
 from madsep_jax.config.run import ComputeConfig
 from madsep_jax.ops.choice import recomputed, runs_fast, target_of
 from madsep_jax.ops.dws.block import BlockMoments, BlockParameters, dws_block, dws_blocks, over_blocks
+from madsep_jax.ops.dws.cost import goes_whole
 from madsep_jax.ops.dws.fast_blocks import fast_dws_blocks
 from madsep_jax.ops.dws.fast_first import fast_first_block
 from madsep_jax.ops.dws.fast_pooled import fast_dws_block
@@ -131,8 +133,12 @@ def _form_of(parameters: BlockParameters, x_BTWC: LazyArray, compute: ComputeCon
     one_element = parameters.pointwise_kernel_CC.ndim == 1 + parameters.depthwise_bias_C.ndim
     if not (one_element and runs_fast("dws_block", compute)):
         return "plain"
-    form = {"gpu": "lean", "tpu": "packed"}.get(target_of(compute), "chunks")
-    return "plain" if form == "chunks" and _is_mixed(x_BTWC) else form
+    if form := {"gpu": "lean", "tpu": "packed"}.get(target_of(compute)):
+        return form
+    if _is_mixed(x_BTWC):
+        return "plain"
+    values = math.prod(x_BTWC.shape[:3]) * parameters.depthwise_bias_C.shape[-1]
+    return "lean" if goes_whole(values) else "chunks"
 
 
 def _is_mixed(x_BTWC: LazyArray) -> bool:

@@ -1,4 +1,4 @@
-"""The depthwise-separable block for accelerators, whose train step moves little more than it must.
+"""The depthwise-separable block for GPUs, and for small arrays on a CPU: its train step moves little more than it must.
 
 Memory is the limit there, and each launch of a kernel has its price, so that operations go over whole arrays. The
 gradient of the whole block is written out: it keeps the block's input and its output before the last normalisation, and
@@ -20,7 +20,7 @@ from madsep_jax.ops.dws.fast_parts import folded_pointwise, pointwise_gradients
 from madsep_jax.ops.dws.fast_pooled import moments_gradient, normalised_output, output_affine
 from madsep_jax.ops.dws.folded import Folded
 from madsep_jax.ops.dws.lazy import LazyArray, Normalised, as_array
-from madsep_jax.ops.dws.lean_parts import activation, by_device, mix, source_gradient, typed_as
+from madsep_jax.ops.dws.lean_parts import by_device, source_gradient, typed_as
 from madsep_jax.ops.precision import widened
 
 
@@ -54,9 +54,11 @@ def lean_evaluation(
 ) -> jax.Array:
     """Apply one block normalised by given moments; equals `madsep_jax.ops.dws.block.dws_block` with them."""
     folded, source = Folded.of(parameters, moments), Normalised.of(as_array(x_BTWC))
-    a_BTWC = activation(source, parameters.depthwise_kernel_KKC, parameters.depthwise_bias_C, dilation)
+    depthwise = parameters.depthwise_kernel_KKC, parameters.depthwise_bias_C
+    a_BTWC = by_device("activation", source, *depthwise, dilation=dilation)
     # the factor's sign decides which value is the largest, so that it comes before the pooling
-    y_BTWC = mix(a_BTWC, folded.kernel_CC, folded.bias_C) * folded.factor_C + folded.offset_C
+    z_BTWC = by_device("mix", a_BTWC, folded.kernel_CC, folded.bias_C)
+    y_BTWC = z_BTWC * folded.factor_C + folded.offset_C
     return max_pool_frequency(y_BTWC.astype(x_BTWC.dtype), pool)
 
 

@@ -4,13 +4,14 @@ Notation as in `madsep_jax.ops.dws.fast_parts`. Inputs are `Normalised`, so that
 them. Parameters and sums are float32 or wider, activations may be of 16 bits.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from madsep_jax.ops.dws import gpu_products, gpu_taps
+from madsep_jax.ops.dws import cpu_parts, gpu_products, gpu_taps
 from madsep_jax.ops.dws.block import LEAKY_SLOPE, BlockParameters, grad_of_pooled, max_pool_frequency
 from madsep_jax.ops.dws.lazy import AffineGradient, Normalised
 from madsep_jax.ops.precision import widened
@@ -18,19 +19,19 @@ from madsep_jax.ops.shared_batch import average, is_shared
 
 
 def by_device(part: str, *arguments: Any, **static: Any) -> Any:
-    """Run a part: its Pallas kernel on NVIDIA's GPUs, what defines it elsewhere."""
-
-    def on_gpu(*arguments: Any) -> Any:
-        return _of_gpu(part)(*arguments, **static)
-
-    def elsewhere(*arguments: Any) -> Any:
-        return globals()[part](*arguments, **static)
-
-    return jax.lax.platform_dependent(*arguments, cuda=on_gpu, default=elsewhere)
+    """Run a part: its Pallas kernel on NVIDIA's GPUs, its own form on a CPU, what defines it elsewhere."""
+    forms = (_of_gpu(part), _of(part, cpu_parts), globals()[part])
+    cuda, cpu, default = (functools.partial(form, **static) for form in forms)
+    return jax.lax.platform_dependent(*arguments, cuda=cuda, cpu=cpu, default=default)
 
 
 def _of_gpu(part: str) -> Callable[..., Any]:
-    return getattr(gpu_taps if hasattr(gpu_taps, part) else gpu_products, part)
+    return _of(part, gpu_taps, gpu_products)
+
+
+def _of(part: str, *modules: Any) -> Callable[..., Any]:
+    """Return the form of a part that a module has, or else what defines it."""
+    return next((getattr(module, part) for module in modules if hasattr(module, part)), globals()[part])
 
 
 def activated(
