@@ -59,7 +59,7 @@ def compile_time(
         times.add(name, part, rows, options.repeats)
         times.report().write(folder)
         keeps(f"what was measured until then: {folder}/")
-        console.print(times.table(name).terminal())
+        console.print(times.table(name).terminal(folder / "table.md"))
     say(console, times.caption)
     times.report().show_files(console, folder)
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from cyclopts import App
 
 from experiments.cli.command import run
-from experiments.cli.console import ANY_DEVICE, Bar, DeviceOptions, make_console, say, show_device
+from experiments.cli.console import ANY_DEVICE, Bar, DeviceOptions, make_console, show_device
 from experiments.coupling_maps.options import CouplingsOptions
 from madsep_jax.config.io import to_dict
 from madsep_jax.config.systems import system_name
@@ -70,8 +70,8 @@ def couplings(*, options: CouplingsOptions, device: DeviceOptions = ANY_DEVICE) 
         "environment": environment(),
     }
     table = write_results(options.out, fit, pairs, config.signal, about)
-    console.print(table.terminal())
-    say(console, table.caption)
+    console.print(table.terminal(options.out / "table.md"))
+    console.print(table.caption, markup=False)
     show_results(console, options.out, "couplings.json", "couplings.npz", "two pictures")
 
 

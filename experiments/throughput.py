@@ -58,7 +58,7 @@ def throughput(options: ThroughputOptions = _DEFAULTS, device: DeviceOptions = A
     timings.peaks = best_peaks(options.precisions, timings.peaks)
     report = timings.report()
     report.write(out)
-    console.print(timings.terminal_table())
+    console.print(timings.table().terminal(out / "table.md", timings.failed()))
     for line in [timings.caption(), *timings.disturbed()]:
         say(console, line)
     report.show_files(console, out)

@@ -103,7 +103,7 @@ def test_results_are_there_in_order(first):
     assert [line.split("|")[1].strip() for line in markdown[2:6]] == [*REFERENCES, "mad", "dws-1-4"]
     assert "3 steps of 2 sequences" in markdown[-1]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in first.glob("*.png"))
-    assert len(list(first.glob("*.png"))) == 2
+    assert len(list(first.glob("*.png"))) == 3
 
 
 def test_each_row_keeps_its_training(first):

@@ -16,7 +16,8 @@ from flax import linen as nn
 from tiny import SEQUENCES, SIGNAL, assert_close, magnitudes
 
 from experiments.rows.estimate import training_seconds
-from experiments.rows.report import quality_pictures, row_table
+from experiments.rows.pictures import quality_pictures
+from experiments.rows.report import row_table
 from experiments.rows.row import PlannedRow, RowResult
 from madsep_jax import InputError, LossConfig, RunConfig, TrainingConfig, build_model, separate
 from madsep_jax.checkpoint.folder import load_model, save_checkpoint

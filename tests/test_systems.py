@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.rows.report import quality_pictures
+from experiments.rows.pictures import quality_pictures
 from experiments.rows.row import PlannedRow, RowResult
 from madsep_jax import DwsMaskerConfig, InputError, RunConfig, build_model
 from madsep_jax.config.io import differences, from_dict, override, to_dict
@@ -169,14 +169,22 @@ def test_every_system_has_a_point_in_the_pictures(monkeypatch):
     monkeypatch.setattr(Axes, "scatter", spy)
     targets = {"vocals": {"median_db": {"SDR": 1.0}}}
     rows = [
-        RowResult(system=name, seed=0, scores={"targets": targets}, total_parameters=9, gflop_per_audio_second=1.0)
+        RowResult(
+            system=name,
+            seed=0,
+            scores={"targets": targets},
+            total_parameters=9,
+            gflop_per_audio_second=1.0,
+            real_time_factor=0.1,
+        )
         for name in (*NAMES, "dws-9-256-res-dilated-k3", "another")
     ]
     pictures = quality_pictures(rows)
-    assert set(pictures) == {"sdr_against_parameters.png", "sdr_against_gflop.png"}
+    names = ("sdr_against_parameters.png", "sdr_against_gflop.png", "sdr_against_real_time_factor.png")
+    assert set(pictures) == set(names)
     for draw in pictures.values():
         draw()
-    assert len(drawn) == 2 * len(rows)
+    assert len(drawn) == 3 * len(rows)
     assert set(drawn) == set("os^DvX")
 
 

@@ -1,5 +1,6 @@
 """What a command says while it works: the device first, then progress, as bars in a terminal or lines elsewhere."""
 
+import os
 import time
 from collections.abc import Collection, Iterator, Mapping
 from typing import Annotated, Any, TypeVar
@@ -15,13 +16,18 @@ from madsep_jax.host.environment import describe_device, environment
 
 _LINE_EVERY_S = 30.0
 
+#: Of lines that go into a file or a pipe.
+_WIDTH = 170
+
 Thing = TypeVar("Thing")
 
 
 def make_console(quiet: bool = False) -> Console:
-    """Return the console of a command; where the output is no terminal it is wide enough for the table."""
+    """Return the console of a command, of the width of the terminal; elsewhere of the variable COLUMNS, or wide."""
     console = Console(highlight=False, quiet=quiet)
-    return console if console.is_terminal else Console(highlight=False, width=170, quiet=quiet)
+    if console.is_terminal or "COLUMNS" in os.environ:
+        return console
+    return Console(highlight=False, width=_WIDTH, quiet=quiet)
 
 
 def say(console: Console, line: str) -> None:

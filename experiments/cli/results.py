@@ -5,10 +5,10 @@ from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from rich import table as rich_table
 from rich.console import Console
 
 from experiments.cli.console import say
+from experiments.cli.terminal import FittedTable, ShownColumn
 from madsep_jax.errors import InputError, shown
 from madsep_jax.host.environment import environment
 from madsep_jax.host.files import clear_leftovers, read_json, write_json, write_text, written_aside
@@ -34,6 +34,11 @@ class Column:
     """A number above it is shown as just that."""
     word: bool = False
     """It stands on the left, as words do."""
+    rank: int | None = None
+    """In a terminal: 0 is always shown, the others where there is room, those of lower rank first, then from the left.
+    None: 0 of words, 1 of numbers."""
+    sentence: bool = False
+    """In a terminal it may be broken between words."""
 
     def found(self, row: Row) -> Any:
         """Return the value with all its digits; of a repeated measurement the median, None for what is not known."""
@@ -41,6 +46,11 @@ class Column:
         if isinstance(value, Mapping):
             value = value["median"]
         return value if value is None or self.factor == 1 else value * self.factor
+
+    @property
+    def in_terminal(self) -> int:
+        """Return its rank there."""
+        return (0 if self.word else 1) if self.rank is None else self.rank
 
     def cell(self, row: Row) -> str:
         """Return the text; of what is not known a dash."""
@@ -78,15 +88,18 @@ class Table:
         table = "\n".join([f"| {lines[0]} |", f"|{rule}|", *(f"| {line} |" for line in lines[1:])])
         return "\n\n".join(filter(None, [lead, table, self.caption]))
 
-    def terminal(self, without: Collection[str] = (), failed: Collection[int] = ()) -> rich_table.Table:
-        """Return it for a terminal, without some columns; the lines whose numbers are in `failed` are red."""
-        shown = [column for column in self.columns if column.title not in without]
-        table = rich_table.Table(header_style="bold", title=self.title, title_justify="left")
-        for column in shown:
-            table.add_column(column.title, justify="left" if column.word else "right")
-        for number, line in enumerate(self._cells(shown)):
-            table.add_row(*line, style="red" if number in failed else None)
-        return table
+    def terminal(self, whole: Path | None = None, failed: Collection[int] = ()) -> FittedTable:
+        """Return it for a terminal, without its caption; the lines whose numbers are in `failed` are red.
+
+        Columns for which there is no room are left out: a line names them, and the file `whole` that has them.
+        """
+        cells = zip(*self._cells(self.columns), strict=True) if self.rows else [[] for _ in self.columns]
+        columns = [
+            ShownColumn(column.title, of_column, column.in_terminal, column.word, column.sentence)
+            for column, of_column in zip(self.columns, map(list, cells), strict=True)
+        ]
+        where = shown(whole) if whole else ""
+        return FittedTable(columns, self.title, dict.fromkeys(failed, "red"), where)
 
     def _cells(self, columns: Sequence[Column]) -> list[list[str]]:
         return [[column.cell(row) for column in columns] for row in self.rows]
@@ -125,10 +138,16 @@ class Report:
                 save_figure(figure, folder / name)
 
     def finish(self, console: Console, folder: Path) -> None:
-        """Write everything, and print the tables as they are written, and where everything is."""
+        """Write everything, and print the tables, and where everything is."""
         self.write(folder)
-        say(console, self.markdown())
+        self.show_tables(console, folder)
         self.show_files(console, folder)
+
+    def show_tables(self, console: Console, folder: Path) -> None:
+        """Print the tables with their captions, each in the width that there is."""
+        for table in self.tables:
+            console.print(table.terminal(folder / "table.md"))
+            console.print(f"\n{table.caption}\n" if table.caption else "", markup=False)
 
     def show_files(self, console: Console, folder: Path) -> None:
         """Print where everything is."""

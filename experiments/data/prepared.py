@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from data_pipelines.batches.order import TrainingOrder
 from data_pipelines.prepared.index import SetIndex, by_split, find_set, read_index
@@ -18,6 +16,7 @@ from data_pipelines.prepared.shard import check_shard
 from data_pipelines.songs.names import composed
 from data_pipelines.songs.tracks import Track, file_stamp, fingerprint_of
 from experiments.cli.console import Bar
+from experiments.cli.terminal import FittedTable
 from madsep_jax.config.io import differences
 from madsep_jax.config.run import RunConfig
 from madsep_jax.errors import InputError
@@ -112,7 +111,7 @@ def _mark(paths: Sequence[Path]) -> Path | None:
     return user_cache() / "checked" / fingerprint_of(stamps, 32)
 
 
-def summary(index: SetIndex, folder: Path) -> Table:
+def summary(index: SetIndex, folder: Path) -> FittedTable:
     """Return what a preparation says of a set: a table with a row for each split."""
     caption = (
         "Silent: sequences whose voice is below -60 dB of full scale. Clipped: samples of mixtures at full scale. "
@@ -120,16 +119,13 @@ def summary(index: SetIndex, folder: Path) -> Table:
     )
     if index.left_out:
         caption += f" {_left_out(index)}."
-    table = Table(header_style="bold", caption=Text(caption), caption_justify="left")
-    for title in ("split", "tracks", "hours", "frames", "sequences", "silent (%)", "clipped", "GB"):
-        table.add_column(title, justify="left" if title == "split" else "right")
     splits = by_split(index.tracks)
-    for split, tracks in splits.items():
-        table.add_row(split, *_cells(tracks, index.shard_paths(folder, split)))
+    lines = [[split, *_cells(tracks, index.shard_paths(folder, split))] for split, tracks in splits.items()]
     if len(splits) > 1:
         paths = [path for split in splits for path in index.shard_paths(folder, split)]
-        table.add_row("all", *_cells(index.tracks, paths), style="bold")
-    return table
+        lines.append(["all", *_cells(index.tracks, paths)])
+    titles = ("split", "tracks", "hours", "frames", "sequences", "silent (%)", "clipped", "GB")
+    return FittedTable.of_lines(titles, lines, caption)
 
 
 def _left_out(index: SetIndex) -> str:

@@ -70,8 +70,12 @@ def _score_table(
     systems: Mapping[str, Aggregate], taken: Mapping[str, Mapping[str, Any]], protocol: Protocol, caption: str
 ) -> Table:
     columns = [Column("system", "system", word=True), Column("target", "target", word=True)]
-    columns += [Column(f"{protocol.title(metric)} (dB)", metric) for metric in protocol.metrics]
-    columns += [Column("songs", "songs"), Column("windows", "windows"), Column("scored", "scored", word=True)]
+    rank = {"SDR": 0, "SIR": 1, "SAR": 1}
+    columns += [
+        Column(f"{protocol.title(metric)} (dB)", metric, rank=rank.get(metric, 2)) for metric in protocol.metrics
+    ]
+    columns += [Column("songs", "songs", rank=3), Column("windows", "windows", rank=3)]
+    columns += [Column("scored", "scored", word=True, rank=3, sentence=True)]
     rows = []
     for system, aggregated in systems.items():
         for target, found in aggregated.targets.items():

@@ -67,9 +67,7 @@ def _show(
         compared = [name for name in options.compare if name in scores]
         report = evaluation_report(PROTOCOLS[options.protocol], songs, scores, compared, seconds, failed)
         report.write(folder.path)
-        for table in report.tables:
-            console.print(table.terminal())
-            say(console, table.caption)
+        report.show_tables(console, folder.path)
         show_results(console, folder.path, "table.md", "scores.csv", "results.json", "scores/SYSTEM/test/SONG.json")
     for name, of_songs in failed.items():
         for song, reason in of_songs.items():

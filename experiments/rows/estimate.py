@@ -5,9 +5,8 @@ from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
-from rich.table import Table
-from rich.text import Text
 
+from experiments.cli.terminal import FittedTable
 from experiments.data.songs import Songs
 from experiments.rows.memory import RowMemory, gib
 from experiments.rows.plan import Plan
@@ -18,7 +17,7 @@ from madsep_jax.models.registry import architecture_of
 from madsep_jax.models.variables import parameter_counts
 
 
-def plan_table(plan: Plan, processes: int, engine: EngineName, memory: Mapping[str, RowMemory]) -> Table:
+def plan_table(plan: Plan, processes: int, engine: EngineName, memory: Mapping[str, RowMemory]) -> FittedTable:
     """Return the plan for the terminal: each row's size, memory, and a rough estimate of its time."""
     speed, scoring = device_gflop_per_s(), scoring_seconds(plan.songs, processes, engine)
     about = [plan.songs.description]
@@ -26,10 +25,8 @@ def plan_table(plan: Plan, processes: int, engine: EngineName, memory: Mapping[s
         there = next(iter(memory.values())).there
         free = "" if there is None else f" of the {gib(there)} that are free"
         about.append(f"Memory: what the training needs of each device{free}, by the compiler's plan.")
-    table = Table(header_style="bold", caption=Text("\n".join(about)), caption_justify="left")
-    for title in ("row", "masker params", "total params", "GFLOP / s audio", "memory", "steps", "about"):
-        table.add_column(title, justify="left" if title == "row" else "right")
-    total = 0.0
+    titles = ("row", "masker params", "total params", "GFLOP / s audio", "memory", "steps", "about")
+    lines, total = list[list[str]](), 0.0
     for row in plan.rows:
         cells, seconds = [row.system, "–", "–", "–", "–", "–"], scoring
         if row.config:
@@ -40,13 +37,14 @@ def plan_table(plan: Plan, processes: int, engine: EngineName, memory: Mapping[s
             shown = "–" if needed is None else gib(needed.planned) + ("" if needed.fits is not False else " !")
             cells = [row.folder_name, masker, f"{sum(counts.values()):,}", gflop, shown, f"{steps:,}"]
             seconds += training_seconds(row.config, steps, speed)
-        table.add_row(*cells, _duration(seconds))
+        lines.append([*cells, duration(seconds)])
         total += seconds
-    table.add_row("all rows", *[""] * 5, _duration(total), style="bold")
-    return table
+    lines.append(["all rows", *[""] * 5, duration(total)])
+    return FittedTable.of_lines(titles, lines, "\n".join(about), "GFLOP / s audio")
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Return a time in words, roughly."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

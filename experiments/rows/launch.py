@@ -64,7 +64,7 @@ def launch(plan: Plan, folder: ExperimentFolder, options: AblationOptions, conso
                 launcher.end_jobs()
         raise
     launcher.wait_for_processes(_LEAVE_S)  # of finished rows, which are about to end
-    show(console, plan, update_report(plan, folder), with_caption=True)
+    show(console, plan, update_report(plan, folder))
     return launcher.report_the_rest(states, console)
 
 

@@ -1,23 +1,24 @@
 """Everything that an experiment writes for its reader, rewritten after each row: tables, pictures, JSON."""
 
 import csv
-import functools
 import io
 import statistics
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from rich.console import Console
 
+from experiments.cli.console import say
 from experiments.cli.results import Column, Report, Row, Table
 from experiments.rows.folder import ExperimentFolder
 from experiments.rows.identity import LENGTH
+from experiments.rows.pictures import quality_pictures
 from experiments.rows.plan import Plan
-from experiments.rows.row import RowResult
+from experiments.rows.row import DONE, RowResult
 from experiments.scoring.protocols import PROTOCOLS
 from madsep_jax.config.io import to_dict
 from madsep_jax.config.signal import SeparationConfig, SignalConfig
-from madsep_jax.config.systems import mark_of
 from madsep_jax.host.environment import describe_machine, environment
 from madsep_jax.host.locks import lock
 
@@ -88,7 +89,7 @@ def update_report(plan: Plan, folder: ExperimentFolder) -> list[RowResult]:
 
 
 def _report(plan: Plan, results: Sequence[RowResult]) -> Report:
-    text, seeds = caption(plan, results), seed_table(results)
+    text, systems = caption(plan, results), system_table(results)
     content = {
         "caption": text,
         "protocol": "sisec18",
@@ -97,18 +98,19 @@ def _report(plan: Plan, results: Sequence[RowResult]) -> Report:
         "environment": environment(),
         "rows": results,
     }
-    tables = [row_table(results, text), *([seeds] if seeds else [])]
+    tables = [*([systems] if systems else []), row_table(results, text)]
     return Report("results", content, tables, {"results.csv": csv_table(results)}, quality_pictures(results))
 
 
-def show(console: Console, plan: Plan, results: Sequence[RowResult], *, with_caption: bool) -> None:
-    """Print the table as it is so far."""
-    failed = [number for number, row in enumerate(results) if row.failed]
-    console.print(row_table(results).terminal(failed=failed))
-    if seeds := seed_table(results):
-        console.print(seeds.terminal())
-    if with_caption:
-        console.print(caption(plan, results), markup=False)
+def show(console: Console, plan: Plan, results: Sequence[RowResult]) -> None:
+    """Print the table, of several seeds that of the systems, which rows have failed, and what a reader must know."""
+    table = system_table(results, spread=["voice_sdr_db"]) or row_table(results)
+    failed = [number for number, row in enumerate(table.rows) if row["status"] != DONE]
+    console.print(table.terminal(plan.out / "table.md", failed))
+    for row in results:
+        if row.failed:
+            say(console, f"{row.system}, seed {row.seed}: {row.status}")
+    console.print(f"\n{caption(plan, results)}", markup=False)
 
 
 def _separation(config: SeparationConfig) -> str:
@@ -135,9 +137,6 @@ def _protocol(results: Sequence[RowResult]) -> str:
     return f"{text}; {windows} windows a row, of which up to {silent} have no score for a source that is silent there."
 
 
-_METRICS = ("SDR", "SIR", "SAR", "ISR")
-
-
 def _db(metric: str, target: str = "vocals") -> Callable[[Row], float | None]:
     """Return what gives the median of a row, the fields of a `RowResult`."""
     return lambda row: RowResult(**row).median_db(metric, target)
@@ -146,16 +145,19 @@ def _db(metric: str, target: str = "vocals") -> Callable[[Row], float | None]:
 #: By their names in results.csv. Of a ratio that only rounding keeps from infinity the digits are not shown.
 COLUMNS = {
     "system": Column("system", "system", word=True),
-    "seed": Column("seed", "seed"),
-    **{f"voice_{name.lower()}_db": Column(f"{name} (dB)", _db(name), ".2f", most=100) for name in _METRICS},
-    "accompaniment_sdr_db": Column("accomp. SDR (dB)", _db("SDR", "accompaniment"), ".2f", most=100),
-    "masker_parameters": Column("masker params", "masker_parameters", ",d"),
-    "total_parameters": Column("total params", "total_parameters", ",d"),
-    "gflop_per_audio_second": Column("GFLOP / s audio", "gflop_per_audio_second", ".2f"),
-    "train_step_ms": Column("train step (ms)", "train_step_s", ".1f", factor=1000),
-    "compile_s": Column("compile (s)", "compile_s", ".1f"),
-    "real_time_factor": Column("real-time factor", "real_time_factor", ".4f"),
-    "status": Column("status", "status"),
+    "seed": Column("seed", "seed", rank=6),
+    "voice_sdr_db": Column("SDR (dB)", _db("SDR"), ".2f", most=100, rank=0),
+    "voice_sir_db": Column("SIR (dB)", _db("SIR"), ".2f", most=100, rank=0),
+    "voice_sar_db": Column("SAR (dB)", _db("SAR"), ".2f", most=100, rank=0),
+    "voice_isr_db": Column("ISR (dB)", _db("ISR"), ".2f", most=100, rank=4),
+    "accompaniment_sdr_db": Column("accomp. SDR (dB)", _db("SDR", "accompaniment"), ".2f", most=100, rank=5),
+    "masker_parameters": Column("masker params", "masker_parameters", ",d", rank=0),
+    "total_parameters": Column("total params", "total_parameters", ",d", rank=3),
+    "gflop_per_audio_second": Column("GFLOP / s audio", "gflop_per_audio_second", ".2f", rank=1),
+    "train_step_ms": Column("train step (ms)", "train_step_s", ".1f", factor=1000, rank=0),
+    "compile_s": Column("compile (s)", "compile_s", ".1f", rank=7),
+    "real_time_factor": Column("real-time factor", "real_time_factor", ".4f", rank=2),
+    "status": Column("status", "status", rank=9, sentence=True),
 }
 
 
@@ -175,73 +177,52 @@ def csv_table(results: Sequence[RowResult]) -> str:
     return text.getvalue()
 
 
-def seed_table(results: Sequence[RowResult]) -> Table | None:
-    """Return a table of the systems with the scores of two seeds or more; None where there is none."""
+#: What a system has of all its seeds, in the order of the table.
+_OF_SYSTEM = {name: column for name, column in COLUMNS.items() if name not in ("system", "seed", "status")}
+_SCORES = tuple(name for name in _OF_SYSTEM if name.endswith("_db"))
+
+
+def system_table(results: Sequence[RowResult], spread: Sequence[str] = _SCORES) -> Table | None:
+    """Return a table with a row a system, of its seeds together; None where no system has scores of two seeds or more.
+
+    Scores are means over the seeds, those in `spread` with their standard deviation; times are medians.
+    """
     by_system: dict[str, list[RowResult]] = {}
     for result in results:
-        if result.seed is not None and result.scores:
-            by_system.setdefault(result.system, []).append(result)
-    rows = [_of_seeds(system, seeds) for system, seeds in by_system.items() if len(seeds) > 1]
+        by_system.setdefault(result.system, []).append(result)
+    rows = [_of_seeds(system, seeds, spread) for system, seeds in by_system.items()]
+    if not any((row["seeds"] or 0) > 1 for row in rows):
+        return None
     columns = [
-        Column("system", "system", word=True),
-        Column("seeds", "seeds"),
-        *(Column(f"{metric} (dB)", metric) for metric in _METRICS),
-        Column("training (s)", "train_s", ".0f"),
+        COLUMNS["system"],
+        Column("seeds", "seeds", rank=1),
+        *(
+            Column(column.title, name, rank=column.rank) if name in _SCORES else replace(column, value=name, factor=1)
+            for name, column in _OF_SYSTEM.items()
+        ),
+        Column("training (s)", "train_s", ".0f", rank=8),
     ]
-    lead = "Mean ± standard deviation (n - 1) over the seeds:"
-    return Table(columns, rows, title="mean ± standard deviation over the seeds", lead=lead) if rows else None
+    return Table(columns, rows, lead="Mean ± standard deviation (n - 1) over the seeds; times: median.")
 
 
-def _of_seeds(system: str, seeds: Sequence[RowResult]) -> Row:
-    row = {"system": system, "seeds": len(seeds), "train_s": sum(seed.train_s or 0 for seed in seeds)}
-    for metric in _METRICS:
-        found = [value for seed in seeds if (value := seed.median_db(metric)) is not None]
-        row[metric] = f"{statistics.fmean(found):.2f} ± {statistics.stdev(found):.2f}" if len(found) > 1 else None
+def _of_seeds(system: str, seeds: Sequence[RowResult], spread: Sequence[str]) -> Row:
+    scored = [seed for seed in seeds if seed.scores]
+    row: dict[str, Any] = {
+        "system": system,
+        "status": next((seed.status for seed in seeds if seed.failed), DONE),
+        "seeds": None if seeds[0].seed is None else len(scored),
+        "train_s": sum(seed.train_s or 0 for seed in scored) or None,
+    }
+    for name, column in _OF_SYSTEM.items():
+        found = [value for seed in seeds if (value := column.found(vars(seed))) is not None]
+        if name in _SCORES:
+            row[name] = _mean(column, found, with_spread=name in spread) if found else None
+        else:
+            row[name] = (found[0] if len(set(found)) == 1 else statistics.median(found)) if found else None
     return row
 
 
-def quality_pictures(results: Sequence[RowResult]) -> dict[str, Callable[[], Any]]:
-    """Return what draws voice SDR against parameters and against GFLOP per second of audio, by the files' names.
-
-    Each system has a colour of its own. The rows without a model are horizontal lines. There are no pictures where no
-    model has scores yet.
-    """
-    scored = [row for row in results if row.median_db("SDR") is not None]
-    models = [row for row in scored if row.total_parameters]
-    if not models:
-        return {}
-    references = [row for row in scored if not row.total_parameters]
-    draw = functools.partial(_draw, models, references)
-    return {
-        "sdr_against_parameters.png": lambda: draw("parameters (masker + denoiser)", "total_parameters"),
-        "sdr_against_gflop.png": lambda: draw("forward GFLOP per second of audio", "gflop_per_audio_second"),
-    }
-
-
-def _draw(models: Sequence[RowResult], references: Sequence[RowResult], label: str, field: str) -> Any:
-    from matplotlib import colormaps
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import FuncFormatter
-
-    figure = Figure(figsize=(8, 4.4), layout="constrained")
-    axes = figure.subplots()
-    for number, system in enumerate(dict.fromkeys(row.system for row in models)):
-        seeds = [row for row in models if row.system == system]
-        x: Any = [getattr(row, field) for row in seeds]
-        y: Any = [row.median_db("SDR") for row in seeds]
-        axes.scatter(x, y, marker=mark_of(system), color=colormaps["tab20"](number % 20), s=55, label=system)
-    for row in references:
-        sdr_db: Any = row.median_db("SDR")
-        axes.axhline(sdr_db, color="grey", linestyle=":", linewidth=1)
-        axes.text(0.01, sdr_db, row.system, transform=axes.get_yaxis_transform(), color="grey", va="bottom")
-    axes.set_xscale("log")
-    shown = FuncFormatter(lambda x, _: f"{x / 1e6:g} M" if x >= 1e5 else f"{x:g}")
-    axes.xaxis.set_major_formatter(shown)
-    axes.xaxis.set_minor_formatter(shown)
-    axes.tick_params(axis="x", which="both", labelsize=8)
-    axes.margins(x=0.15)
-    axes.set_xlabel(label)
-    axes.set_ylabel("voice SDR (dB), median")
-    axes.grid(alpha=0.3)
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=9)
-    return figure
+def _mean(column: Column, values: Sequence[float], *, with_spread: bool) -> str:
+    text = replace(column, value="mean").cell({"mean": statistics.fmean(values)})
+    several = with_spread and len(values) > 1 and not text.startswith(">")
+    return f"{text} ± {statistics.stdev(values):.2f}" if several else text

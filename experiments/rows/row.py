@@ -7,6 +7,9 @@ from madsep_jax.config.io import override
 from madsep_jax.config.run import RunConfig
 from madsep_jax.config.systems import fields_of
 
+#: The status of a row that has not failed.
+DONE = "done"
+
 
 def is_of_rows(name: str) -> bool:
     """Whether rows of an experiment differ in this field of the configuration, beside what their systems ask for."""
@@ -52,7 +55,7 @@ class RowResult:
 
     system: str
     seed: int | None
-    status: str = "done"
+    status: str = DONE
     """`done`, or `failed: ` and why."""
     scores: dict | None = None
     """An `Aggregate` (`experiments.scoring`) as a dictionary: medians in dB by target and metric, counts of windows."""
@@ -78,7 +81,7 @@ class RowResult:
     @property
     def failed(self) -> bool:
         """Whether there are no scores because something went wrong."""
-        return self.status != "done"
+        return self.status != DONE
 
     def median_db(self, metric: str, target: str = "vocals") -> float | None:
         """Return the aggregate of one metric, None where there is none."""

@@ -111,12 +111,10 @@ def _run_here(
                         continue
                     folder.finish(row, run_row(row, trained, plan, pool, options, console))
                     if not in_job:
-                        report = update_report(plan, folder)
-                        if row is not plan.rows[-1]:
-                            show(console, plan, report, with_caption=False)
+                        update_report(plan, folder)
     failed = folder.all_failed(plan.rows) or bool(refused)
     if not in_job:
-        show(console, plan, update_report(plan, folder), with_caption=True)
+        show(console, plan, update_report(plan, folder))
         show_results(console, plan.out, "table.md", "results.csv", "results.json", "plots", "a checkpoint for each row")
         if folder.all_failed(plan.rows):
             say(console, ALL_FAILED)

@@ -16,8 +16,8 @@ from madsep_jax.errors import InputError
 from madsep_jax.host.environment import describe_machine, environment
 
 
-def _seconds(title: str, name: str, digits: int = 2) -> Column:
-    return Column(f"{title} (s)", name, f",.{digits}f")
+def _seconds(title: str, name: str, digits: int = 2, rank: int = 1) -> Column:
+    return Column(f"{title} (s)", name, f",.{digits}f", rank=rank)
 
 
 def _kib(title: str, name: str) -> Column:
@@ -30,7 +30,7 @@ def _mib(title: str, name: str) -> Column:
 
 _SYSTEM = Column("system", "system", word=True)
 
-_PROGRAM, _BLOCKS = Column("program", "mode"), Column("blocks", "blocks")
+_PROGRAM, _BLOCKS = Column("program", "mode", rank=0), Column("blocks", "blocks", rank=0)
 
 _STAGES = (
     _seconds("trace", "trace_s"),
@@ -53,16 +53,16 @@ TABLES: dict[str, tuple[str, tuple[Column, ...]]] = {
         "First train step of a new process",
         (
             _SYSTEM,
-            Column("start", "start"),
+            Column("start", "start", rank=0),
             _seconds("Python, imports", "import_s"),
             _seconds("initial state", "init_s"),
             _seconds("read", "read_s"),
             _seconds("trace", "trace_s"),
             _seconds("lower", "lower_s"),
-            _seconds("compile or cache", "compile_s"),
+            _seconds("compile or cache", "compile_s", rank=0),
             _seconds("ready", "ready_s"),
             _seconds("first run", "run_s"),
-            _seconds("all", "total_s"),
+            _seconds("all", "total_s", rank=0),
             _kib("cache", "cache_bytes"),
         ),
     ),
@@ -85,7 +85,7 @@ TABLES: dict[str, tuple[str, tuple[Column, ...]]] = {
         "Options of the compiler (train step)",
         (
             _SYSTEM,
-            Column("options", "options"),
+            Column("options", "options", rank=0),
             _seconds("compile", "compile_s"),
             _seconds("step", "step_s", 3),
             Column("share of a step with XLA's defaults", "step_share", ",.2f"),

@@ -51,11 +51,11 @@ def _over_floor(row: Row) -> Any:
 _COLUMNS = (
     Column("device", "target", word=True),
     Column("system", "system", word=True),
-    Column("batch", "batch"),
-    Column("frames", "frames"),
+    Column("batch", "batch", rank=0),
+    Column("frames", "frames", rank=0),
     Column("precision", "precision", word=True),
     Column("form", "form", word=True),
-    Column("compile (s)", "compile_s", ",.0f"),
+    Column("compile (s)", "compile_s", ",.0f", rank=2),
     Column("launches", _of_count("launches"), ",d"),
     Column("moved (GB)", _of_count("bytes"), ",.2f", 1e-9),
     Column("/ floor", _over_floor, ",.1f"),
@@ -64,7 +64,7 @@ _COLUMNS = (
     Column("floor (ms)", "floor_s", ",.2f", 1e3),
     Column("temporary (GiB)", _temporary, ",.2f", 2**-30),
     Column("memory (GiB)", _memory, ",.2f", 2**-30),
-    Column("fits", _fits, word=True),
+    Column("fits", _fits, word=True, rank=1, sentence=True),
 )
 
 _OPERATION_COLUMNS = (

@@ -155,7 +155,8 @@ class Progress:
         self.write(with_plots=has_plots and self.cut is None)
         rows, agreements = list(self.rows.values()), list(self.agreements.values())
         table = row_table(rows, self.options.rehearse)
-        self.console.print(table.terminal((), [n for n, row in enumerate(rows) if row["status"] != MEASURED]))
+        failed = [number for number, row in enumerate(rows) if row["status"] != MEASURED]
+        self.console.print(table.terminal(self.options.out / "table.md", failed))
         if not has_plots:
             self.say("No plots: matplotlib is not installed; python -m pip install matplotlib")
         wrong = [one for one in agreements if not one.agrees]

@@ -30,20 +30,21 @@ def row_table(rows: Sequence[Row], rehearsal: bool) -> Table:
         return row["median_s"] / seconds if row["median_s"] and seconds else None
 
     columns = [
-        *(Column(name, name, word=name not in ("batch", "frames")) for name in ("system", "mode", "batch", "frames")),
+        *(Column(name, name, word=True) for name in ("system", "mode")),
+        *(Column(name, name, rank=0) for name in ("batch", "frames")),
         Column("precision", "precision", word=True),
         Column("variant", "variant", word=True),
-        Column("step (ms)", "median_s", ",.2f", 1e3),
+        Column("step (ms)", "median_s", ",.2f", 1e3, rank=0),
         Column("/ torch", ratio, ".2f"),
-        Column("audio s/s", lambda row: row.get("audio_s_per_s"), ",.0f"),
-        Column("planned (ms)", lambda row: _planned(row, "seconds"), ",.2f", 1e3),
-        Column("measured / planned", over_planned, ".2f"),
-        Column("launches", lambda row: _planned(row, "launches"), ","),
-        Column("GB", lambda row: _planned(row, "bytes"), ",.2f", 1e-9),
-        Column("floor (GB)", lambda row: _planned(row, "floor_bytes"), ",.2f", 1e-9),
-        Column("memory (MiB)", _memory, ",.0f", 2**-20),
-        Column("slowest", _slowest, word=True),
-        Column("status", "status", word=True),
+        Column("audio s/s", lambda row: row.get("audio_s_per_s"), ",.0f", rank=2),
+        Column("planned (ms)", lambda row: _planned(row, "seconds"), ",.2f", 1e3, rank=2),
+        Column("measured / planned", over_planned, ".2f", rank=2),
+        Column("launches", lambda row: _planned(row, "launches"), ",", rank=3),
+        Column("GB", lambda row: _planned(row, "bytes"), ",.2f", 1e-9, rank=3),
+        Column("floor (GB)", lambda row: _planned(row, "floor_bytes"), ",.2f", 1e-9, rank=3),
+        Column("memory (MiB)", _memory, ",.0f", 2**-20, rank=2),
+        Column("slowest", _slowest, word=True, rank=2, sentence=True),
+        Column("status", "status", word=True, rank=1, sentence=True),
     ]
     return Table(columns, rows, (_REHEARSED if rehearsal else "") + f"{describe_machine()}. {_CAPTION}", "Throughput")
 

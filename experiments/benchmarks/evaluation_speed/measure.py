@@ -87,9 +87,9 @@ _COLUMNS = (
     Column("audio (s)", "audio_s", ".1f"),
     Column("songs at a time", "at_a_time"),
     Column("rounds", lambda row: len(row["jax_s"])),
-    Column("jax (s)", lambda row: _seconds(row["jax_s"])),
-    Column("museval (s)", lambda row: _seconds(row["museval_s"])),
-    Column("museval / jax", "museval_over_jax", ".1f"),
+    Column("jax (s)", lambda row: _seconds(row["jax_s"]), rank=0),
+    Column("museval (s)", lambda row: _seconds(row["museval_s"]), rank=0),
+    Column("museval / jax", "museval_over_jax", ".1f", rank=0),
     Column("largest difference (dB)", "largest_difference_db", ".0e"),
 )
 

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich import table as rich_table
-
 from experiments.benchmarks.case import Case
 from experiments.benchmarks.throughput.peak import Peak
 from experiments.benchmarks.throughput.plots import pictures
@@ -31,8 +29,6 @@ _KEPT = " Memory that either side freed was kept for its next step (`--keep-free
 #: Share of its best that a machine without other work reaches.
 _QUIET = 0.8
 
-_NOT_IN_TERMINAL = ("parameters", "GFLOP", "steps", "sequences/s", "compile (s)")
-
 
 def _quartile_distance(row: Row) -> float | None:
     return None if row["median_s"] is None else row["third_quartile_s"] - row["first_quartile_s"]
@@ -41,24 +37,24 @@ def _quartile_distance(row: Row) -> float | None:
 _CASE = (
     Column("system", "system", word=True),
     Column("mode", "mode", word=True),
-    Column("batch", "batch"),
-    Column("frames", "frames"),
+    Column("batch", "batch", rank=0),
+    Column("frames", "frames", rank=0),
 )
 
 _VARIANT = (
     Column("variant", "variant", word=True),
-    Column("parameters", "parameters", ","),
-    Column("GFLOP", lambda row: row["flops"] / 1e9, ".2f"),
-    Column("step (ms)", "median_s", ".1f", 1e3),
-    Column("IQR (ms)", _quartile_distance, ".1f", 1e3),
-    Column("steps", lambda row: row["steps"] or None),
-    Column("sequences/s", "sequences_per_s", ".2f"),
-    Column("audio s/s", "audio_s_per_s", ".1f"),
-    Column("GFLOP/s", "gflop_per_s", ".1f"),
-    Column("peak (GFLOP/s)", "peak_gflop_per_s", ".0f"),
-    Column("of peak (%)", "peak_share", ".0f", 100),
-    Column("memory (MiB)", lambda row: row["memory"].get("peak"), ",.0f", 2**-20),
-    Column("compile (s)", "compile_s", ".1f"),
+    Column("parameters", "parameters", ",", rank=3),
+    Column("GFLOP", lambda row: row["flops"] / 1e9, ".2f", rank=3),
+    Column("step (ms)", "median_s", ".1f", 1e3, rank=0),
+    Column("IQR (ms)", _quartile_distance, ".1f", 1e3, rank=2),
+    Column("steps", lambda row: row["steps"] or None, rank=3),
+    Column("sequences/s", "sequences_per_s", ".2f", rank=3),
+    Column("audio s/s", "audio_s_per_s", ".1f", rank=2),
+    Column("GFLOP/s", "gflop_per_s", ".1f", rank=2),
+    Column("peak (GFLOP/s)", "peak_gflop_per_s", ".0f", rank=3),
+    Column("of peak (%)", "peak_share", ".0f", 100, rank=2),
+    Column("memory (MiB)", lambda row: row["memory"].get("peak"), ",.0f", 2**-20, rank=2),
+    Column("compile (s)", "compile_s", ".1f", rank=3),
 )
 
 
@@ -128,7 +124,7 @@ class Timings:
     def table(self) -> Table:
         """Return all variants of all cases."""
         ratios = [_of_peer(f"/ {peer}", "ratio_to", peer) for peer in self.peers]
-        status = [Column("status", "status", word=True)] if any(map(_failed, self.rows)) else []
+        status = [Column("status", "status", word=True, rank=1, sentence=True)] if any(map(_failed, self.rows)) else []
         columns = [*self._case_columns(), *_VARIANT, *ratios, *status]
         return Table(columns, self.compared(), self.caption())
 
@@ -174,9 +170,9 @@ class Timings:
                 lines[case] = f"the machine did {now:,.0f} GFLOP/s of {best.gflop_per_s:,.0f}"
         return [f"{case}: {line}; time it again when it is quiet" for case, line in lines.items()]
 
-    def terminal_table(self) -> rich_table.Table:
-        """Return the most important columns of the table, for a terminal."""
-        return self.table().terminal(_NOT_IN_TERMINAL, [n for n, row in enumerate(self.rows) if _failed(row)])
+    def failed(self) -> list[int]:
+        """Return the numbers of the lines that could not be measured."""
+        return [number for number, row in enumerate(self.rows) if _failed(row)]
 
     def report(self) -> Report:
         """Return throughput.json, table.md, summary.md and the plots."""
