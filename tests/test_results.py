@@ -20,7 +20,7 @@ from experiments.benchmarks.training_memory import measure as training_memory
 from experiments.benchmarks.training_memory.options import MemoryOptions
 from experiments.cli.results import Column, Report, Table, read_earlier
 from experiments.rows.plan import DEFAULT_SYSTEMS
-from experiments.rows.report import csv_table, row_table
+from experiments.rows.report import csv_table, row_table, system_table
 from experiments.rows.row import RowResult
 from madsep_jax.errors import InputError
 from madsep_jax.host.environment import describe_machine
@@ -47,7 +47,9 @@ def on(monkeypatch):
 def test_ablation(folder):
     content, table = kept(folder)
     results = [RowResult(**row) for row in content["rows"]]
-    assert Report("results", {}, [row_table(results, content["caption"])]).markdown() == table
+    systems = system_table(results)
+    tables = [*([systems] if systems else []), row_table(results, content["caption"])]
+    assert Report("results", {}, tables).markdown() == table
     assert csv_table(results) == (RESULTS / folder / "results.csv").read_text(encoding="utf-8")
 
 
