@@ -180,8 +180,11 @@ def test_activations_of_16_bits(parts, pool):
 
 @pytest.mark.parametrize(
     ("channels_in", "width", "pool", "side"),
-    [(1, 15, 5, 5), pytest.param(1, 7, 5, 3, marks=pytest.mark.thorough)]
-    + [pytest.param(17, 9, 1, 3, marks=pytest.mark.thorough)],
+    [
+        (1, 15, 5, 5),
+        pytest.param(1, 7, 5, 3, marks=pytest.mark.thorough),
+        pytest.param(17, 9, 1, 3, marks=pytest.mark.thorough),
+    ],
 )
 def test_small_arrays_on_a_cpu(float64, channels_in, width, pool, side):
     """Trained and evaluated, one block and several. 31 frames: two chunks of the kernel's gradient, one with fill."""

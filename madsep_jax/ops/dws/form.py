@@ -1,8 +1,9 @@
 """Which form of the depthwise-separable blocks runs: in training, and in evaluation.
 
 The fast forms are for pointwise kernels of one element; others take the plain form. Blocks whose dilations differ go
-one by one, as do residual ones. Each target has fast forms of its own: `lean` on a GPU; `packed`, of training alone, on a TPU;
-on a CPU `lean` for small arrays, chunks of frames for others (see `cost`). Those of GPUs and TPUs take 16 bits as well.
+one by one, as do residual ones. Each target has fast forms of its own: `lean` on a GPU; `packed`, of training alone, on
+a TPU; on a CPU `lean` for small arrays, chunks of frames for others (see `cost`). Those of GPUs and TPUs take 16 bits
+as well.
 """
 
 import functools
