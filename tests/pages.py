@@ -41,6 +41,13 @@ def read_table(file):
     return [dict(zip(titles, row, strict=True)) for row in rows]
 
 
+def is_printed(table, text):
+    """Whether a text has all lines of the first table of a page, cell by cell, as terminals show them."""
+    _, _, *rows = [line for line in table.split("\n\n")[0].splitlines() if line.startswith("|")]
+    lines = [line.split() for line in text.splitlines()]
+    return bool(rows) and all(row.replace("|", " ").split() in lines for row in rows)
+
+
 def write_table(rows):
     """Rows as Markdown: the first column to the left, numbers to the right."""
     titles = list(rows[0])

@@ -184,8 +184,8 @@ def interrupted_after(step):
     """A step reporter that is interrupted, as by Ctrl-C, after a step."""
     reporter = run_row.step_reporter
 
-    def interrupted(bar, batch_size):
-        report = reporter(bar, batch_size)
+    def interrupted(work):
+        report = reporter(work)
 
         def on_step(number, metrics):
             report(number, metrics)
@@ -225,8 +225,8 @@ def test_sigterm_saves_the_training_and_scores_nothing(run, first, tmp_path, mon
     shutil.rmtree(out / "rows" / "dws-1-4-seed0")
     reporter = run_row.step_reporter
 
-    def terminated(bar, batch_size):
-        report = reporter(bar, batch_size)
+    def terminated(work):
+        report = reporter(work)
 
         def on_step(number, metrics):
             report(number, metrics)

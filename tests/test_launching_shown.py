@@ -16,9 +16,11 @@ from tiny_songs import make_songs
 
 from experiments.jobs.executor import LaunchOptions
 from experiments.jobs.record import JobRecord
-from experiments.rows.folder import RowState, how_far
-from experiments.rows.launch import ShownRows, command_of_job
+from experiments.rows.folder import RowState
+from experiments.rows.launch import command_of_job
+from experiments.rows.live import LiveRows
 from experiments.rows.options import AblationOptions, RunOptions
+from experiments.rows.progress import Progress, progress_of
 
 JOB = JobRecord("slurm", "7", "login", 0.0, "7.log", ["true"])
 
@@ -43,23 +45,27 @@ def test_the_command_of_a_job_is_that_of_the_launcher_for_some_rows():
 def test_how_far_a_row_is(plan):
     row = plan.rows[-1]
     place = row.folder(plan.out)
-    assert how_far(row, plan) == ""
+    assert progress_of(row, plan) is None
     place.mkdir(parents=True)
-    lines = [json.dumps({"step": step, "loss": 0.5}) for step in range(1, 301)]
+    lines = [json.dumps({"step": step, "loss": 0.5, "step_s": 0.1}) for step in range(1, 301)]
     (place / "train.jsonl").write_text(
         "\n".join(lines) + '\n{"step": 30'
     )  # more than is read, the last line unfinished
-    assert how_far(row, plan) == "step 300 of 300"
+    found = progress_of(row, plan)
+    assert found == Progress("training", 300, 600, loss=0.5, each_s=0.1)
+    assert found.left_s == pytest.approx(30)
+    assert found.line() == "training, 300 of 600 steps, loss 0.5, 30 s left"
     (place / "training.json").write_text("{}")
-    assert how_far(row, plan) == "0 of 2 songs scored"
+    assert progress_of(row, plan) == Progress("scoring", 0, 2)
     (place / "scores").mkdir()
     (place / "scores" / "a.json").write_text("{}")
-    assert how_far(row, plan) == "1 of 2 songs scored"
+    assert progress_of(row, plan) == Progress("scoring", 1, 2)
+    assert progress_of(row, plan).line() == "scoring, 1 of 2 songs"
 
 
 def shown(plan, console, *kinds):
     states = dict(zip((row.folder_name for row in plan.rows), kinds, strict=True))
-    with ShownRows(console, plan) as rows:
+    with LiveRows(console, plan) as rows:
         rows.show(states)
         rows.show(states)
     return console.file.getvalue()
@@ -76,7 +82,7 @@ def test_lines_where_there_is_no_terminal(plan):
 def test_a_table_in_a_terminal(plan):
     console = Console(file=io.StringIO(), force_terminal=True, width=80)
     text = shown(plan, console, RowState("new"), RowState("ended", job=JOB, runs_in="job 6"), RowState("running"))
-    for part in ("mixture", "waits for its turn", "ended (job 6)", "mad-seed0"):
+    for part in ("mixture", "waits", "ended (job 6)", "mad-seed0", "3 rows: 0 finished, 1 ended, 1 running, 1 waits"):
         assert part in text
 
 

@@ -76,7 +76,10 @@ def test_sizes_are_timed_beside_torch(tmp_path, capsys):
         "seconds_against_gflop.png",
     }
     assert (tmp_path / "table.md").read_text().count("| mad ") == 12
-    assert "/ torch tuned" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    ratios = [row["ratio_to"][peer] for row in rows.values() if row["ratio_to"] for peer in ("torch", "torch tuned")]
+    assert all(f" {ratio:.2f} " in out.replace("\n", " ") for ratio in ratios)
+    assert "/ torch tuned" in (tmp_path / "table.md").read_text()
 
 
 @pytest.mark.thorough

@@ -108,8 +108,8 @@ def test_interrupted_between_two_validations_it_continues_to_the_same_scores(run
     steps = validations(first)[-1]["step"]
     reporter = run_row.step_reporter
 
-    def interrupted(bar, batch_size):
-        report = reporter(bar, batch_size)
+    def interrupted(work):
+        report = reporter(work)
 
         def on_step(number, metrics):
             report(number, metrics)

@@ -64,10 +64,6 @@ class Bar:
         """Say that one more part is done."""
         self.advance_to(self._done + 1)
 
-    def rate(self) -> float:
-        """Return the parts done a second, so far."""
-        return self._done / max(time.monotonic() - self._start, 1e-9)
-
     def __enter__(self) -> "Bar":
         self._progress.start()
         return self

@@ -1,8 +1,6 @@
-"""The folder of one experiment: its finished rows, which rows each process takes, and how far each row has come."""
+"""The folder of one experiment: its finished rows, which rows each process takes, and the state of each."""
 
 import dataclasses
-import json
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -15,7 +13,6 @@ from experiments.cli.console import say
 from experiments.cli.results import read_as
 from experiments.jobs.record import JobRecord, read_record
 from experiments.rows.identity import LENGTH, check_identity
-from experiments.rows.plan import Plan
 from experiments.rows.row import PlannedRow, RowResult, is_of_rows
 from experiments.scoring.estimators import REFERENCES
 from madsep_jax.checkpoint.folder import checkpoint_folder
@@ -28,7 +25,6 @@ from madsep_jax.host.files import clear_leftovers, is_there, read_json, write_js
 from madsep_jax.host.locks import holder, try_lock
 
 _IDENTITY, _RESULT = "experiment.json", "row.json"
-_TAIL_BYTES = 4096
 
 
 @dataclass(frozen=True)
@@ -211,24 +207,3 @@ def row_state(row: PlannedRow, folder: ExperimentFolder) -> RowState:
     if state == "ended" and (result := folder.finished(row)):  # in the meantime
         return RowState("finished", result)
     return RowState(state, job=job, runs_in=name)
-
-
-def how_far(row: PlannedRow, plan: Plan) -> str:
-    """Return what a running row is at: the step of its training, or the songs that are scored."""
-    place = row.folder(plan.out)
-    if row.config and not (place / "training.json").is_file():
-        step = _last_step(place / "train.jsonl")
-        return f"step {step} of {plan.steps_of(row.config)}" if step else ""
-    scored = len(list((place / "scores").glob("*.json")))
-    return f"{scored} of {len(plan.songs.test)} songs scored"
-
-
-def _last_step(log: Path) -> int | None:
-    """Return the step of the last whole line of a log that another process is writing."""
-    try:
-        with log.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
-            lines = file.read().split(b"\n")[:-1]
-        return int(json.loads(lines[-1])["step"])
-    except (OSError, ValueError, IndexError, KeyError):
-        return None

@@ -7,13 +7,11 @@ import socket
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.live import Live
-from rich.table import Table
 
 from experiments.cli.console import say
 from experiments.cli.options import arguments_of
@@ -22,7 +20,8 @@ from experiments.cli.signals import keeps, unhurried
 from experiments.jobs.executor import LaunchOptions, Shares, submit
 from experiments.jobs.record import JobRecord
 from experiments.jobs.row_command import RowCommand, read_end
-from experiments.rows.folder import ExperimentFolder, RowState, how_far, row_groups, row_state
+from experiments.rows.folder import ExperimentFolder, RowState, row_groups, row_state
+from experiments.rows.live import LiveRows
 from experiments.rows.options import AblationOptions
 from experiments.rows.plan import Plan
 from experiments.rows.report import ALL_FAILED, show, update_report
@@ -44,7 +43,7 @@ def launch(plan: Plan, folder: ExperimentFolder, options: AblationOptions, conso
     launcher = _Launcher(plan, folder, options)
     finished = -1
     try:
-        with ShownRows(console, plan) as rows:
+        with LiveRows(console, plan, options.vectorize_seeds) as rows:
             while True:
                 states = launcher.submit_what_is_due()
                 rows.show(states)
@@ -171,50 +170,3 @@ class _Launcher:
         record = JobRecord(launcher, job.job_id, socket.gethostname(), time.time(), log, command)
         for folder in folders:
             record.write(folder)
-
-
-_COLOURS = {"finished": "green", "running": "yellow", "ended": "red"}
-
-
-class ShownRows:
-    """A table that is kept up to date in a terminal; elsewhere a line whenever the state of a row changes."""
-
-    def __init__(self, console: Console, plan: Plan) -> None:
-        self._console, self._plan = console, plan
-        self._live = Live(console=console, auto_refresh=False, transient=True)
-        self._said: dict[str, str] = {}
-
-    def show(self, states: Mapping[str, RowState]) -> None:
-        """Show the states, by the names of the rows' folders."""
-        table = Table("row", "state", "", header_style="bold")
-        for row in self._plan.rows:
-            state = states[row.folder_name]
-            word = _word(state)
-            if self._console.is_terminal:
-                table.add_row(row.folder_name, word, self._detail(row, state), style=_COLOURS.get(state.kind))
-            elif self._said.get(row.folder_name) != word and state.kind != "new":
-                say(self._console, f"{row.folder_name}: {word}")
-            self._said[row.folder_name] = word
-        if self._console.is_terminal:
-            self._live.update(table, refresh=True)
-
-    def _detail(self, row: PlannedRow, state: RowState) -> str:
-        if state.kind == "finished" and state.result and (sdr_db := state.result.median_db("SDR")) is not None:
-            return f"SDR {sdr_db:.2f} dB"
-        return how_far(row, self._plan) if state.kind == "running" else ""
-
-    def __enter__(self) -> "ShownRows":
-        if self._console.is_terminal:
-            self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._live.stop()
-
-
-def _word(state: RowState) -> str:
-    if state.kind == "finished" and state.result and state.result.failed:
-        return state.result.status
-    if state.kind == "new":
-        return "waits for its turn"
-    return f"{state.kind} ({state.runs_in})" if state.runs_in else state.kind

@@ -15,8 +15,9 @@ from data_pipelines.songs.spectrograms import load_features
 from experiments.cli.console import ANY_DEVICE, Bar, make_console, say, show_device
 from experiments.cli.results import show_results
 from experiments.rows.estimate import plan_table
-from experiments.rows.folder import ExperimentFolder, claimed, claimed_for_all, row_groups
+from experiments.rows.folder import ExperimentFolder, claimed, claimed_for_all, row_groups, row_state
 from experiments.rows.launch import launch
+from experiments.rows.live import LiveRows, Work
 from experiments.rows.memory import RowMemory, rows_memory
 from experiments.rows.options import AblationOptions
 from experiments.rows.plan import Plan, make_plan, resolved
@@ -73,8 +74,9 @@ def run_rows(options: AblationOptions) -> int:
     wait_for_all("songs checked")
     if process_shard()[1] > 1:
         trained = [row for row in plan.rows if row.config]
-        with claimed_for_all(trained, plan.out) if is_first_process() else nullcontext():
-            results = [train_rows([row], plan, source_of, console) for row in trained]
+        claim = claimed_for_all(trained, plan.out) if is_first_process() else nullcontext()
+        with claim, LiveRows(console, plan) as view:
+            results = [train_rows([row], plan, source_of, view) for row in trained]
         say(console, "Trained. The same command as a single process scores the rows.")
         return int(any(isinstance(result, MemoryError) for found in results for result in found.values()))
     if options.launch.launcher:
@@ -96,20 +98,24 @@ def _memory(plan: Plan, options: AblationOptions, console: Console) -> dict[str,
 def _run_here(
     plan: Plan, folder: ExperimentFolder, source_of: SourceOf, options: AblationOptions, console: Console
 ) -> int:
-    """Run all rows, one after the other, and show the table as it grows; a job leaves the table to others."""
+    """Run all rows, one after the other, and show the table in the end; a job leaves the table to others."""
     in_job, refused = bool(options.only_rows), list[str]()
     if not in_job:
         update_report(plan, folder)
-    with scoring_pool(options.processes, options.engine) as pool:
+    view = LiveRows(console, plan, options.vectorize_seeds)
+    with scoring_pool(options.processes, options.engine) as pool, view:
+        view.show({row.folder_name: row_state(row, folder) for row in plan.rows}, said=False)
         for group in row_groups(plan.rows, options.vectorize_seeds):
             with claimed(group, folder, console, in_job=in_job) as rows:
-                results = train_rows(rows, plan, source_of, console)
+                results = train_rows(rows, plan, source_of, view)
                 for row in rows:
                     trained = results.get(row.folder_name)
                     if isinstance(trained, MemoryError):  # left to do, with more memory or less to hold
                         refused.append(f"{row.folder_name}: not trained, {trained}; {_HELP}")
                         continue
-                    folder.finish(row, run_row(row, trained, plan, pool, options, console))
+                    result = run_row(row, trained, plan, pool, options, view)
+                    folder.finish(row, result)
+                    view.finished(row, result)
                     if not in_job:
                         update_report(plan, folder)
     failed = folder.all_failed(plan.rows) or bool(refused)
@@ -136,18 +142,13 @@ def training_source(plan: Plan, options: AblationOptions, console: Console) -> S
     return lambda config: SongSpectrograms(features, config.sequences)
 
 
-def step_reporter(bar: Bar, sequences: int) -> OnStep:
-    """Return what shows the steps of a training; `sequences` are those of a step."""
-
-    def report(step: int, metrics: dict[str, float]) -> None:
-        parts = " ".join(f"{name} {value:.4g}" for name, value in metrics.items())
-        bar.advance_to(step, f"{parts} | {bar.rate() * sequences:.1f} sequences/s")
-
-    return report
+def step_reporter(work: Work) -> OnStep:
+    """Return what shows the steps of a training."""
+    return lambda step, metrics: work.advance_to(step, metrics["loss"])
 
 
 def train_rows(
-    rows: Sequence[PlannedRow], plan: Plan, source_of: SourceOf, console: Console
+    rows: Sequence[PlannedRow], plan: Plan, source_of: SourceOf, view: LiveRows
 ) -> dict[str, TrainResult | NonFiniteLossError | MemoryError]:
     """Train rows that differ in their seed alone, in one program; those without a model are passed over.
 
@@ -161,16 +162,16 @@ def train_rows(
     if not rows:
         return {}
     name = rows[0].folder_name if len(rows) == 1 else f"{rows[0].system}, {len(rows)} seeds"
-    how = dataclasses.replace(plan.how, say=functools.partial(say, console))
+    how = dataclasses.replace(plan.how, say=functools.partial(say, view.console))
     try:
-        with Bar(console, f"{name}: training", plan.steps_of(configs[0])) as bar:
-            on_step = step_reporter(bar, configs[0].training.batch_size * len(configs))
-            results = train(configs, [row.folder(plan.out) for row in rows], source_of(configs[0]), on_step, how)
+        with view.work(rows, "training", plan.steps_of(configs[0])) as work:
+            on_step, folders = step_reporter(work), [row.folder(plan.out) for row in rows]
+            results = train(configs, folders, source_of(configs[0]), on_step, how)
     except (NonFiniteLossError, MemoryError) as error:
-        say(console, f"{name}: {error}")
+        say(view.console, f"{name}: {error}")
         if len(rows) == 1:
             return {name: error}
-        alone = [train_rows([row], plan, source_of, console) for row in rows]
+        alone = [train_rows([row], plan, source_of, view) for row in rows]
         return {name: result for of_row in alone for name, result in of_row.items()}
     return {row.folder_name: result for row, result in zip(rows, results, strict=True)}
 
@@ -181,7 +182,7 @@ def run_row(
     plan: Plan,
     pool: Executor,
     options: AblationOptions,
-    console: Console,
+    view: LiveRows,
 ) -> RowResult:
     """Separate the test songs and score them; `trained` is what the row's training took, None without a model."""
     folder, songs = row.folder(plan.out), plan.songs.test
@@ -213,6 +214,6 @@ def run_row(
             real_time_factor=real_time_factor(songs[0].read()),
         )
     start = time.perf_counter()
-    with Bar(console, f"{row.folder_name}: scoring", len(songs), kept=True) as bar:
-        scores = score_tracks(songs, estimator, folder, pool, options.processes, options.engine, bar.advance)
+    with view.work([row], "scoring", len(songs)) as work:
+        scores = score_tracks(songs, estimator, folder, pool, options.processes, options.engine, work.advance)
     return dataclasses.replace(result, scores=dataclasses.asdict(scores), score_s=time.perf_counter() - start)
