@@ -85,6 +85,15 @@ def files(folder):
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
 
 
+def test_there_is_a_page_that_plays_the_songs(first):
+    """Of each song: the mixture, two true sources, and both that each of three rows makes of it."""
+    text = (first / "report.html").read_text(encoding="utf-8")
+    assert text.count("<audio ") == 2 * (3 + 3 * 2)
+    assert sorted(path.parent.name for path in first.glob("rows/mad-seed0/excerpts/*/vocals.ogg")) == sorted(
+        path.parent.name for path in first.glob("excerpts/*/mixture.ogg")
+    )
+
+
 def test_results_are_there_in_order(first):
     assert list(rows(first)) == [*REFERENCES, "mad", "dws-1-4"]
     with (first / "results.csv").open(newline="") as file:

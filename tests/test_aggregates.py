@@ -1,11 +1,11 @@
-"""From many songs to one number, its interval, and the comparison of two systems; all by hand."""
+"""From many songs to one number and its interval; all by hand."""
 
 import math
 
 import numpy as np
 import pytest
 
-from experiments.scoring.aggregate import aggregate, compare, interval
+from experiments.scoring.aggregate import aggregate, interval
 from experiments.scoring.protocols import METRICS
 from experiments.scoring.song_scores import SongScores
 
@@ -82,27 +82,3 @@ def test_interval_of_one_value_and_of_none():
     for summary in ("median of medians", "median of all windows", "mean of songs"):
         assert interval([np.array([2.5])] * 4, summary) == (2.5, 2.5)
         assert np.isnan(interval([np.array([NAN])], summary)).all()
-
-
-def test_comparison_takes_the_songs_that_both_have():
-    stats = pytest.importorskip("scipy.stats")
-    random = np.random.default_rng(1)
-    of_a, of_b = random.normal(6, 1, 12), random.normal(5, 1, 12)
-    a = [scores_of(f"song {number}", [value]) for number, value in enumerate(of_a)]
-    b = [scores_of(f"song {number}", [value]) for number, value in enumerate(of_b)]
-    found = compare([*a, scores_of("only a", [9.0])], [scores_of("only b", [1.0]), *reversed(b)], "vocals", "SDR")
-    difference = np.round(of_a, 5) - np.round(of_b, 5)
-    assert (found.songs, found.better_songs) == (12, int((difference > 0).sum()))
-    np.testing.assert_allclose(found.mean_difference_db, difference.mean())
-    np.testing.assert_allclose(found.median_difference_db, np.median(difference))
-    assert found.p_value == stats.wilcoxon(difference).pvalue
-    low, high = found.interval_db
-    assert low < difference.mean() < high
-
-
-def test_comparison_of_nothing_and_of_equals():
-    one = [scores_of("a", [1.0]), scores_of("b", [NAN])]
-    nothing = compare(one, [scores_of("c", [1.0])], "vocals", "SDR")
-    assert (nothing.songs, nothing.mean_difference_db, nothing.interval_db, nothing.p_value) == (0, None, None, None)
-    equal = compare(one, one, "vocals", "SDR")
-    assert (equal.songs, equal.mean_difference_db, equal.interval_db, equal.p_value) == (1, 0.0, (0.0, 0.0), None)

@@ -49,14 +49,15 @@ ROOMS = {
     "experiments": {
         "": "",
         "cli": "",
-        "scoring": "",
+        "scoring": "cli",
         "jobs": "cli",
         "data": "cli",
         "training": "cli scoring",
-        "evaluation": "cli scoring data",
+        "pages": "cli scoring",
+        "evaluation": "cli scoring data pages",
         "separator": "cli",
         "coupling_maps": "cli data",
-        "rows": "cli scoring jobs data training",
+        "rows": "cli scoring jobs data training pages",
         "benchmarks": "cli",
         "benchmarks.planned": "cli benchmarks",
         "benchmarks.peer": "cli benchmarks",
@@ -76,7 +77,9 @@ DOORS = {
     "tensorflow_datasets": "data_pipelines.tfds_cpu",
     "orbax": "madsep_jax.checkpoint.steps",
     "cyclopts": "experiments",
+    "jinja2": "experiments.pages.page",
     "matplotlib": "experiments",
+    "plotly": "experiments.pages.page",
     "rich": "experiments",
     "tensorboardX": "experiments",
 }
@@ -101,7 +104,7 @@ ASKS = {
 #: They start processes in which nothing else is loaded yet.
 BARE = ("data_pipelines.child_process", "experiments.jobs.row_command")
 
-MOST_FILES = 294
+MOST_FILES = 304
 MOST_LINES = 250
 LONGER = {"madsep_jax.ops.dws.fast_parts": 275}
 MOST_LINES_OF_A_COMMAND = 130

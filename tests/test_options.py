@@ -222,4 +222,4 @@ def test_every_whole_number_is_one():
 
 
 def test_all_commands_are_found():
-    assert len(COMMANDS) == 13
+    assert len(COMMANDS) == 14

@@ -144,8 +144,10 @@ class Report:
         self.show_files(console, folder)
 
     def show_tables(self, console: Console, folder: Path) -> None:
-        """Print the tables with their captions, each in the width that there is."""
+        """Print the tables with what leads to them and their captions, each in the width that there is."""
         for table in self.tables:
+            if table.lead:
+                say(console, f"{table.lead}\n")
             console.print(table.terminal(folder / "table.md"))
             console.print(f"\n{table.caption}\n" if table.caption else "", markup=False)
 

@@ -10,6 +10,7 @@ from data_pipelines.songs.tracks import Track, fingerprint_of, safe_name
 from experiments.evaluation.options import EvaluateOptions
 from experiments.evaluation.separators import Separator
 from experiments.scoring import song_scores
+from experiments.scoring.excerpts import ExcerptFolders
 from experiments.scoring.score_song import references_of
 from experiments.scoring.score_songs import OnSong, score_and_write, score_missing
 from experiments.scoring.song_scores import SongScores
@@ -68,6 +69,8 @@ class EvaluationFolder:
         """
         options, failed = self._options, dict[str, Exception]()
         path_of = functools.partial(self._path, system)
+        places = self.path / "excerpts", self.path / "scores" / system / "excerpts"
+        excerpts = None if options.no_excerpts else ExcerptFolders(*places)
 
         def inputs_of(track: Track) -> str:
             return fingerprint_of(f"{track.fingerprint()}/{separator.fingerprint(track)}")
@@ -88,6 +91,8 @@ class EvaluationFolder:
             sources_NC = references_of(audio, options.targets), separator.read(track, audio)
             how = options.protocol, options.engine
             kept: dict[str, Any] = {"inputs": inputs, "taken": separator.taken(track)}
+            if excerpts:
+                kept["excerpt"] = excerpts.cut(track.name, audio.mixture_NC, *sources_NC, audio.sample_rate)
             return pool.submit(score_and_write, *song, *sources_NC, audio.sample_rate, *how, **kept)
 
         def on_failure(track: Track, error: Exception) -> None:

@@ -60,6 +60,10 @@ class EvaluateOptions:
     processes: Annotated[int, Whole] = field(default_factory=cpu_cores)
     """Songs that are scored at a time."""
 
+    no_excerpts: Annotated[bool, Switch] = False
+    """Keep no sound for report.html: else 15 s of each song and its estimates, in all up to half a megabyte a song and
+    system."""
+
     def __post_init__(self) -> None:
         protocol_of(self.protocol, self.engine)
         require_at_least(self, processes=1)

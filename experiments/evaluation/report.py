@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from experiments.cli.results import Column, Report, Row, Table
-from experiments.scoring.aggregate import Aggregate, Interval, aggregate, compare, holm, song_score
+from experiments.cli.results import Column, Report, Table
+from experiments.scoring.aggregate import Aggregate, Interval, aggregate, song_score
+from experiments.scoring.answer import Answer, compare_systems
 from experiments.scoring.protocols import METRICS, Protocol
 from experiments.scoring.song_scores import SongScores
 from madsep_jax.host.environment import describe_machine, environment
@@ -37,10 +38,8 @@ def evaluation_report(
     caption += f" Not scored, and left out: {'; '.join(left_out)}." if left_out else ""
     systems = {system: aggregate(of_system) for system, of_system in scores.items()}
     taken = {system: _taken(of_system) for system, of_system in scores.items()}
-    tables, comparisons = [_score_table(systems, taken, protocol, caption)], []
-    if len(compared) > 1:
-        comparisons = _comparisons(scores, compared, protocol)
-        tables.append(_comparison_table(comparisons, protocol, compared))
+    found = _answer(scores, compared, protocol) if len(compared) > 1 else Answer()
+    tables = [table for table in (_score_table(systems, taken, protocol, caption), found.table("")) if table]
     content = {
         "protocol": protocol.name,
         "caption": caption,
@@ -50,7 +49,8 @@ def evaluation_report(
         "taken": taken,
         "failed": failed,
         "compared": compared,
-        "comparisons": comparisons,
+        "answer": found.sentences,
+        "differences": found.differences,
     }
     return Report("results", content, tables, {"scores.csv": _csv(scores)})
 
@@ -87,41 +87,19 @@ def _score_table(
     return Table(columns, rows, caption)
 
 
-def _comparisons(
-    scores: Mapping[str, Sequence[SongScores]], compared: Sequence[str], protocol: Protocol
-) -> list[dict[str, Any]]:
+def _answer(scores: Mapping[str, Sequence[SongScores]], compared: Sequence[str], protocol: Protocol) -> Answer:
     """Compare each system with each that comes after it, by target and metric."""
-    rows = []
-    pairs = list(itertools.combinations(compared, 2))
-    for target, metric in itertools.product(scores[compared[0]][0].targets, protocol.metrics):
-        found = [compare(scores[a], scores[b], target, metric) for a, b in pairs]
-        corrected = holm([one.p_value for one in found])
-        rows += [
-            {"a": a, "b": b, **vars(one), "p_holm": p} for (a, b), one, p in zip(pairs, found, corrected, strict=True)
-        ]
-    return rows
-
-
-def _comparison_table(comparisons: Sequence[Row], protocol: Protocol, compared: Sequence[str]) -> Table:
-    several = len(compared) > 2
-    columns = [
-        *([Column("A", "a", word=True), Column("B", "b", word=True)] if several else []),
-        Column("target", "target", word=True),
-        Column("metric", lambda row: protocol.title(row["metric"]), word=True),
-        Column("songs", "songs"),
-        Column("better on", "better_songs"),
-        Column("median difference (dB)", "median_difference_db", ".2f"),
-        Column("mean difference (dB)", lambda row: _with_interval(row["mean_difference_db"], row["interval_db"])),
-        Column("p", "p_value", ".2g"),
-        *([Column("p, corrected", "p_holm", ".2g")] if several else []),
-    ]
-    a, b = ("A", "B") if several else compared
-    caption = (
-        f"{a} less {b}, song by song ({protocol.name}, a song's median over its windows). "
-        "In brackets: 95 % bootstrap interval of the mean difference. p: Wilcoxon's signed-rank test, two-sided"
+    targets = scores[compared[0]][0].targets
+    return compare_systems(
+        {
+            (target, protocol.title(metric)): {
+                system: [{song.track: song_score(song, target, metric) for song in scores[system]}]
+                for system in compared
+            }
+            for target, metric in itertools.product(targets, protocol.metrics)
+        },
+        later_first=False,
     )
-    caption += "; corrected, by Holm's method, for the pairs of systems." if several else "."
-    return Table(columns, comparisons, caption)
 
 
 def _csv(scores: Mapping[str, Sequence[SongScores]]) -> str:

@@ -14,6 +14,7 @@ from experiments.evaluation.folder import EvaluationFolder
 from experiments.evaluation.options import EvaluateOptions
 from experiments.evaluation.report import evaluation_report
 from experiments.evaluation.separators import check_estimates, find_separators
+from experiments.pages.page import REPORT, write_page
 from experiments.scoring.protocols import PROTOCOLS
 from experiments.scoring.score_songs import scoring_pool
 from madsep_jax.errors import InputError, first_line
@@ -67,8 +68,10 @@ def _show(
         compared = [name for name in options.compare if name in scores]
         report = evaluation_report(PROTOCOLS[options.protocol], songs, scores, compared, seconds, failed)
         report.write(folder.path)
+        write_page([folder.path])
         report.show_tables(console, folder.path)
-        show_results(console, folder.path, "table.md", "scores.csv", "results.json", "scores/SYSTEM/test/SONG.json")
+        files = (REPORT, "table.md", "scores.csv", "results.json", "scores/SYSTEM/test/SONG.json")
+        show_results(console, folder.path, *files)
     for name, of_songs in failed.items():
         for song, reason in of_songs.items():
             say(console, f"{name}: {song}: not scored: {reason}")

@@ -20,6 +20,7 @@ from experiments.cli.signals import keeps, unhurried
 from experiments.jobs.executor import LaunchOptions, Shares, submit
 from experiments.jobs.record import JobRecord
 from experiments.jobs.row_command import RowCommand, read_end
+from experiments.pages.page import REPORT
 from experiments.rows.folder import ExperimentFolder, RowState, row_groups, row_state
 from experiments.rows.live import LiveRows
 from experiments.rows.options import AblationOptions
@@ -63,7 +64,7 @@ def launch(plan: Plan, folder: ExperimentFolder, options: AblationOptions, conso
                 launcher.end_jobs()
         raise
     launcher.wait_for_processes(_LEAVE_S)  # of finished rows, which are about to end
-    show(console, plan, update_report(plan, folder))
+    show(console, plan, update_report(plan, folder, with_page=True))
     return launcher.report_the_rest(states, console)
 
 
@@ -129,7 +130,7 @@ class _Launcher:
         taken = sum(state.taken for state in states.values())
         if taken:
             say(console, f"{taken} rows are with jobs or other processes; the same command shows how far they are")
-        show_results(console, self._plan.out, "table.md", "results.csv", "results.json", "plots")
+        show_results(console, self._plan.out, REPORT, "table.md", "results.csv", "results.json", "plots")
         if failed := self._folder.all_failed(self._plan.rows):
             say(console, ALL_FAILED)
         return 1 if ended or failed else 0

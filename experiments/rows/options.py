@@ -76,6 +76,9 @@ class AblationOptions:
     seeds: Annotated[int | None, Whole] = None
     """Number of seeds for each system: 0, 1, … Default: 3 with the preset quick, else 1."""
 
+    baseline: Annotated[str | None, Systems] = None
+    """The system that the others are compared with, one of --systems. Default: each is compared with each."""
+
     vectorize_seeds: Annotated[bool, Switch] = False
     """Train the seeds of a system together, in one compiled program."""
 
@@ -114,6 +117,10 @@ class AblationOptions:
 
     engine: EngineName = "jax"
     """What scores: jax (madsep_jax.bss_eval), or museval, which gives the same scores and takes many times as long."""
+
+    no_excerpts: Annotated[bool, Switch] = False
+    """Keep no sound for report.html: else 15 s of each test song and of what each row makes of it, in all up to half a
+    megabyte a song and row."""
 
     ignore_memory: Annotated[bool, Switch] = False
     """Train also the rows that need more memory than there is, by the compiler's plan."""

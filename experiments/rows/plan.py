@@ -45,6 +45,8 @@ class Plan:
     out: Path
     how: How = field(default_factory=How)
     """The rows are trained."""
+    baseline: str | None = None
+    """The system that the others are compared with."""
 
     def steps_of(self, config: RunConfig) -> int:
         """Return the training steps of a row, or of the base."""
@@ -86,7 +88,7 @@ def make_plan(options: AblationOptions, console: Console | None = None) -> Plan:
         options.profile,
         ignores_memory=options.ignore_memory,
     )
-    plan = Plan(base, rows, songs, out, how)
+    plan = Plan(base, rows, songs, out, how, options.baseline)
     for config in (base, *(row.config for row in rows if row.config)):
         plan.steps_of(config)  # raises where there are too few songs
         if not options.launch.launcher:  # else the devices are those of the jobs
@@ -133,6 +135,8 @@ def base_config(options: AblationOptions, prepared: PreparedTraining | None) -> 
 def make_rows(options: AblationOptions, base: RunConfig) -> list[PlannedRow]:
     """Return the rows, references first. Raises InputError where there is no such system, or no such row."""
     systems = expand(options.systems or DEFAULT_SYSTEMS[options.preset], options.layers, options.channels, base.preset)
+    if options.baseline is not None and options.baseline not in systems:
+        raise InputError(f"--baseline {options.baseline}: found none of the rows, expected one of {', '.join(systems)}")
     rows = [PlannedRow(name, None) for name in REFERENCES]
     rows += [PlannedRow.of_system(system, seed, base) for system in systems for seed in range(options.seed_count)]
     known = {row.folder_name: row for row in rows}

@@ -11,6 +11,8 @@ from rich.console import Console
 
 from experiments.cli.console import say
 from experiments.cli.results import Column, Report, Row, Table
+from experiments.pages.page import write_page
+from experiments.rows.answer import UNIT, answer
 from experiments.rows.folder import ExperimentFolder
 from experiments.rows.identity import LENGTH
 from experiments.rows.pictures import quality_pictures
@@ -76,29 +78,34 @@ def _shorter(plan: Plan, results: Sequence[RowResult]) -> list[str]:
     return [f"{one.system}, seed {one.seed}: {one.steps:,}" for one in others]
 
 
-def update_report(plan: Plan, folder: ExperimentFolder) -> list[RowResult]:
+def update_report(plan: Plan, folder: ExperimentFolder, *, with_page: bool = False) -> list[RowResult]:
     """Write results.json, results.csv, table.md and the pictures of all rows that are finished by now; returns these.
 
-    The last process to finish a row writes last, so that none is missing in the end.
+    The last process to finish a row writes last, so that none is missing in the end. At the end of a command there is
+    also report.html (`with_page`), which is large.
     """
     with lock(plan.out / ".report.lock"):
         results = folder.results(plan.rows)
         if results:
             _report(plan, results).write(plan.out)
+            if with_page:
+                write_page([plan.out])
     return results
 
 
 def _report(plan: Plan, results: Sequence[RowResult]) -> Report:
-    text, systems = caption(plan, results), system_table(results)
+    text, systems, found = caption(plan, results), system_table(results), answer(results, plan.out, plan.baseline)
     content = {
         "caption": text,
         "protocol": "sisec18",
         "base": to_dict(plan.base),
         "songs": plan.songs.description,
         "environment": environment(),
+        "answer": found.sentences,
+        "differences": found.differences,
         "rows": results,
     }
-    tables = [*([systems] if systems else []), row_table(results, text)]
+    tables = [table for table in (systems, row_table(results, text), found.table(UNIT)) if table]
     return Report("results", content, tables, {"results.csv": csv_table(results)}, quality_pictures(results))
 
 
@@ -110,6 +117,7 @@ def show(console: Console, plan: Plan, results: Sequence[RowResult]) -> None:
     for row in results:
         if row.failed:
             say(console, f"{row.system}, seed {row.seed}: {row.status}")
+    say(console, "\n".join(["", *answer(results, plan.out, plan.baseline).shown]))
     console.print(f"\n{caption(plan, results)}", markup=False)
 
 

@@ -16,6 +16,11 @@ def is_of_rows(name: str) -> bool:
     return name.startswith("masker.") or name == "training.seed"
 
 
+def _folder_name(system: str, seed: int | None) -> str:
+    name = system.replace(" ", "-")
+    return name if seed is None else f"{name}-seed{seed}"
+
+
 @dataclass(frozen=True)
 class PlannedRow:
     """What is to be done. A row differs from the base in its system's fields and its seed, and in nothing else."""
@@ -37,8 +42,7 @@ class PlannedRow:
     @property
     def folder_name(self) -> str:
         """Where it is kept within the experiment's folder."""
-        name = self.system.replace(" ", "-")
-        return f"{name}-seed{self.seed}" if self.config else name
+        return _folder_name(self.system, self.seed)
 
     def folder(self, experiment: Path) -> Path:
         """Return the folder of this row."""
@@ -82,6 +86,10 @@ class RowResult:
     def failed(self) -> bool:
         """Whether there are no scores because something went wrong."""
         return self.status != DONE
+
+    def folder(self, experiment: Path) -> Path:
+        """Return the folder of this row: its log, its checkpoint, its scores by song."""
+        return experiment / "rows" / _folder_name(self.system, self.seed)
 
     def median_db(self, metric: str, target: str = "vocals") -> float | None:
         """Return the aggregate of one metric, None where there is none."""

@@ -14,6 +14,7 @@ from data_pipelines.batches.sources import SongSpectrograms, Source
 from data_pipelines.songs.spectrograms import load_features
 from experiments.cli.console import ANY_DEVICE, Bar, make_console, say, show_device
 from experiments.cli.results import show_results
+from experiments.pages.page import REPORT
 from experiments.rows.estimate import plan_table
 from experiments.rows.folder import ExperimentFolder, claimed, claimed_for_all, row_groups, row_state
 from experiments.rows.launch import launch
@@ -24,6 +25,7 @@ from experiments.rows.plan import Plan, make_plan, resolved
 from experiments.rows.report import ALL_FAILED, show, update_report
 from experiments.rows.row import PlannedRow, RowResult
 from experiments.scoring.estimators import checkpoint_estimator, reference_estimator
+from experiments.scoring.excerpts import ExcerptFolders
 from experiments.scoring.score_songs import score_tracks, scoring_pool
 from experiments.training.log import read_log
 from experiments.training.loop import OnStep, train
@@ -120,8 +122,9 @@ def _run_here(
                         update_report(plan, folder)
     failed = folder.all_failed(plan.rows) or bool(refused)
     if not in_job:
-        show(console, plan, update_report(plan, folder))
-        show_results(console, plan.out, "table.md", "results.csv", "results.json", "plots", "a checkpoint for each row")
+        show(console, plan, update_report(plan, folder, with_page=True))
+        files = (REPORT, "table.md", "results.csv", "results.json", "plots", "a checkpoint for each row")
+        show_results(console, plan.out, *files)
         if folder.all_failed(plan.rows):
             say(console, ALL_FAILED)
     for line in refused:
@@ -215,5 +218,7 @@ def run_row(
         )
     start = time.perf_counter()
     with view.work([row], "scoring", len(songs)) as work:
-        scores = score_tracks(songs, estimator, folder, pool, options.processes, options.engine, work.advance)
+        how = options.processes, options.engine, work.advance
+        excerpts = None if options.no_excerpts else ExcerptFolders(plan.out / "excerpts", folder / "excerpts")
+        scores = score_tracks(songs, estimator, folder, pool, *how, excerpts)
     return dataclasses.replace(result, scores=dataclasses.asdict(scores), score_s=time.perf_counter() - start)

@@ -1,7 +1,4 @@
-"""From the windows of many songs to one number per target and metric, and how sure that number is.
-
-Also two systems, song by song: whether one is better, and by how much.
-"""
+"""From the windows of many songs to one number per target and metric, and how sure that number is."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -168,61 +165,3 @@ def interval_of(values_SX: np.ndarray, statistic: Callable[..., np.ndarray]) -> 
     )
     low, high = np.quantile(found_R, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
     return float(low), float(high)
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """One target and metric of system A less that of system B, over the songs that both have scores of."""
-
-    target: str
-    metric: str
-    songs: int
-    better_songs: int
-    """Songs on which A is better."""
-    median_difference_db: float | None
-    mean_difference_db: float | None
-    interval_db: Interval | None
-    """95 % bootstrap interval of the mean difference."""
-    p_value: float | None
-    """Two-sided, of Wilcoxon's signed-rank test that the differences lie symmetrically around 0. None without songs,
-    and where all are equal."""
-
-
-def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Return p-values of several tests, corrected so that one below α among them is there by chance in α of all cases.
-
-    Source: S. Holm, A Simple Sequentially Rejective Multiple Test Procedure, Scand. J. of Statistics 6(2), 1979.
-    """
-    found = sorted(value for value in p_values if value is not None)
-    corrected = np.maximum.accumulate([value * (len(found) - rank) for rank, value in enumerate(found)])
-    of_value = dict(zip(found, np.minimum(corrected, 1).tolist(), strict=True))
-    return [None if value is None else of_value[value] for value in p_values]
-
-
-def compare(a: Sequence[SongScores], b: Sequence[SongScores], target: str, metric: str) -> Comparison:
-    """Compare two systems, scored by the same protocol, by one number a song, the median over its windows.
-
-    Source: F. Wilcoxon, Individual Comparisons by Ranking Methods, Biometrics Bulletin 1(6), 1945.
-    """
-    from scipy import stats  # takes half a second to import
-
-    of_b = {song.track: song for song in b}
-    pairs = [
-        song_score(song, target, metric) - song_score(of_b[song.track], target, metric)
-        for song in a
-        if song.track in of_b
-    ]
-    difference_S = np.array([pair for pair in pairs if np.isfinite(pair)])
-    if not difference_S.size:
-        return Comparison(target, metric, 0, 0, None, None, None, None)
-    unequal_S = difference_S[difference_S != 0]  # as Wilcoxon does
-    return Comparison(
-        target,
-        metric,
-        songs=difference_S.size,
-        better_songs=int((difference_S > 0).sum()),
-        median_difference_db=float(np.median(difference_S)),
-        mean_difference_db=float(difference_S.mean()),
-        interval_db=interval_of(difference_S, np.mean),
-        p_value=float(stats.wilcoxon(unequal_S).pvalue) if unequal_S.size else None,
-    )

@@ -14,6 +14,7 @@ from data_pipelines.songs.tracks import Track, safe_name
 from experiments.scoring import song_scores
 from experiments.scoring.aggregate import Aggregate, aggregate
 from experiments.scoring.estimators import Estimator
+from experiments.scoring.excerpts import Excerpt, ExcerptFolders
 from experiments.scoring.protocols import EngineName, ProtocolName
 from experiments.scoring.score_song import references_of, score_sources
 
@@ -29,8 +30,12 @@ def score_tracks(
     processes: int,
     engine: EngineName,
     on_song: OnSong,
+    excerpts: ExcerptFolders | None = None,
 ) -> Aggregate:
-    """Score every track and write its windows to `folder`/scores; tracks scored before are read from there."""
+    """Score every track and write its windows to `folder`/scores; tracks scored before are read from there.
+
+    Of those scored now, excerpts are kept where there are `excerpts`.
+    """
 
     def path_of(track: Track) -> Path:
         return folder / "scores" / f"{safe_name(track.name)}.json"
@@ -39,8 +44,10 @@ def score_tracks(
         audio = track.read()
         references_NC = references_of(audio, "voice")
         estimates_NC = dict(zip(references_NC, estimator(audio), strict=True))
+        sources_NC = references_NC, estimates_NC
+        cut = excerpts.cut(track.name, audio.mixture_NC, *sources_NC, audio.sample_rate) if excerpts else None
         song = (path_of(track), track.name)
-        return pool.submit(score_and_write, *song, references_NC, estimates_NC, audio.sample_rate, "sisec18", engine)
+        return pool.submit(score_and_write, *song, *sources_NC, audio.sample_rate, "sisec18", engine, cut)
 
     score_missing(tracks, lambda track: path_of(track).is_file(), begin, processes, on_song)
     return aggregate([song_scores.read(path_of(track)) for track in tracks])
@@ -97,9 +104,15 @@ def score_and_write(
     sample_rate: int,
     protocol: ProtocolName,
     engine: EngineName,
+    excerpt: Excerpt | None = None,
     **kept: Any,
 ) -> None:
-    """Score a song as `score_sources` does; run by a worker of the pool. `kept` are further fields of `SongScores`."""
+    """Score a song as `score_sources` does; run by a worker of the pool. `kept` are further fields of `SongScores`.
+
+    An excerpt is written first: a song that has scores has it.
+    """
+    if excerpt:
+        excerpt.write()
     scores = score_sources(track, references_NC, estimates_NC, sample_rate, protocol, engine)
     dataclasses.replace(scores, **kept).write(path)
 
