@@ -3,6 +3,7 @@
 The song goes through the model in blocks of one fixed shape, so that one compilation serves songs of every length.
 """
 
+import dataclasses
 import functools
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ import numpy as np
 
 from madsep_jax.audio.resampling import resample_blocks
 from madsep_jax.config.run import RunConfig
+from madsep_jax.config.training import TrainingConfig
 from madsep_jax.host.compiler import compiler_options
 from madsep_jax.models import build_model
 from madsep_jax.models.registry import architecture_of
@@ -151,6 +153,7 @@ def _estimated(
 ) -> Iterator[tuple[Window, np.ndarray]]:
     """Yield the voice's overlapping parts; the device works on one window while the next is made."""
     variables = inference_variables(config, variables)
+    config = dataclasses.replace(config, training=TrainingConfig())  # seeds share a program, which asks for none of it
     separate_block = _jitted_block(target_of(config.compute))
     limit = np.float32(np.inf if how.mask_limit is None else how.mask_limit)
     gain = np.float32(how.gain)

@@ -93,7 +93,7 @@ class Jobs:
             seeds=seeds,
             vectorize_seeds=together,
             data=str(self.songs),
-            run=RunOptions(batch=1),
+            run=RunOptions(batch=1, steps=600),
             out=self.out,
             set=("signal.sample_rate=8000",),
             launch=LaunchOptions(**{"launcher": "local", **launch_options}),

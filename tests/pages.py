@@ -35,7 +35,8 @@ def kept_tables():
 
 def read_table(file):
     """The first table of a kept file: a dictionary a row."""
-    lines = [line for line in (RESULTS / file).read_text(encoding="utf-8").split("\n\n")[0].splitlines() if line]
+    blocks = (RESULTS / file).read_text(encoding="utf-8").split("\n\n")
+    lines = next(block for block in blocks if block.startswith("|")).splitlines()
     titles, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     return [dict(zip(titles, row, strict=True)) for row in rows]
 

@@ -3,7 +3,19 @@
 from experiments.ablation import main
 
 SMALL = ["--set", "signal.sample_rate=8000", "signal.window_length=257", "signal.hop_length=48"]
-SMALL += ["signal.fft_length=512", "--systems", "dws-1-4", "--steps", "1", "--batch", "2", "--processes", "1"]
+SMALL += [
+    "signal.fft_length=512",
+    "--systems",
+    "dws-1-4",
+    "--seeds",
+    "1",
+    "--steps",
+    "1",
+    "--batch",
+    "2",
+    "--processes",
+    "1",
+]
 
 
 def run_small(tmp_path, songs, out):

@@ -23,11 +23,15 @@ from tiny_songs import make_songs
 from data_pipelines.songs.layouts import find_tracks
 from experiments import ablation
 from experiments.rows import run_row
+from experiments.rows.row import PlannedRow
 from experiments.scoring.aggregate import aggregate
 from experiments.scoring.score_song import score_song
+from experiments.training import loop
 from experiments.training.loop import train
 from madsep_jax import separate
 from madsep_jax.checkpoint.folder import load_level, load_model
+from madsep_jax.config.presets import preset_config
+from madsep_jax.parallel.layout import compile_layout
 from madsep_jax.signal.level import How
 
 REFERENCES = ["mixture", "ideal ratio mask"]
@@ -54,7 +58,7 @@ def run(folder):
         arguments += ["--systems", *systems, "--steps", str(steps), "--batch", "2", "--processes", "1", *more, "--set"]
         arguments += ["signal.sample_rate=8000", "signal.window_length=257", "signal.hop_length=48"]
         arguments += ["signal.fft_length=512", f"training.learning_rate={learning_rate}"]
-        return ablation.main(arguments)
+        return ablation.main([*arguments, *([] if "--seeds" in more else ["--seeds", "1"])])
 
     return run
 
@@ -310,3 +314,33 @@ def test_several_steps_in_a_call_change_nothing(run, first, tmp_path):
 
 def losses(row):
     return [json.loads(line)["loss"] for line in (row / "train.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.thorough
+def test_seeds_take_over_the_program_of_the_first(run, first, tmp_path, monkeypatch):
+    """It is compiled once, and each seed is bit for bit what it is alone: losses and weights."""
+    compiled = []
+    monkeypatch.setattr(loop, "compile_layout", lambda *given: compiled.append(compile_layout(*given)) or compiled[-1])
+    out, alone = tmp_path / "out", tmp_path / "alone"
+    assert run(out, "dws-1-4", more=["--seeds", "2"]) == 0
+    assert len(compiled) == 1
+    assert run(alone, "dws-1-4", more=["--seeds", "2", "--only-rows", "dws-1-4-seed1"]) == 0
+    assert len(compiled) == 2
+    for seed, other in ((0, first), (1, alone)):
+        found, expected = (folder / "rows" / f"dws-1-4-seed{seed}" for folder in (out, other))
+        assert losses(found) == losses(expected)
+        (_, variables), (_, expected_variables) = (load_model(row / "checkpoint") for row in (found, expected))
+        jax.tree.map(np.testing.assert_array_equal, variables, expected_variables)
+    seconds = [
+        row["compile_s"] for row in json.loads((out / "results.json").read_text())["rows"] if row["seed"] is not None
+    ]
+    assert seconds[0] == seconds[1] > 0
+
+
+def test_a_program_is_that_of_its_system():
+    """Oracle: counting what is compiled, by system and number of seeds."""
+    base, last, made = preset_config("quick"), loop.LastProgram(), []
+    configs = [PlannedRow.of_system(name, seed, base).config for name, seed in (("dae", 0), ("dae", 7), ("mad", 0))]
+    asked = [(configs[0], 1), (configs[1], 1), (configs[1], 2), (configs[2], 2), (configs[0], 1)]
+    found = [last.get(config, seeds, lambda: made.append(0) or ("program", len(made))) for config, seeds in asked]
+    assert [number for _, number in found] == [1, 1, 2, 3, 4]

@@ -31,6 +31,7 @@ def shared(tmp_path_factory):
 
 def command(shared, out, *systems, more=(), cache="cache", steps=3):
     arguments = ["--data", str(shared / "songs"), "--cache", str(shared / cache), "--out", str(out), "--batch", "2"]
+    arguments += [] if "--seeds" in more else ["--seeds", "1"]
     arguments += ["--systems", *systems, "--steps", str(steps), "--processes", "1", *more, "--set"]
     arguments += ["signal.sample_rate=8000", "signal.window_length=257", "signal.hop_length=48"]
     return [sys.executable, "-m", "experiments.ablation", *arguments, "signal.fft_length=512"]

@@ -125,7 +125,18 @@ def run(tmp_path_factory):
 
     def run(out, *more, systems=("dae",), songs=folder / "songs"):
         arguments = ["--data", str(songs), "--cache", str(folder / "cache"), "--out", str(out), *more]
-        arguments += ["--systems", *systems, "--batch", "2", "--processes", "1", "--set", "signal.sample_rate=8000"]
+        arguments += [
+            "--systems",
+            *systems,
+            "--seeds",
+            "1",
+            "--batch",
+            "2",
+            "--processes",
+            "1",
+            "--set",
+            "signal.sample_rate=8000",
+        ]
         return ablation.main([*arguments, "signal.window_length=257", "signal.hop_length=48", "signal.fft_length=512"])
 
     return run

@@ -24,6 +24,7 @@ from cyclopts import Parameter, Token
 from experiments.ablation import main
 from experiments.cli.options import OptionsOf
 from experiments.rows.options import AblationOptions
+from experiments.rows.plan import DEFAULT_SYSTEMS
 from madsep_jax.config.fields import settings_of
 from madsep_jax.config.parallel import ParallelConfig, ProcessesConfig
 from madsep_jax.config.run import RunConfig
@@ -99,7 +100,7 @@ from experiments.rows.plan import make_plan
 
 assert main(["--help"]) == 0
 assert main(["--print-config", "--label-noise", "3"]) == 0
-plan = make_plan(AblationOptions(run=RunOptions(label_noise=3.0), systems=("dae",)))
+plan = make_plan(AblationOptions(run=RunOptions(label_noise=3.0), systems=("dae",), seeds=1))
 ExperimentFolder.find(Path("saved"), plan.base, "songs").create()
 print("saved", json.loads(Path("saved/experiment.json").read_text())["identity"]["training.label_noise"])
 print("row", [row.config.training.label_noise for row in plan.rows if row.config])
@@ -130,9 +131,20 @@ def printed(capsys, *arguments):
     return capsys.readouterr().out.splitlines()
 
 
+def test_what_is_compared_where_nothing_is_said(capsys):
+    """The quick preset has three seeds of each system, the others, which take days, one."""
+    titles = [line for line in printed(capsys) if "seed" in line and line.startswith("[")]
+    assert titles == [f"[{system}-seed{seed}]" for system in DEFAULT_SYSTEMS["quick"] for seed in range(3)]
+    titles = [line for line in printed(capsys, "--preset", "paper") if "seed" in line and line.startswith("[")]
+    assert titles == [f"[{system}-seed0]" for system in DEFAULT_SYSTEMS["paper"]]
+    assert AblationOptions(seeds=2).seed_count == 2
+
+
 def test_print_config_shows_every_field_and_marks_the_changed(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    lines = printed(capsys, "--set", "training.learning_rate=0.0003", "--steps-per-call", "4", "--systems", "dae")
+    lines = printed(
+        capsys, "--set", "training.learning_rate=0.0003", "--steps-per-call", "4", "--systems", "dae", "--seeds", "1"
+    )
     assert 'preset = "quick"' in lines
     assert "training.batch_size = 4" in lines
     assert "training.learning_rate = 0.0003  # preset: 0.001" in lines

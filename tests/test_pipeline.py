@@ -138,6 +138,17 @@ def test_a_late_start_is_the_tail_of_the_whole(features, training_batches, first
         np.testing.assert_array_equal(found.voice_BTF, expected.voice_BTF)
 
 
+def test_nothing_is_tuned_while_batches_come(features, training_batches, monkeypatch):
+    """Of 25 ends of 300 batches three took as long as the batches had, while the thread that tunes slept."""
+    from data_pipelines.tensorflow_cpu import tf
+
+    seen, kind = [], type(tf.data.Dataset.range(1).prefetch(1).with_options(tf.data.Options()))
+    iterate = kind.as_numpy_iterator
+    monkeypatch.setattr(kind, "as_numpy_iterator", lambda found: seen.append(found.options()) or iterate(found))
+    assert len(list(training_batches(SongSpectrograms(features, SEQUENCES), order_of()))) == 10
+    assert [options.autotune.enabled for options in seen] == [False]
+
+
 def test_tensorflow_sees_no_accelerator(training_batches):
     from data_pipelines.tensorflow_cpu import tf
 

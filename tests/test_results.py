@@ -19,7 +19,8 @@ from experiments.benchmarks.throughput.peak import Peak
 from experiments.benchmarks.training_memory import measure as training_memory
 from experiments.benchmarks.training_memory.options import MemoryOptions
 from experiments.cli.results import Column, Report, Table, read_earlier
-from experiments.rows.report import csv_table, row_table
+from experiments.rows.plan import DEFAULT_SYSTEMS
+from experiments.rows.report import csv_table, row_table, system_table
 from experiments.rows.row import RowResult
 from madsep_jax.errors import InputError
 from madsep_jax.host.environment import describe_machine
@@ -46,8 +47,24 @@ def on(monkeypatch):
 def test_ablation(folder):
     content, table = kept(folder)
     results = [RowResult(**row) for row in content["rows"]]
-    assert Report("results", {}, [row_table(results, content["caption"])]).markdown() == table
+    systems = system_table(results)
+    tables = [*([systems] if systems else []), row_table(results, content["caption"])]
+    assert Report("results", {}, tables).markdown() == table
     assert csv_table(results) == (RESULTS / folder / "results.csv").read_text(encoding="utf-8")
+
+
+def test_the_quick_table_has_what_an_answer_needs():
+    """MaD and two sizes of DWS-CNN, three seeds each, 16 songs, and all of them learn: 3 dB over the mixture."""
+    content, _ = kept("quick")
+    results = [RowResult(**row) for row in content["rows"]]
+    (mixture,) = [row for row in results if row.system == "mixture"]
+    trained = [row for row in results if row.seed is not None]
+    expected = [(system, seed) for system in DEFAULT_SYSTEMS["quick"] for seed in range(3)]
+    assert sorted((row.system, row.seed) for row in trained) == sorted(expected)
+    assert len(expected) == 9
+    for row in trained:
+        assert row.scores["targets"]["vocals"]["scored_songs"] == 16
+        assert row.median_db("SDR") >= mixture.median_db("SDR") + 3
 
 
 @pytest.mark.parametrize("folder", ["throughput", "throughput-kept-memory"])

@@ -13,6 +13,7 @@ from tiny import GRU, assert_close, open_masks
 from whole_songs import cut_sequences, join_sequences
 
 from madsep_jax import LossConfig, build_model, separate, separation
+from madsep_jax.config.io import override
 from madsep_jax.signal.stft import istft, stft
 from madsep_jax.train.batch import clip_input
 
@@ -104,6 +105,7 @@ def test_songs_of_all_lengths_share_one_compilation(variables):
     before = separation._jitted_block(jax.default_backend())._cache_size()
     for length in (1, 50, 700, BLOCK, 4 * BLOCK):
         separate(config, variables, noise(length), RATE)
+    separate(override(config, {"training.seed": 7}), variables, noise(50), RATE)  # and so do seeds of a system
     assert separation._jitted_block(jax.default_backend())._cache_size() == before + 1
 
 

@@ -28,7 +28,19 @@ from madsep_jax.checkpoint.folder import load_config, load_model
 from madsep_jax.train.losses import validation_loss
 
 SMALL = ["--set", "signal.sample_rate=8000", "signal.window_length=257", "signal.hop_length=48"]
-SMALL += ["signal.fft_length=512", "--systems", "skip-filtering", "--epochs", "2", "--batch", "2", "--processes", "1"]
+SMALL += [
+    "signal.fft_length=512",
+    "--seeds",
+    "1",
+    "--systems",
+    "skip-filtering",
+    "--epochs",
+    "2",
+    "--batch",
+    "2",
+    "--processes",
+    "1",
+]
 ROW = "skip-filtering-seed0"
 
 

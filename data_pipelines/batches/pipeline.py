@@ -39,6 +39,9 @@ def training_batches(
             raise
 
     kind = type(fill.example)
+    settings = tf.data.Options()
+    # Nothing is left to it, and its thread, which sleeps ever longer, at times holds up the end of the batches so long.
+    settings.autotune.enabled = False
     dataset = (
         tf.data.Dataset.range(first_step, order.total_steps)
         .map(
@@ -51,6 +54,7 @@ def training_batches(
             deterministic=True,
         )
         .prefetch(_PREFETCHED_BATCHES)
+        .with_options(settings)
     )
     try:
         for arrays in dataset.as_numpy_iterator():

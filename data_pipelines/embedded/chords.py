@@ -1,4 +1,4 @@
-"""Who plays the chords of the song: a bass, and two of a pad, a guitar and an electric piano."""
+"""Who plays the chords of the song: a bass, a pad, a guitar, an electric piano and an organ."""
 
 import numpy as np
 
@@ -48,14 +48,15 @@ def _pluck(
 PIANO_RHYTHMS = ((0, 4), (0, 3, 6), (0, 3, 4, 7), (0, 2, 4, 6), (2, 6))
 GUITAR_ORDERS = ((0, 1, 2, 3, 4, 3, 2, 1), (0, 2, 1, 3, 2, 4, 3, 2), (0, 3, 2, 4, 1, 3, 2, 4))
 
-LAYERS = (("pad", "guitar"), ("pad", "piano"), ("guitar", "piano"))
+#: Frequencies of an organ's pipes over that of their key.
+PIPES = (0.5, 1, 1.5, 2, 3, 4, 6, 8)
 
 
 def render_other(draws: Draws, score: Score, samples: int, sample_rate: int) -> np.ndarray:
-    """The stem of the other instruments (N, 2): two layers of equal power, give or take 3 dB."""
-    players = {"pad": _pad, "guitar": _guitar, "piano": _piano}
+    """The stem of the other instruments (N, 2): those of the lineup at equal power, give or take 3 dB."""
+    players = {"pad": _pad, "guitar": _guitar, "piano": _piano, "organ": _organ}
     other_NC = np.zeros((samples, 2))
-    for name in draws.pick(LAYERS):
+    for name in (name for name in score.lineup if name in players):
         level_db = draws.uniform(-3, 0)
         layer_NC = np.zeros((samples, 2))
         players[name](draws, score, layer_NC, sample_rate)
@@ -82,6 +83,28 @@ def _pad(draws: Draws, score: Score, out_NC: np.ndarray, sample_rate: int) -> No
             for side in (-1, 1):
                 note = voice(hertz(midi + side * cents / 100), score.bar_s + 0.1, draws.uniform(0, 1))
                 place(out_NC, sample_rate, bar * score.bar_s, score.bar_s + 0.1, 0.7 * side, note)
+
+
+def _organ(draws: Draws, score: Score, out_NC: np.ndarray, sample_rate: int) -> None:
+    """Two held chords a bar on an organ: a sine a pipe, their level swaying as that of a speaker that turns."""
+    lowest = 50 + int(draws.uniform(0, 10))
+    pan, sway_hz, level_K = draws.uniform(-0.5, 0.5), draws.uniform(5.5, 7), draws.uniforms(0.1, 1, len(PIPES))
+
+    def key(hz: float, length_s: float) -> Tone:
+        pipe_hz_K = hz * np.array(PIPES)
+        audible_K = level_K * taper(pipe_hz_K, 0.49 * sample_rate)
+
+        def tone(times_N: np.ndarray) -> np.ndarray:
+            level_N = held(times_N, length_s, 0.01, 0.04) * (1 + 0.2 * np.sin(2 * np.pi * sway_hz * times_N))
+            return level_N * (np.sin(2 * np.pi * times_N[:, None] * pipe_hz_K) @ audible_K)
+
+        return tone
+
+    for bar, chord in enumerate(score.chords):
+        for step in (0, 4):
+            for midi in score.chord_notes(chord, lowest):
+                start_s, length_s = bar * score.bar_s + step * score.eighth_s, 3.8 * score.eighth_s
+                place(out_NC, sample_rate, start_s, length_s, pan, key(hertz(float(midi)), length_s))
 
 
 def _guitar(draws: Draws, score: Score, out_NC: np.ndarray, sample_rate: int) -> None:

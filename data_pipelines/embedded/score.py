@@ -1,4 +1,4 @@
-"""What all players of a song agree on (tempo, key, chords), and what is sung: its melody and its syllables' sounds."""
+"""What all of a song agree on: tempo, key, chords, who plays; and what is sung: its melody, its syllables' sounds."""
 
 import math
 from dataclasses import dataclass
@@ -16,16 +16,29 @@ PROGRESSIONS = {
 
 BARS_A_SECTION = 4
 
+#: Who plays beside the singer: one or several of pad, guitar, piano and organ, and most often drums and bass.
+LINEUPS = (
+    ("drums", "bass", "pad", "guitar"),
+    ("drums", "bass", "pad", "piano"),
+    ("drums", "bass", "guitar", "piano"),
+    ("drums", "bass", "organ", "guitar"),
+    ("drums", "bass", "guitar"),
+    ("drums", "organ"),
+    ("bass", "guitar", "piano"),
+    ("guitar", "pad"),
+)
+
 
 @dataclass(frozen=True)
 class Score:
-    """Tempo, key and one chord a bar of four beats; the first bar starts at 0 s."""
+    """Tempo, key, one chord a bar of four beats, and who plays; the first bar starts at 0 s."""
 
     seconds: float
     beat_s: float
     key_midi: int
     scale: tuple[int, ...]
     chords: tuple[int, ...]
+    lineup: tuple[str, ...]
 
     @property
     def bar_s(self) -> float:
@@ -51,13 +64,16 @@ class Score:
 
 
 def draw_score(draws: Draws, seconds: float) -> Score:
-    """Tempo from 76 to 132 beats a minute; two progressions that take turns every four bars."""
+    """Draw tempo (76 to 132 beats a minute), two progressions that take turns every four bars, key, mode and lineup.
+
+    Songs share out the last three equally.
+    """
     beat_s = 60 / draws.uniform(76, 132)
-    scale = draws.pick((MAJOR, MINOR))
+    scale = draws.in_turn((MAJOR, MINOR))
     progressions = draws.pick(PROGRESSIONS[scale]), draws.pick(PROGRESSIONS[scale])
     bars = math.ceil(seconds / (4 * beat_s)) + 1
     chords = tuple(progressions[bar // BARS_A_SECTION % 2][bar % BARS_A_SECTION] for bar in range(bars))
-    return Score(seconds, beat_s, 49 + int(draws.uniform(0, 12)), scale, chords)
+    return Score(seconds, beat_s, draws.in_turn(range(49, 61)), scale, chords, draws.in_turn(LINEUPS))
 
 
 #: First three formants in Hz of adult men's vowels: the averages of Peterson & Barney (1952), table II.

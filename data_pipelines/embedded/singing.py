@@ -46,8 +46,8 @@ class Singing:
 
 
 def draw_singer(draws: Draws) -> Singer:
-    """A singer of one of the four kinds of voice."""
-    centre_midi, tract_scale = draws.pick(VOICES)
+    """A singer of one of the four kinds of voice, which songs have in turn."""
+    centre_midi, tract_scale = draws.in_turn(VOICES)
     return Singer(
         centre_midi=centre_midi + draws.uniform(-1.5, 1.5),
         tract_scale=tract_scale * draws.uniform(0.96, 1.04),

@@ -27,6 +27,7 @@ class Draws:
     """
 
     def __init__(self, seed: int, split: Split, index: int, part: str):
+        self._song = seed, split, index, part
         digest = hashlib.sha256(f"{seed}/{split}/{index}/{part}".encode()).digest()
         self._state = np.random.RandomState(np.frombuffer(digest, ">u4").astype(np.uint32))
 
@@ -41,6 +42,14 @@ class Draws:
     def pick(self, options: Sequence[Option]) -> Option:
         """One of the options, all equally likely."""
         return options[int(self.uniform(0, len(options)))]
+
+    def in_turn(self, options: Sequence[Option]) -> Option:
+        """One of the n options, such that each is that of one song in n: of those from 0 on, from n on, and so on."""
+        seed, split, index, part = self._song
+        turns = Draws(seed, split, index // len(options), f"{part}, {len(options)} in turn").uniforms(
+            0, 1, len(options)
+        )
+        return options[int(np.argsort(turns)[index % len(options)])]
 
     def uniforms(self, low: float, high: float, count: int) -> np.ndarray:
         """Several numbers from low to high, shape (count,)."""

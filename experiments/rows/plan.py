@@ -138,7 +138,7 @@ def make_rows(options: AblationOptions, base: RunConfig) -> list[PlannedRow]:
     if options.baseline is not None and options.baseline not in systems:
         raise InputError(f"--baseline {options.baseline}: found none of the rows, expected one of {', '.join(systems)}")
     rows = [PlannedRow(name, None) for name in REFERENCES]
-    rows += [PlannedRow.of_system(system, seed, base) for system in systems for seed in range(options.seeds)]
+    rows += [PlannedRow.of_system(system, seed, base) for system in systems for seed in range(options.seed_count)]
     known = {row.folder_name: row for row in rows}
     for name in options.only_rows:
         if name not in known:

@@ -89,7 +89,7 @@ def run_rows(options: AblationOptions) -> int:
 def _memory(plan: Plan, options: AblationOptions, console: Console) -> dict[str, RowMemory]:
     """Return what each row needs, by its folder's name."""
     configs = {row.folder_name: row.config for row in plan.rows if row.config}
-    seeds = options.seeds if options.vectorize_seeds else 1
+    seeds = options.seed_count if options.vectorize_seeds else 1
     memory = rows_memory(configs.values(), plan.how.parallel, seeds)
     asked = memory.asked()
     with Bar(console, "memory", len(asked)) as bar:

@@ -19,6 +19,7 @@ from experiments.training.given_weights import GivenWeights
 from experiments.training.log import Log, profiled
 from experiments.training.saving import Saver, Start, TrainResult, find_start
 from experiments.training.validation import Judge, Validation
+from madsep_jax.config.io import override
 from madsep_jax.config.parallel import ParallelConfig
 from madsep_jax.config.run import RunConfig
 from madsep_jax.config.training import SavingConfig
@@ -29,6 +30,23 @@ from madsep_jax.parallel.program import Program
 from madsep_jax.train.running import BySeed, Running
 
 OnStep = Callable[[int, dict[str, float]], None]
+
+
+class LastProgram:
+    """The program that was compiled last, for the next training if it differs in its seed alone."""
+
+    def __init__(self) -> None:
+        self._of: Any = None
+        self._made: Any = None
+
+    def get(self, config: RunConfig, seeds: int, compile_it: Callable[[], tuple[Any, float]]) -> tuple[Any, float]:
+        """Return the program of so many seeds of a config, and the seconds that it took to compile, now or before."""
+        asked = override(config, {"training.seed": 0}), seeds
+        if asked != self._of:
+            self._of, self._made = None, None  # let go of before the next one is made
+            self._made = compile_it()
+            self._of = asked
+        return self._made
 
 
 @dataclass(frozen=True)
@@ -46,6 +64,7 @@ class How:
     """Begin also where the program needs more memory than there is."""
     say: Callable[[str], None] = lambda line: None
     """Takes a line for the person who waits."""
+    program: LastProgram = field(default_factory=LastProgram, compare=False)
 
     def check(self, compiled: Any) -> None:
         """Raise MemoryError where this process's first device, and so each, cannot hold what a program needs."""
@@ -114,7 +133,9 @@ def _train(starts: Sequence[Start], source: Source, on_step: OnStep, how: How) -
         state = layout.place_state(program.join_states([start.state for start in starts]))
         silence = [repeat(example_batch(source, start.order, process_shard())) for start in starts]
         example = layout.place_batch(next(program.join_batches(silence)))
-        call, compile_s = compile_layout(layout, state, example, how.check)
+        call, compile_s = how.program.get(
+            starts[0].config, len(starts), lambda: compile_layout(layout, state, example, how.check)
+        )
         if is_alone:  # until here there was nothing to save
             stack.enter_context(signals)
 

@@ -216,6 +216,7 @@ class TrainResult:
 
     steps: int
     compile_s: float
+    """Of its program, which the next seed of the system takes over."""
     step_s: float | None
     """Median over the steps of the last start, the first few left out; None where there were none."""
     total_s: float

@@ -85,7 +85,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "signal.hop_length": 96,
         "signal.fft_length": 1024,
         "training.learning_rate": 1e-3,
-        "training.steps": 600,
+        "training.steps": 300,
     },
 }
 

@@ -16,7 +16,7 @@ _PACKAGES = ("madsep-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint",
 
 
 def environment() -> dict[str, Any]:
-    """Return backend, devices, processor, platform, compiler options and versions, for saving beside a result."""
+    """Return backend, devices, processor, platform, options and flags of XLA, and versions, to save beside a result."""
     import jax
 
     from madsep_jax.host.compiler import compiler_options
@@ -32,6 +32,7 @@ def environment() -> dict[str, Any]:
         "machine": platform.machine(),
         "python": platform.python_version(),
         "compiler_options": compiler_options(jax.default_backend()),
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
         "versions": {name: version for name in _PACKAGES if (version := _version(name))},
     }
 
@@ -74,10 +75,11 @@ def describe_device(found: Mapping[str, Any] | None = None) -> str:
 
 
 def describe_machine(found: Mapping[str, Any] | None = None) -> str:
-    """Return device, CPU cores and JAX of an `environment`, or of this process, for the caption of a result."""
+    """Return device, CPU cores, JAX and XLA's flags of an `environment`, or of this process, for a result's caption."""
     found = found or environment()
     name = f" ({found['processor']})" if found["device"] == "cpu" and "processor" in found else ""
-    return f"{found['device']}{name}, {found['cpu_cores']} CPU cores, jax {found['versions']['jax']}"
+    flags = f", XLA_FLAGS={flags}" if (flags := found.get("xla_flags")) else ""
+    return f"{found['device']}{name}, {found['cpu_cores']} CPU cores, jax {found['versions']['jax']}{flags}"
 
 
 def _version(package: str) -> str | None:

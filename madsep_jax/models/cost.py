@@ -1,5 +1,6 @@
 """Floating-point operations of a program, by XLA's own count."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +9,7 @@ import jax.numpy as jnp
 from jax.extend import core as jex_core
 
 from madsep_jax.config.io import override
-from madsep_jax.config.run import RunConfig
+from madsep_jax.config.run import ModelConfig, RunConfig
 from madsep_jax.models import build_model
 from madsep_jax.models.variables import variable_shapes
 
@@ -27,21 +28,23 @@ def forward_gflop_per_second(config: RunConfig) -> float:
 
     A loop without a fixed end, the recurrent inference's, is counted with all its turns, the most that it takes.
     """
-    forward = _forward_flops(config)
+    frames = config.sequences.frames
+    forward = _forward_flops(config.model, frames)
     if turns := getattr(config.masker, "recurrent_iterations", 0):
         # `flops` counts a loop without a fixed end once, like one turn.
-        without = _forward_flops(override(config, {"masker.recurrent_iterations": 0}))
+        without = _forward_flops(override(config, {"masker.recurrent_iterations": 0}).model, frames)
         forward = without + turns * (forward - without)
     seconds = config.sequences.target_frames / config.signal.frames_per_second
     return forward / seconds / 1e9
 
 
-def _forward_flops(config: RunConfig) -> float:
-    shape = (1, config.sequences.frames, config.signal.bins)
+@functools.cache
+def _forward_flops(model: ModelConfig, frames: int) -> float:
+    """Count once what all seeds of a system have."""
     return flops(
-        lambda variables, mag_BSF: build_model(config.model).apply(variables, mag_BSF, train=False),
-        variable_shapes(config.model),
-        jax.ShapeDtypeStruct(shape, jnp.float32),
+        lambda variables, mag_BSF: build_model(model).apply(variables, mag_BSF, train=False),
+        variable_shapes(model),
+        jax.ShapeDtypeStruct((1, frames, model.bins), jnp.float32),
     )
 
 

@@ -46,8 +46,8 @@ def made_up_song(seconds: float) -> ScoredSong:
 
 
 def songs_of(data: str, targets: TargetSet, case: Case) -> list[ScoredSong]:
-    """Return all songs of a folder, or the embedded ones, with estimates of a kind."""
-    tracks = embedded_tracks(EmbeddedConfig()) if data == EMBEDDED else find_tracks(Path(data))
+    """Return all songs of a folder, or the embedded ones to test on, with estimates of a kind."""
+    tracks = embedded_tracks(EmbeddedConfig(train_songs=0)) if data == EMBEDDED else find_tracks(Path(data))
     return [_song_of(track, targets, case) for track in tracks]
 
 

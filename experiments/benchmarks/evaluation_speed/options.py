@@ -17,8 +17,8 @@ class SpeedOptions:
     """What to score, and how often."""
 
     data: str = EMBEDDED
-    """Songs: 'embedded' (made from a seed, nothing to download), or a folder in a layout of the ablation's --data. All
-    of its songs are scored."""
+    """Songs: 'embedded' (those to test on, made from a seed, nothing to download), or all of a folder in a layout of
+    the ablation's --data."""
 
     targets: TargetSet = "voice"
     """voice: vocals and accompaniment. stems: vocals, drums, bass and other."""
