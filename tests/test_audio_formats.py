@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("av")
+av = pytest.importorskip("av")
 sf = pytest.importorskip("soundfile")
 
 from encoded import RATE, chirps_NC, encode, lag, piped
@@ -25,13 +25,17 @@ EXPECTED = list(csv.DictReader((CASES / "expected.csv").read_text().splitlines()
 needs_cases = pytest.mark.skipif(not EXPECTED, reason="the cases are not here")
 X_NC = chirps_NC()
 
+#: Samples by which the encoder has filled the last block: FFmpeg's decoder leaves them out from PyAV 19 on.
+FILLED = dict.fromkeys(("a_book.m4b", "v_film.mov", "x_m4a_as.mp3", "x_m4a_as.wav"), 344)
+
 
 @needs_cases
 @pytest.mark.parametrize("row", EXPECTED, ids=[row["file"] for row in EXPECTED])
 def test_every_file_has_the_length_that_ffmpeg_decodes(row):
     audio = read_audio(CASES / row["file"])
     found = (audio.sample_rate, audio.samples_NC.shape[1], len(audio.samples_NC))
-    assert found == (int(row["rate"]), int(row["channels"]), int(row["samples"]))
+    added = FILLED.get(row["file"], 0) if int(av.__version__.split(".")[0]) >= 19 else 0
+    assert found == (int(row["rate"]), int(row["channels"]), int(row["samples"]) - added)
     info = probe_audio(CASES / row["file"])
     assert (info.sample_rate, info.channels) == found[:2]
     if not audio.missing:
@@ -211,6 +215,13 @@ def test_tags(tmp_path):
     for codec, container in (("aac", "ipod"), ("libmp3lame", "mp3"), ("flac", "flac"), ("flac", "ogg")):
         with open_audio(encode(tmp_path / container, codec, container, X_NC, tags=tags)) as reader:
             assert reader.tags == expected, container
+
+
+def test_tags_that_are_not_utf8(tmp_path):
+    path = encode(tmp_path / "a", "libmp3lame", "mp3", X_NC, tags={"title": "abcdefgh"})
+    path.write_bytes(path.read_bytes().replace(b"abcdefgh", b"ab\xe9efgh"))
+    with open_audio(path) as reader:
+        assert reader.tags == {"title": "ab\ufffdefgh"}
 
 
 def test_no_library_writes_on_the_terminal(tmp_path, capfd):

@@ -17,6 +17,9 @@ from madsep_jax.audio.stated import MP3_HEADER, MP3_TAG, ends_within, stated_s, 
 #: some containers count in milliseconds, and a codec's last block need not be full.
 _TOLERANCE_S = 0.05
 
+#: Packets in a row that cannot be read, where no more are tried.
+_MOST_FAILURES = 100
+
 #: Codecs whose samples are those that were encoded, but for `pcm_…`.
 _LOSSLESS = ("flac", "wavpack", "tta", "ape", "tak", "mlp", "truehd", "wmalossless", "shorten", "als")
 
@@ -56,7 +59,7 @@ class FfmpegSource:
             self.about_s = self._stated_s or (container.duration / 1e6 if container.duration else None)
             metadata = {name.lower(): text for name, text in {**container.metadata, **sound.metadata}.items()}
             names = {name: name.replace("track", "tracknumber") for name in _TAGS if metadata.get(name)}
-            self.tags = {names[name]: metadata[name] for name in names}
+            self.tags = {names[name]: _readable(metadata[name]) for name in names}
 
     def decode(self, start: int) -> Iterator[np.ndarray]:
         """Yield blocks, float32 (samples N, channels C), from a sample on."""
@@ -101,8 +104,10 @@ class FfmpegSource:
         self._file.seek(0)
         # By its number: FFmpeg takes hints from a name. No other file or address is opened for what it says.
         options = {"fd": str(self._file.fileno()), "protocol_whitelist": "fd"}
+        # As 19 and newer have them, what is not UTF-8 in tags is surrogates.
+        tags = {"metadata_errors": "surrogateescape"} if int(av.__version__.split(".")[0]) < 19 else {}
         try:
-            with av.open("fd:", container_options=options, metadata_errors="replace") as container:
+            with av.open("fd:", container_options=options, **tags) as container:
                 streams = container.streams.audio
                 if len(streams) <= self._stream:
                     raise UndecodableError(f"found {len(streams)} sound streams, expected {self._stream + 1}")
@@ -150,7 +155,7 @@ class FfmpegSource:
         for packet, frames in _decoded(container, sound):
             if packet is None:
                 failed_s = failed_s or 0.0
-                break
+                continue
             last = [*last[-1:], packet] if packet.size else last
             data = bytes(packet) if is_mp3 else b""
             if packet.pos is not None and packet.pos + packet.size <= tag_end:
@@ -175,20 +180,28 @@ class FfmpegSource:
 
 def _decoded(container: Any, sound: Any) -> Iterator[tuple[Any, list[Any] | None]]:
     """Yield the packets with their frames, None where they cannot be decoded; a None for one that cannot be read."""
-    av = import_package("av")
-    packets = container.demux(sound)
-    while True:
+    av, packets, failures = import_package("av"), container.demux(sound), 0
+    while failures < _MOST_FAILURES:
         try:
-            packet = next(packets)
-        except StopIteration:
-            return
-        except (av.FFmpegError, IndexError):  # no more can be read; IndexError: by PyAV, of a stream that comes later
+            packet = next(packets, None)
+        except av.FFmpegError:  # in some containers the next one can be read
+            packets, failures = container.demux(sound), failures + 1
+            yield None, None
+            continue
+        except IndexError:  # by PyAV, of a stream that comes later
             yield None, None
             return
+        if packet is None:
+            return
+        failures = 0
         try:
             yield packet, packet.decode()
         except av.FFmpegError:
             yield packet, None
+
+
+def _readable(text: str) -> str:
+    return text.encode(errors="surrogateescape").decode(errors="replace")
 
 
 def _is_beyond_pyav(frame: Any) -> bool:
