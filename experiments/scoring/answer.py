@@ -125,7 +125,7 @@ def _compare(trainings: Trainings, pairs: Sequence[tuple[str, str]], target: str
         for system, of_system in trainings.items()
     }
     found = [difference(arrays[a], arrays[b], len(pairs)) for a, b in pairs]
-    corrected = holm([one and one.p_value for one in found])
+    corrected = holm([one.p_value if one else None for one in found])
     return [
         _named(target, metric, a, b, arrays, one, p) for (a, b), one, p in zip(pairs, found, corrected, strict=True)
     ]
