@@ -11,6 +11,7 @@ from cyclopts import App
 
 from experiments.cli.command import run
 from experiments.rows.options import AblationOptions
+from madsep_jax.host.memory import keep_freed_memory
 
 _DEFAULTS = AblationOptions()
 app = App(name="ablation", usage="Usage: python -m experiments.ablation [OPTIONS]")
@@ -30,6 +31,8 @@ def ablation(options: AblationOptions = _DEFAULTS) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
+    if argv is None:  # the process is the command's own
+        keep_freed_memory()
     return run(app, argv)
 
 

@@ -19,9 +19,11 @@ from experiments.benchmarks.throughput.peak import Peak
 from experiments.benchmarks.training_memory import measure as training_memory
 from experiments.benchmarks.training_memory.options import MemoryOptions
 from experiments.cli.results import Column, Report, Table, read_earlier
+from experiments.rows.answer import UNIT
 from experiments.rows.plan import DEFAULT_SYSTEMS
 from experiments.rows.report import csv_table, row_table, system_table
 from experiments.rows.row import RowResult
+from experiments.scoring.answer import Answer, NamedDifference
 from madsep_jax.errors import InputError
 from madsep_jax.host.environment import describe_machine
 
@@ -43,13 +45,13 @@ def on(monkeypatch):
     return use
 
 
-@pytest.mark.parametrize("folder", ["quick", "all"])
+@pytest.mark.parametrize("folder", ["quick", "quick-avx2", "all"])
 def test_ablation(folder):
     content, table = kept(folder)
     results = [RowResult(**row) for row in content["rows"]]
-    systems = system_table(results)
-    tables = [*([systems] if systems else []), row_table(results, content["caption"])]
-    assert Report("results", {}, tables).markdown() == table
+    answer = Answer([NamedDifference(**one) for one in content.get("differences", [])], content.get("answer", []))
+    tables = [system_table(results), row_table(results, content["caption"]), answer.table(UNIT)]
+    assert Report("results", {}, [one for one in tables if one]).markdown() == table
     assert csv_table(results) == (RESULTS / folder / "results.csv").read_text(encoding="utf-8")
 
 
