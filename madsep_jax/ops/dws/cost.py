@@ -10,16 +10,15 @@ The second-level cache is several times as fast as memory, but hardly faster tha
 few thousand values is done in less than the 2 µs. So whole arrays win as long as two of them fit into the last-level
 cache. Measured on a processor with 32 MiB of it, two cores (time whole / chunks, forward and gradient): 0.17 and 0.37
 for V = 2.0 M of 16 channels, 0.71 and 0.68 for 3.9 M of 32, 0.77 and 0.94 for 2.5 M of 64; but 1.4 and 0.9 to 1.2 for
-6.3 M of 64. A virtual machine is told the cache of all cores of its processor, also of those that it does not have: no
-more than 16 MiB are counted for each core.
+6.3 M of 64. More than these 32 MiB are not counted: nothing larger has been measured, a virtual machine is told the
+cache of cores that it does not have, and whole arrays take several times the memory of chunks.
 """
 
 import functools
-import os
 from pathlib import Path
 
 _CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
-_MOST_BYTES_OF_A_CORE = 16 * 2**20
+_MOST_BYTES = 32 * 2**20
 
 #: What is taken for the last-level cache where the system does not tell.
 _USUAL_BYTES = 8 * 2**20
@@ -37,4 +36,4 @@ def cache_bytes() -> int:
     """Return how much of the last-level cache there is for this process."""
     sizes = [path.read_text().strip() for path in _CACHES.glob("index*/size")]
     found = [int(size[:-1]) * 1024 for size in sizes if size.endswith("K") and size[:-1].isdecimal()]
-    return min(max(found, default=_USUAL_BYTES), _MOST_BYTES_OF_A_CORE * (os.cpu_count() or 1))
+    return min(max(found, default=_USUAL_BYTES), _MOST_BYTES)

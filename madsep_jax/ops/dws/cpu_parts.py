@@ -2,7 +2,7 @@
 
 A part is a few loops over whole arrays. Left to itself, the compiler computes what several of them read again in each,
 and what a kernel's elements read once for every element; a barrier has it written once. The depthwise kernel's gradient
-is summed tile by tile (see `depthwise_rows`), and for an input of one channel it is a matrix product.
+is summed as the plain form does it, and for an input of one channel it is a matrix product.
 
 Names, arguments and results are those of `madsep_jax.ops.dws.lean_parts`.
 """
@@ -10,16 +10,12 @@ Names, arguments and results are those of `madsep_jax.ops.dws.lean_parts`.
 import jax
 import jax.numpy as jnp
 
-from madsep_jax.ops.dws import depthwise_rows
+from madsep_jax.ops.dws import depthwise
 from madsep_jax.ops.dws.block import LEAKY_SLOPE, BlockParameters, max_pool_frequency, moments_of
-from madsep_jax.ops.dws.chunks import Chunk, FrameChunks, dynamic_slice
 from madsep_jax.ops.dws.lazy import AffineGradient, Normalised
 from madsep_jax.ops.precision import widened
 
 Moments = tuple[jax.Array, jax.Array]
-
-#: Frames, at most, between two looks at the same part of a kernel's gradient.
-_ROWS = 30
 
 #: A product of that many channels or fewer takes longer than as many sums of vectors.
 _FEW_CHANNELS = 16
@@ -33,7 +29,8 @@ def activated(parameters: BlockParameters, source: Normalised, dilation: int) ->
 
 def activation(source: Normalised, kernel_KKC: jax.Array, bias_C: jax.Array, dilation: int) -> jax.Array:
     """Return a."""
-    u_BTWC = _tap_sum(_padded(source, len(kernel_KKC), dilation), kernel_KKC, dilation) + bias_C
+    padded_BTWC = _written(_padded(source, len(kernel_KKC), dilation))
+    u_BTWC = _tap_sum(padded_BTWC, kernel_KKC, dilation) + bias_C
     return _written(jnp.maximum(u_BTWC, LEAKY_SLOPE * u_BTWC).astype(source.dtype))
 
 
@@ -61,25 +58,15 @@ def mixed(
 
 def kernel_gradient(source: Normalised, grad_u_BTWC: jax.Array, side: int, dilation: int) -> jax.Array:
     """Return the gradient of the depthwise kernel."""
-    batch, frames, width, channels = grad_u_BTWC.shape
-    padded_BTWC, grad_u_BTWC = _padded(source, side, dilation), widened(grad_u_BTWC)
-    if source.shape[-1] == 1:
-        return _product_with_patches(padded_BTWC[..., 0], grad_u_BTWC, side, dilation)
-    chunks = FrameChunks.of_size(batch, frames, 1, _ROWS, _ROWS)
-    around = chunks.rows + (side - 1) * dilation
-
-    def read(chunk: Chunk) -> tuple[jax.Array, jax.Array]:
-        shape, start = (1, around, *padded_BTWC.shape[2:]), (chunk.sequence, chunk.first, 0, 0)
-        return dynamic_slice(padded_BTWC, start, shape)[0], chunks.read(grad_u_BTWC, chunk)
-
-    padded_BTWC, grad_u_BTWC = (chunks.filled(array) for array in (padded_BTWC, grad_u_BTWC))
-    kernel_KKC = jnp.zeros((side, side, channels), grad_u_BTWC.dtype)
-    return depthwise_rows.kernel_gradient(kernel_KKC, read, chunks, width, dilation)
+    if source.shape[-1] > 1:
+        return depthwise.kernel_gradient(_written(widened(source.array())), widened(grad_u_BTWC), side, dilation)
+    padded_BTW = _written(_padded(source, side, dilation)[..., 0])
+    return _product_with_patches(padded_BTW, widened(grad_u_BTWC), side, dilation)
 
 
 def source_gradient(source: Normalised, grad_u_BTWC: jax.Array, kernel_KKC: jax.Array, dilation: int) -> Normalised:
     """Return the gradient of the block's input."""
-    padded_BTWC = _padded(grad_u_BTWC, len(kernel_KKC), dilation)
+    padded_BTWC = _written(_padded(grad_u_BTWC, len(kernel_KKC), dilation))
     grad_x_BTWC = _tap_sum(padded_BTWC, kernel_KKC[::-1, ::-1], dilation)
     if source.shape[-1] == 1:
         grad_x_BTWC = jnp.sum(grad_x_BTWC, -1, keepdims=True)
@@ -93,7 +80,7 @@ def _padded(source: Normalised | jax.Array, side: int, dilation: int) -> jax.Arr
     """Return an array with what its kernel reads around it, zeros, as precise as its statistics."""
     x_BTWC = source.array() if isinstance(source, Normalised) else source
     half = side // 2
-    return _written(jnp.pad(widened(x_BTWC), ((0, 0), (half * dilation,) * 2, (half,) * 2, (0, 0))))
+    return jnp.pad(_written(widened(x_BTWC)), ((0, 0), (half * dilation,) * 2, (half,) * 2, (0, 0)))
 
 
 def _tap_sum(padded_BTWC: jax.Array, kernel_KKC: jax.Array, dilation: int) -> jax.Array:

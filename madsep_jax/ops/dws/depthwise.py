@@ -63,7 +63,7 @@ def _backward(
     dilation: int, residuals: tuple[jax.Array, jax.Array], grad_BTWC: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     x_BTWC, kernel_KKC = residuals
-    grad_kernel_KKC = _kernel_gradient(widened(x_BTWC), widened(grad_BTWC), kernel_KKC.shape[0], dilation)
+    grad_kernel_KKC = kernel_gradient(widened(x_BTWC), widened(grad_BTWC), kernel_KKC.shape[0], dilation)
     grad_x_BTWC = shifted_sum(grad_BTWC, kernel_KKC[::-1, ::-1], dilation)
     return grad_x_BTWC, grad_kernel_KKC.astype(kernel_KKC.dtype)
 
@@ -71,7 +71,7 @@ def _backward(
 shifted_sum.defvjp(_forward, _backward)
 
 
-def _kernel_gradient(x_BTWC: jax.Array, grad_BTWC: jax.Array, side: int, dilation: int) -> jax.Array:
+def kernel_gradient(x_BTWC: jax.Array, grad_BTWC: jax.Array, side: int, dilation: int) -> jax.Array:
     """Return the sum over batch, time and frequency of shifted input times gradient; (side, side, C).
 
     Elements of one kernel row are summed together over groups of rows, elementwise over (W, C), so that each group is

@@ -94,16 +94,10 @@ class BlockInput(NamedTuple):
         return grad_x_RWC * self.factor_BC[chunk.sequence], AffineGradient.of_chunk(source_RWC, grad_x_RWC)
 
 
-def activate(
-    parameters: BlockParameters,
-    x_RWC: jax.Array,
-    dilation: int,
-    first: jax.Array | int = 0,
-    rows: int | None = None,
-) -> jax.Array:
-    """Return a of a chunk from its input with its surroundings; first and rows as of `tap_sum`."""
+def activate(parameters: BlockParameters, x_RWC: jax.Array, dilation: int, **how: Any) -> jax.Array:
+    """Return a of a chunk from its input with its surroundings; `how` as of `tap_sum`."""
     kernel_KKC, bias_C = parameters.depthwise_kernel_KKC, parameters.depthwise_bias_C
-    u_RWC = tap_sum(x_RWC, kernel_KKC, bias_C, dilation, first, rows)
+    u_RWC = tap_sum(x_RWC, kernel_KKC, bias_C, dilation, **how)
     return jnp.maximum(u_RWC, LEAKY_SLOPE * u_RWC)
 
 

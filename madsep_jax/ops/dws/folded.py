@@ -75,7 +75,7 @@ def _one_sequence(
         chunks = block_input.chunks
 
         def activated(chunk: Chunk) -> jax.Array:
-            return activate(parameters, block_input.read_around(chunk), dilation)
+            return activate(parameters, block_input.read_around(chunk), dilation, at_once=True)
 
     def run(y_BTWC: jax.Array, chunk: Chunk) -> tuple[jax.Array, None]:
         a_RWC = activated(chunk)
@@ -133,7 +133,8 @@ def _in_one_buffer(
 
         def run(buffer: jax.Array, chunk: Chunk) -> tuple[jax.Array, None]:
             first = margins.first_around(chunks, chunk, source + chunk.sequence)
-            y_RWC = folded.after(activate(parameters, buffer, margins.dilation, first, chunks.rows))
+            a_RWC = activate(parameters, buffer, margins.dilation, first=first, rows=chunks.rows, at_once=True)
+            y_RWC = folded.after(a_RWC)
             if residual:
                 y_RWC = y_RWC + margins.read(buffer, chunks, chunk, source + chunk.sequence)
             y_RWC = chunks.without_fill(y_RWC, chunk)
