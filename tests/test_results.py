@@ -9,6 +9,8 @@ for package in ("cyclopts", "matplotlib", "soundfile", "tensorboardX", "tensorfl
     pytest.importorskip(package)
 
 from experiments.benchmarks.compile_time.report import CompileTimes
+from experiments.benchmarks.compile_time.targets import KEY, PlannedRows
+from experiments.benchmarks.compile_time.targets_report import make_report as targets_report
 from experiments.benchmarks.dispatch import ways
 from experiments.benchmarks.evaluation_speed import measure as evaluation_speed
 from experiments.benchmarks.input_throughput import measure as input_throughput
@@ -24,6 +26,7 @@ from experiments.rows.plan import DEFAULT_SYSTEMS
 from experiments.rows.report import csv_table, row_table, system_table
 from experiments.rows.row import RowResult
 from experiments.scoring.answer import Answer, NamedDifference
+from madsep_jax.config.systems import ALL, expand
 from madsep_jax.errors import InputError
 from madsep_jax.host.environment import describe_machine
 
@@ -87,6 +90,16 @@ def test_compile_time(folder):
     report = CompileTimes(content["base"], content["parts"]).report()
     assert report.markdown() == table
     assert report.content == content
+
+
+def test_targets():
+    content, table = kept("targets")
+    rows = {tuple(row[name] for name in KEY): row for row in content["rows"]}
+    report = targets_report(PlannedRows(RESULTS / "targets", content["settings"]["preset"], rows))
+    assert report.markdown() == table
+    assert report.content["rows"] == content["rows"]
+    assert {row["system"] for row in content["rows"]} >= set(expand((ALL,), (), (), "paper"))
+    assert all(row["reason"] is None for row in content["rows"] if row["batch"] == 4)
 
 
 def test_scaling():
