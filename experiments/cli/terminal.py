@@ -3,6 +3,7 @@
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from rich import box, table
 from rich.cells import cell_len
@@ -29,18 +30,18 @@ class ShownColumn:
     sentence: bool = False
     """Its cells may be broken between words."""
 
-    @property
+    @cached_property
     def narrowest(self) -> int:
         """The width that its cells, and its title in a few lines, need."""
         lengths = [cell_len(str(cell)) for cell in self.cells]
         if self.sentence:
             words = [cell_len(word) for cell in self.cells for word in str(cell).split()]
             lengths = [*words, min(_SENTENCE, max(lengths, default=0))]
-        widths = range(max(map(len, self.title.split()), default=0), len(self.title) + 1)
+        widths = range(max(map(len, self.title.split()), default=1), len(self.title) + 1)
         title = next((one for one in widths if len(textwrap.wrap(self.title, one)) <= _TITLE_LINES), 0)
         return max([title, *lengths])
 
-    @property
+    @cached_property
     def widest(self) -> int:
         """The width that nothing is broken at."""
         return max([len(self.title), *(cell_len(str(cell)) for cell in self.cells)])
@@ -54,8 +55,8 @@ class FittedTable:
     title: str | None = None
     styles: Mapping[int, str] = field(default_factory=dict)
     """Of lines, by their numbers."""
-    whole: str = ""
-    """The file that has all columns."""
+    whole: str | None = ""
+    """The file that has all columns; None: what is left out is not said."""
     caption: str = ""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
@@ -65,7 +66,8 @@ class FittedTable:
             yield Text(self.title, style="bold")
         yield from [self._table(shown, options.max_width)] if shown else self._blocks()
         in_it = [id(column) for column in shown or self._first]
-        if left_out := [column.title for column in self.columns if id(column) not in in_it]:
+        left_out = [column.title for column in self.columns if id(column) not in in_it]
+        if left_out and self.whole is not None:
             where = f"; all columns: {self.whole}" if self.whole else ""
             yield Text(f"Not shown for lack of room: {', '.join(left_out)}{where}", style="dim", overflow="fold")
         if self.caption:

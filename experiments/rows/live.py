@@ -109,7 +109,7 @@ class LiveRows:
             self._rows[row.folder_name] = _Shown(progress.stage, progress=progress, trained_s=trained_s)
 
     def finished(self, row: PlannedRow, result: RowResult) -> None:
-        """Take down that a row has failed, which has been said, or is finished; where there is no terminal, say that."""
+        """Take down that a row has failed, which has been said, or is finished; where no terminal is, say that."""
         self._rows[row.folder_name] = _of_result(result)
         if not self.console.is_terminal and not result.failed:
             left = f"; {self._left()}" if self._left() else ""
@@ -137,14 +137,14 @@ class LiveRows:
         rows = list(shown.values())
         columns = [
             ShownColumn("row", list(shown), word=True),
-            ShownColumn("state", [_word(row) for row in rows], word=True),
-            ShownColumn("done", [row.progress.count() if row.progress else "" for row in rows]),
-            ShownColumn("left", [_duration(row.progress) for row in rows], rank=1),
-            ShownColumn("loss", [_loss(row.progress) for row in rows], rank=2),
+            ShownColumn("state", [f"{_word(row):8}" for row in rows], word=True),
+            ShownColumn("done", [f"{row.progress.count() if row.progress else '':>9}" for row in rows]),
+            ShownColumn("left", [f"{_duration(row.progress):>6}" for row in rows], rank=1),
+            ShownColumn("loss", [f"{_loss(row.progress):>7}" for row in rows], rank=2),
             ShownColumn("", [self._bar(row) for row in rows], rank=3, word=True),
         ]
         colours = {number: _COLOURS.get(row.state, "") for number, row in enumerate(rows)}
-        return Group(FittedTable([one for one in columns if any(map(str, one.cells))], styles=colours), self._summary())
+        return Group(FittedTable(columns, styles=colours, whole=None), self._summary())
 
     def _summary(self) -> Text:
         states = [self._rows.get(row.folder_name, _Shown()).state for row in self.plan.rows]
