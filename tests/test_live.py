@@ -7,6 +7,7 @@ import pty
 import re
 import select
 import struct
+import subprocess
 import sys
 import termios
 import time
@@ -72,7 +73,7 @@ def half_way(plan, clock, console=None, together=False):
         view.finished(row, result(row, score_s=4.0))
     with view.work(plan.rows[2:5] if together else plan.rows[2:3], "training", 100) as work:
         work.advance_to(1, 0.5)
-        clock.now = 5.0
+        clock.now += 5.0
         work.advance_to(51, 0.25)
     return view
 
@@ -117,11 +118,14 @@ def test_without_a_terminal_a_row_is_a_line(plan, clock):
     assert console.file.getvalue().splitlines() == [
         "mixture: SDR 3.46 dB, scored in 4 s",
         "ideal-ratio-mask: SDR 3.46 dB, scored in 4 s",
-        "mad-seed0: SDR 3.46 dB, trained in 10 s, scored in 2 s; about 66 s left",
+        "mad-seed0: SDR 3.46 dB, trained in 10 s, scored in 2 s; about 64 s left",
     ]  # five times 10 s of training, five of scoring: 2 s of mad's two rows, 10 / 3 s of the others
 
 
 COMMAND = ["--systems", "mad", "--batch", "2", "--processes", "1", "--set", "signal.sample_rate=8000"]
+TAKE_TERMINAL = (
+    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+)
 SIGNAL = ["signal.window_length=257", "signal.hop_length=48", "signal.fft_length=512"]
 
 
@@ -130,12 +134,17 @@ def test_ctrl_c_leaves_the_terminal_whole(songs, tmp_path):
     """In a terminal of 80 columns, while it trains: the view is gone, the cursor is back, and a line says what next."""
     places = ["--data", str(songs), "--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "out")]
     command = [sys.executable, "-m", "experiments.ablation", *places, "--steps", "100000", *COMMAND, *SIGNAL]
-    child, terminal = pty.fork()
-    if child == 0:
-        os.environ.pop("COLUMNS", None)
-        os.environ["TERM"] = "xterm-256color"
-        os.execv(command[0], command)
+    terminal, inner = pty.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    environment = {**os.environ, "TERM": "xterm-256color"}
+    environment.pop("COLUMNS", None)
+    process = subprocess.Popen(
+        [sys.executable, "-c", TAKE_TERMINAL, *command],
+        **dict.fromkeys(("stdin", "stdout", "stderr"), inner),
+        start_new_session=True,
+        env=environment,
+    )
+    os.close(inner)
     text, interrupted, until = "", False, time.monotonic() + 120
     while time.monotonic() < until:
         if select.select([terminal], [], [], 0.2)[0]:
@@ -146,7 +155,8 @@ def test_ctrl_c_leaves_the_terminal_whole(songs, tmp_path):
         if not interrupted and re.search(r"mad-seed0 .*\b[1-9]\d*/100000", text):
             os.write(terminal, b"\x03")
             interrupted = True
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 130
+    os.close(terminal)
+    assert process.wait(10) == 130
     assert interrupted
     assert "…" not in text
     assert "Traceback" not in text
