@@ -48,7 +48,7 @@ class FoundSongs:
         """Return those of some splits."""
         tracks = [track for track in self.tracks if track.split in splits]
         bad = [one for one in self.bad if one.split in splits]
-        there = {one.name for one in (*tracks, *bad)}
+        there = {track.name for track in tracks} | {one.name for one in bad}
         return replace(self, tracks=tracks, bad=bad, elsewhere=[name for name in self.names if name not in there])
 
     def with_validation_list(self) -> "FoundSongs":

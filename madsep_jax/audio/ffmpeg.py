@@ -147,8 +147,10 @@ class FfmpegSource:
         """
         self._ends_early = self._is_cut
         if self._pages:
-            decoded = ((packet and packet.pos, frames or []) for packet, frames in _decoded(container, sound))
-            yield from self._pages.told(decoded)
+            decoded = _decoded(container, sound)
+            yield from self._pages.told(
+                (None if packet is None else packet.pos, found or []) for packet, found in decoded
+            )
             return
         last: list[Any] = []
         is_mp3, tag_end, failed_s, due = sound.codec_context.name.startswith("mp3"), 0, None, None

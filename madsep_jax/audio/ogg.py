@@ -98,13 +98,13 @@ class Pages:
         These are None where nothing is missing, and 0 where nothing tells how much. At the end of a link, and of a page
         of which nothing could be decoded, they come with None in place of a frame.
         """
-        packets, link, had_s, is_first = iter(packets), 0, 0.0, True
-        packet = next(packets, None)
+        left, link, had_s, is_first = iter(packets), 0, 0.0, True
+        packet = next(left, None)
         for end, following in zip_longest(self._ends, self._ends[1:]):
             frames: list[Any] = []  # of the page
             while packet and (following is None or packet[0] is None or packet[0] < following.at):
                 frames += packet[1]
-                packet = next(packets, None)
+                packet = next(left, None)
             if end.link != link:
                 yield from ((None, 0.0) for has_end in self._has_end[link : end.link] if not has_end)
                 link, had_s, is_first = end.link, 0.0, True
@@ -124,11 +124,11 @@ def _of_stream(file: FileIO, stream: int) -> Iterator[tuple[_Page, _Clock]]:
 
     A link without its first page is taken, as FFmpeg does, for one more of the last one's kind.
     """
-    clock, serial, others = None, b"", set[bytes]()
-    begins, sounds = True, 0
+    clock: _Clock | None = None
+    serial, others, begins, sounds = b"", set[bytes](), True, 0
     for page in _pages(file):
         if page.is_whole and page.flags & _FIRST:  # a link begins with those of all its streams
-            if begins is False:
+            if not begins:
                 serial, others, sounds = b"", set(), 0
             begins, found = True, _clock(page.body)
             if found and sounds == stream:
