@@ -23,7 +23,7 @@ from madsep_jax.ops.dws.block import (
     max_pool_frequency,
 )
 from madsep_jax.ops.dws.chunks import Chunk, FrameChunks, chunk_moments, dynamic_slice, joined_moments
-from madsep_jax.ops.dws.fast_parts import cut, folded_pointwise, mix, mix_transposed, pointwise_gradients
+from madsep_jax.ops.dws.fast_parts import CHUNK_VALUES, folded_pointwise, mix, mix_transposed, pointwise_gradients
 from madsep_jax.ops.dws.fast_pooled import moments_gradient, normalised_output
 from madsep_jax.ops.dws.lazy import Normalised
 from madsep_jax.ops.dws.margins import rooms
@@ -59,7 +59,7 @@ class Windows(NamedTuple):
         """Cut (B, S, F) for a depthwise kernel."""
         side, _, channels = kernel_KKC.shape
         batch, frames, bins = mag_BSF.shape
-        chunks = cut(batch, frames, bins * channels)
+        chunks = FrameChunks.of_size(batch, frames, bins * channels, CHUNK_VALUES, multiple=1)
         half, fill = side // 2, chunks.filled_frames - chunks.frames
         return cls(jnp.pad(mag_BSF, ((0, 0), (half, half + fill), (half, half))), chunks, side)
 
