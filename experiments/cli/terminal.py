@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from rich import box, table
 from rich.cells import cell_len
@@ -103,13 +104,13 @@ class FittedTable:
         return [column for column in self.columns if not column.rank]
 
     def _table(self, columns: Sequence[ShownColumn], width: int) -> table.Table:
-        form = {"box": box.SIMPLE_HEAD, "show_edge": False, "pad_edge": False, "padding": (0, 1, 0, 0)}
-        found, spare = table.Table(header_style="bold", **form), width - _width(columns)
+        look: dict[str, Any] = {"box": box.SIMPLE_HEAD, "show_edge": False, "pad_edge": False, "padding": (0, 1, 0, 0)}
+        found, spare = table.Table(header_style="bold", **look), width - _width(columns)
         for column in columns:
             more = column.widest - column.narrowest
             more = min(more, spare) if column.sentence else more if more <= spare else 0
             spare -= more
-            side = "left" if column.word else "right"
+            side: Any = "left" if column.word else "right"
             found.add_column(column.title, justify=side, width=column.narrowest + more, overflow="fold")
         for number, line in enumerate(zip(*(column.cells for column in columns), strict=True)):
             found.add_row(*(Text.assemble(cell) for cell in line), style=self.styles.get(number))

@@ -83,8 +83,7 @@ class LiveRows:
 
     def __enter__(self) -> "LiveRows":
         if self.console.is_terminal:
-            options = {"refresh_per_second": 2, "transient": True}
-            self._live = Live(console=self.console, get_renderable=self.view, **options)
+            self._live = Live(console=self.console, get_renderable=self.view, refresh_per_second=2, transient=True)
             self._live.start()
         return self
 

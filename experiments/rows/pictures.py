@@ -105,10 +105,15 @@ def _draw(models: Sequence[RowResult], references: dict[str, float], field: str,
         colour = colour_of(point.system)
         if point.dots:
             beside = axes.transData + ScaledTranslation(-_BESIDE / 72, 0, figure.dpi_scale_trans)
-            dots = {"markersize": 2 * _DOT, "alpha": 0.4, "markeredgewidth": 0, "transform": beside}
+            dots: dict[str, Any] = {"markersize": 2 * _DOT, "alpha": 0.4, "markeredgewidth": 0, "transform": beside}
             axes.plot(*zip(*point.dots, strict=True), "o", color=colour, **dots)
             axes.errorbar(*point.middle, yerr=point.spread, color=colour, capsize=3, linewidth=1.5)
-        look = {"marker": mark_of(point.system), "s": (2 * _POINT) ** 2, "edgecolors": "white", "zorder": 3}
+        look: dict[str, Any] = {
+            "marker": mark_of(point.system),
+            "s": (2 * _POINT) ** 2,
+            "edgecolors": "white",
+            "zorder": 3,
+        }
         axes.scatter(*point.middle, color=colour, label=point.system, **look)
     notes = _note_references(axes, references)
     figure.draw_without_rendering()  # which lays it out
@@ -171,7 +176,7 @@ def _name_points(axes: Any, points: Sequence[_Point], taken: Sequence[Any]) -> N
     boxes = [np.asarray(box.extents) for box in taken]
     for point, (x, y) in zip(points, middles, strict=True):
         dots = [axes.transData.transform(dot) - [_BESIDE * scale, 0] for dot in point.dots]
-        boxes += [_box(x, y, _POINT * scale), *(_box(*dot, _DOT * scale) for dot in dots)]
+        boxes += [_box(x, y, _POINT * scale), *(_box(dot[0], dot[1], _DOT * scale) for dot in dots)]
         bar = axes.transData.transform([[point.middle[0], point.middle[1] + sign * point.spread] for sign in (-1, 1)])
         boxes.append(np.array([x - 2, bar[0, 1], x + 2, bar[1, 1]]))
     crowd = [np.sum(np.hypot(*(middles - middle).T) < 60 * scale) for middle in middles]
