@@ -7,6 +7,8 @@ is summed as the plain form does it, and for an input of one channel it is a mat
 Names, arguments and results are those of `madsep_jax.ops.dws.lean_parts`.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 
@@ -87,7 +89,8 @@ def _tap_sum(padded_BTWC: jax.Array, kernel_KKC: jax.Array, dilation: int) -> ja
     side = len(kernel_KKC)
     frames, width = padded_BTWC.shape[1] - (side - 1) * dilation, padded_BTWC.shape[2] - (side - 1)
     taps = ((i, j) for i in range(side) for j in range(side))
-    return sum(padded_BTWC[:, i * dilation :, j:][:, :frames, :width] * kernel_KKC[i, j] for i, j in taps)
+    products = (padded_BTWC[:, i * dilation :, j:][:, :frames, :width] * kernel_KKC[i, j] for i, j in taps)
+    return functools.reduce(jnp.add, products)
 
 
 def _product_with_patches(padded_BTW: jax.Array, grad_u_BTWC: jax.Array, side: int, dilation: int) -> jax.Array:
@@ -103,7 +106,7 @@ def _product_with_patches(padded_BTW: jax.Array, grad_u_BTWC: jax.Array, side: i
     patches = jnp.stack([padded_BTW[:, i : i + frames, j : j + end : together] for i, j in places], -1)
     product = patches.reshape(-1, len(places)).T @ grad_u_BTWC.reshape(-1, together * channels)
     product = product.reshape(side, columns, together, channels)
-    return sum(product[:, number : number + side, number] for number in range(together))
+    return functools.reduce(jnp.add, (product[:, number : number + side, number] for number in range(together)))
 
 
 def _written(array: jax.Array) -> jax.Array:
