@@ -205,12 +205,12 @@ def test_small_arrays_on_a_cpu(float64, channels_in, width, pool, side):
 
 
 def test_whole_arrays_as_long_as_two_fit_into_the_cache(tmp_path, monkeypatch):
-    """Oracle: sizes as Linux writes them. Three quarters of 32 MiB: 2 × 3 Mi values; nothing told: of 8 MiB."""
+    """Oracle: sizes as Linux writes them. 32 MiB are 2 × 4 Mi values; nothing told: 8 MiB."""
     monkeypatch.setattr(cost, "_CACHES", tmp_path)
     for written, expected in (("", 2**23), ("32768K", 2**25), ("1048576K", 2**25)):
         (tmp_path / "index3").mkdir(exist_ok=True)
         (tmp_path / "index3" / "size").write_text(f"{written}\n")
         cost.cache_bytes.cache_clear()
         assert cost.cache_bytes() == expected
-        assert (goes_whole(expected * 3 // 32), goes_whole(expected * 3 // 32 + 1)) == (True, False)
+        assert (goes_whole(expected // 8), goes_whole(expected // 8 + 1)) == (True, False)
     cost.cache_bytes.cache_clear()
