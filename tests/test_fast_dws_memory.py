@@ -8,7 +8,7 @@ from tiny import DWS
 from madsep_jax import ComputeConfig, DwsMaskerConfig, SequenceConfig, SignalConfig, TrainingConfig
 from madsep_jax.train.step import compile_train_step, init_state
 
-BATCH, FRAMES, CHANNELS = 16, 60, 32
+BATCH, FRAMES, CHANNELS = 32, 60, 32  # so large that no block goes over whole arrays
 
 
 @pytest.mark.parametrize("layers", [1, 4])

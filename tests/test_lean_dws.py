@@ -236,7 +236,7 @@ def test_small_arrays_on_a_cpu(float64, channels_in, width, pool, side):
 
 
 def test_whole_arrays_as_long_as_two_fit_into_the_cache(tmp_path, monkeypatch):
-    """Oracle: sizes as Linux writes them. 32 MiB are 2 × 4 Mi values of 4 bytes; nothing told: 8 MiB."""
+    """Oracle: sizes as Linux writes them. 32 MiB are 2 × 4 Mi values; nothing told: 8 MiB."""
     monkeypatch.setattr(cost, "_CACHES", tmp_path)
     for written, expected in (("", 2**23), ("32768K", 2**25), ("1048576K", 2**25)):
         (tmp_path / "index3").mkdir(exist_ok=True)

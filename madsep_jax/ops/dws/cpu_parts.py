@@ -89,8 +89,8 @@ def _tap_sum(padded_BTWC: jax.Array, kernel_KKC: jax.Array, dilation: int) -> ja
     side = len(kernel_KKC)
     frames, width = padded_BTWC.shape[1] - (side - 1) * dilation, padded_BTWC.shape[2] - (side - 1)
     taps = ((i, j) for i in range(side) for j in range(side))
-    read = (padded_BTWC[:, i * dilation :, j:][:, :frames, :width] * kernel_KKC[i, j] for i, j in taps)
-    return functools.reduce(jnp.add, read)
+    products = (padded_BTWC[:, i * dilation :, j:][:, :frames, :width] * kernel_KKC[i, j] for i, j in taps)
+    return functools.reduce(jnp.add, products)
 
 
 def _product_with_patches(padded_BTW: jax.Array, grad_u_BTWC: jax.Array, side: int, dilation: int) -> jax.Array:
