@@ -110,7 +110,7 @@ def test_results_are_there_in_order(first):
     assert sdr_db["ideal ratio mask"] > max(sdr_db[name] for name in ("mixture", "mad", "dws-1-4")) + 3
     markdown = (first / "table.md").read_text().splitlines()
     assert [line.split("|")[1].strip() for line in markdown[2:6]] == [*REFERENCES, "mad", "dws-1-4"]
-    assert "3 steps of 2 sequences" in markdown[-1]
+    assert any("3 steps of 2 sequences" in line for line in markdown)
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in first.glob("*.png"))
     assert len(list(first.glob("*.png"))) == 3
 

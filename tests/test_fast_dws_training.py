@@ -117,6 +117,7 @@ def test_both_forms_initialise_under_double_precision(train, float64):
 def test_the_configuration_chooses(monkeypatch):
     """Oracle: which blocks of a system the fast forms compute: all, none, or all but those of larger kernels."""
     chosen = []
+    monkeypatch.setattr("madsep_jax.ops.dws.form.goes_whole", lambda values: False)
 
     def spy(name):
         function = getattr(madsep_jax.ops.dws.form, name)

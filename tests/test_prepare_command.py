@@ -65,7 +65,7 @@ def test_says_what_it_will_do_and_what_it_did(songs, tmp_path, capsys):
     assert (
         "4 tracks, 0.00 h: 116 sequences of 1,492 bytes, 0.00 GB in " in text
     )  # 149 samples, 2 · 2 channels, 16 bits; 300
-    for row in ("train │ 3 │ 0.00 │ 393 │ 100 │", "test │ 1 │ 0.00 │ 64 │ 16 │", "all │ 4 │ 0.00 │ 457 │ 116 │"):
+    for row in ("train 3 0.00 393 100 ", "test 1 0.00 64 16 ", "all 4 0.00 457 116 "):
         assert row in text
     assert "the worst is train 1 (train), a difference " in text
     index = read_index(find_set(tmp_path / "sets"))

@@ -27,8 +27,11 @@ _BYTES_OF_A_VALUE = 4
 
 
 def goes_whole(values: int) -> bool:
-    """Whether operations on arrays of so many values are to go over all of them at once."""
-    return 2 * _BYTES_OF_A_VALUE * values <= cache_bytes()
+    """Whether operations on arrays of so many values are to go over all of them at once.
+
+    They are not where the batch is a symbol, in a program that is exported for any.
+    """
+    return isinstance(values, int) and 2 * _BYTES_OF_A_VALUE * values <= cache_bytes()
 
 
 @functools.cache
