@@ -191,7 +191,7 @@ def test_a_row_for_each_size_and_a_table_that_says_planned(command, tmp_path, ca
     assert rows[0]["fits"] is True
     for shown in ((tmp_path / "out" / "table.md").read_text(), capsys.readouterr().out):
         assert "Planned, not measured" in shown
-        assert re.search(r"(^|\| )cuda:h200 +(\| +1 \| )?mad ", shown, re.MULTILINE)
+        assert re.search(r"(^|\| )cuda:h200 .*\bmad ", shown, re.MULTILINE)
         assert "2 µs" in shown
     assert "jit" not in (tmp_path / "out" / "operations.md").read_text().split("\n")[2]
     for x in ("batch", "frames"):
