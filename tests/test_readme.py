@@ -91,6 +91,12 @@ def test_the_results_page_says_which_processor():
         assert re.fullmatch(r" \d{4}-\d\d-\d\d ", row.split("|")[4])
 
 
+def test_the_first_screen_says_what_the_quick_run_found():
+    """Its first sentence, which compares MaD and a DWS-CNN."""
+    sentence, *_ = json.loads((RESULTS / "quick" / "results.json").read_text(encoding="utf-8"))["answer"]
+    assert f"> {sentence}" in text_of("README.md").splitlines()[:40]
+
+
 def test_no_kept_table_is_left_out():
     assert {("experiments/results/README.md", file) for file in kept_tables()} <= set(taken())
     assert len(kept_tables()) >= len(list(RESULTS.rglob("*.json")))
