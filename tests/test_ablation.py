@@ -171,6 +171,7 @@ def test_songs_are_separated_as_the_configuration_says(run, first, tmp_path, son
     assert "separated as published" in (first / "table.md").read_text()
 
 
+@pytest.mark.thorough
 def test_added_system_is_run_alone(run, first, tmp_path, monkeypatch):
     out = shutil.copytree(first, tmp_path / "out")
     before = files(out / "rows")
@@ -260,6 +261,7 @@ def test_sigterm_saves_the_training_and_scores_nothing(run, first, tmp_path, mon
     assert rows(out)["dws-1-4"]["scores"] == rows(first)["dws-1-4"]["scores"]
 
 
+@pytest.mark.thorough
 def test_diverged_rows_are_marked_and_the_next_one_runs(run, tmp_path, capsys):
     out = tmp_path / "out"
     assert run(out, "dws-0-2", "dws-0-1", steps=4, learning_rate=1e38) == 1  # as all of them have failed

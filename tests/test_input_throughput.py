@@ -11,7 +11,8 @@ from experiments.input_throughput import main
 from experiments.prepare import main as prepare
 
 
-@pytest.mark.parametrize("batches", [(2,), pytest.param((1, 2), marks=pytest.mark.thorough)])
+@pytest.mark.thorough
+@pytest.mark.parametrize("batches", [(2,), (1, 2)])
 def test_measures_and_writes(tmp_path, capsys, batches):
     songs = make_songs(tmp_path / "songs", train=1, test=1, seconds=1.0)
     sets = []

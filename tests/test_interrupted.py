@@ -160,6 +160,7 @@ def end(start, folder, expected, case):
     assert not list((folder / "checkpoint").glob("*tmp*"))
 
 
+@pytest.mark.thorough
 def test_killed_and_stopped(start, undisturbed, tmp_path):
     kill(start, tmp_path, [(10, 0.01)], SHORT)
     stop(start, tmp_path, [(5, 0.01)], SHORT)

@@ -99,7 +99,8 @@ def test_packs_divide_the_batch_and_fit_into_the_lanes() -> None:
     assert [packs_of(*size) for size in sizes] == [2, 4, 3, 1, 1, 5]
 
 
-@pytest.mark.parametrize("operations", [pytest.param("plain", marks=pytest.mark.thorough), "fast"])
+@pytest.mark.thorough
+@pytest.mark.parametrize("operations", ["plain", "fast"])
 def test_five_train_steps_draw_the_same_dropout(operations: str) -> None:
     """The fast form's parameters are the plain one's; another generator gives others."""
     masker = DwsMaskerConfig(layers=2, channels=6, kernel=3, dropout=0.3)

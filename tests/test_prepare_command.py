@@ -119,6 +119,7 @@ def test_several_processes_make_the_same_set(songs, tmp_path, capsys):
     assert files_in(find_set(tmp_path / "one")) == files_in(find_set(tmp_path / "two"))
 
 
+@pytest.mark.thorough
 def test_a_full_disk_is_one_line_and_what_is_finished_stays(tmp_path):
     """The largest shard does not fit; a disk of that size is played by the limit of a file's size."""
     songs = write_songs(tmp_path / "songs", train=(900, 40000, 950))

@@ -34,6 +34,7 @@ def alone(tmp_path_factory):
     return run_cases(cases, tmp_path_factory.mktemp("alone") / "out.npz", "float64", devices=1)
 
 
+@pytest.mark.thorough
 def test_two_processes_train_as_one(alone, tmp_path):
     for found in run_in_two_processes({"jit": case(steps=5)}, tmp_path, "float64", devices_each=2):
         assert_same_training(found["jit"], alone["dws"], 1e-10)
