@@ -9,7 +9,7 @@ import jax
 import pytest
 
 pytest.importorskip("soundfile")
-for package in ("cyclopts", "tabulate", "tensorboardX", "matplotlib"):
+for package in ("cyclopts", "tensorboardX", "matplotlib"):
     pytest.importorskip(package)
 
 from small_ablation import SMALL

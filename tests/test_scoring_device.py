@@ -57,7 +57,7 @@ def test_without_a_cpu_the_line_says_what_to_set(on_a_tpu_alone):
 )
 def test_commands_say_so_before_they_begin(command, arguments, tmp_path, monkeypatch, capsys, on_a_tpu_alone):
     """And not after hours of training."""
-    for package in ("cyclopts", "tabulate", "soundfile", "tensorboardX", "matplotlib"):
+    for package in ("cyclopts", "soundfile", "tensorboardX", "matplotlib"):
         pytest.importorskip(package)
     from experiments import ablation, evaluate
 
