@@ -207,6 +207,7 @@ def interrupted_after(step):
     return interrupted
 
 
+@pytest.mark.thorough
 def test_interrupted_training_continues_to_the_same_result(run, first, tmp_path, monkeypatch, capsys):
     """Same seed, another folder, where the training is interrupted after its first step is saved."""
     out = shutil.copytree(first, tmp_path / "out")

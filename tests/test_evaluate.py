@@ -224,6 +224,7 @@ def test_stems(tmp_path):
         np.testing.assert_allclose(target["score_db"]["SIR"], 34.4, atol=0.5)
 
 
+@pytest.mark.thorough
 def test_engines_agree(run, estimates, tmp_path):
     if importlib.util.find_spec("museval") is None:
         pytest.skip("museval is not installed")

@@ -40,6 +40,7 @@ def test_two_processes_train_as_one(alone, tmp_path):
         assert_same_training(found["jit"], alone["dws"], 1e-10)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("launcher", ["Slurm", pytest.param("Open MPI", marks=pytest.mark.thorough)])
 def test_processes_that_a_launcher_has_started_find_each_other(alone, tmp_path, launcher):
     port = free_port(EPHEMERAL)

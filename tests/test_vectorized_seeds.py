@@ -58,6 +58,7 @@ def train(config, program, runs):
     return found
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("system", ["dws", pytest.param("ris", marks=pytest.mark.thorough)])
 def test_each_seed_is_trained_as_alone(system, float64):
     """With dropout (DWS) and with an end of the recurrent inference of each seed's own; two steps in a call."""
