@@ -260,6 +260,17 @@ def test_refuses_a_folder_of_another_preset(command, capsys):
     assert "holds rows of the preset quick" in capsys.readouterr().err
 
 
+def test_refuses_rows_without_a_key_in_one_line(command, tmp_path, capsys):
+    """As a damaged file has them, or one of before rows said how many devices share a step."""
+    assert command("--target", "cuda:h200", "--systems", "mad") == 0
+    content = command.content()
+    del content["rows"][0]["devices"]
+    (tmp_path / "out" / "compile_time_targets.json").write_text(json.dumps(content))
+    assert command("--target", "cuda:h200", "--systems", "mad") == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert "compile_time_targets.json" in line
+
+
 # Compiled for the devices
 
 has_cuda = pytest.mark.skipif(

@@ -1,6 +1,7 @@
 """The numbers of a page's plots: scores and costs of systems, scores of songs, and the courses of the trainings."""
 
 import json
+import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -55,12 +56,8 @@ def numbers_of(folders: Sequence[ResultsFolder]) -> dict[str, Any]:
 
 
 def _about(seeds: Sequence[Scored]) -> dict[str, float | None]:
-    return {name: _middle([one.about.get(name) for one in seeds]) for name in _MEASURES}
-
-
-def _middle(values: Sequence[float | None]) -> float | None:
-    found = sorted(value for value in values if value is not None)
-    return found[len(found) // 2] if found else None
+    found = {name: [value for one in seeds if (value := one.about.get(name)) is not None] for name in _MEASURES}
+    return {name: statistics.median(values) if values else None for name, values in found.items()}
 
 
 def _points(seeds: Sequence[Scored]) -> dict[str, dict[str, Any]]:

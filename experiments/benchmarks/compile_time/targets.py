@@ -111,14 +111,14 @@ class PlannedRows:
     def find(cls, folder: Path, preset: str) -> "PlannedRows":
         """Take up the rows of earlier runs. Raises InputError where they are of another preset, or damaged."""
 
-        def read(content: Any) -> tuple[str, list[dict[str, Any]]]:
-            return content["settings"]["preset"], content["rows"]
+        def read(content: Any) -> tuple[str, dict[tuple[Any, ...], dict[str, Any]]]:
+            rows = {tuple(row[name] for name in KEY): row for row in content["rows"]}
+            return content["settings"]["preset"], rows
 
         found = read_earlier(folder / _FILE, read)
         if found and found[0] != preset:
             raise InputError(f"--out {folder}: holds rows of the preset {found[0]}; choose another folder")
-        rows = found[1] if found else []
-        return cls(folder, preset, {tuple(row[name] for name in KEY): row for row in rows})
+        return cls(folder, preset, found[1] if found else {})
 
     def missing(self, cases: Sequence[PlannedCase], again: bool) -> list[PlannedCase]:
         """Return what has to be compiled: what is not there, or all `again`."""
