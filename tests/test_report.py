@@ -25,6 +25,7 @@ from experiments import report
 from experiments.pages.page import write_page
 from experiments.scoring.excerpts import ExcerptFolders, loudest
 from experiments.scoring.score_songs import score_and_write
+from madsep_jax.errors import InputError
 
 MOST_BYTES = 20_000_000
 KEPT = ROOT / "experiments" / "results"
@@ -90,6 +91,15 @@ def test_the_kept_quick_results(tmp_path):
     assert page.sounds == []
     assert page.data["curves"] == {}
     assert "@software{madsep_jax" in page.text
+
+
+@pytest.mark.parametrize("system", ["../elsewhere", "/tmp", "a/b"])
+def test_a_system_that_leads_out_of_the_folder_is_refused(tmp_path, system):
+    for content in ({"rows": [{"system": system, "seed": None}]}, {"systems": {system: {}}}):
+        (tmp_path / "results.json").write_text(json.dumps(content))
+        with pytest.raises(InputError, match=r"found the system .*, expected no path"):
+            write_page([tmp_path])
+        assert not (tmp_path / "report.html").exists()
 
 
 def test_a_whole_folder(tmp_path):

@@ -180,18 +180,25 @@ def _of_ablation(path: Path, content: Mapping[str, Any]) -> list[Scored]:
     for row in content["rows"]:
         system, seed = row["system"], row.get("seed")
         name = system.replace(" ", "-") + ("" if seed is None else f"-seed{seed}")
-        place = path / "rows" / name
+        place = _beneath(path / "rows", name)
         found.append(Scored(system, seed, row, place, _song_scores(place / "scores")))
     return found
 
 
 def _of_evaluation(path: Path, content: Mapping[str, Any]) -> list[Scored]:
     systems: Mapping[str, Any] = content.get("systems", {})
-    places = {system: path / "scores" / system for system in systems}
+    places = {system: _beneath(path / "scores", system) for system in systems}
     return [
         Scored(system, None, about, places[system], _song_scores(places[system] / "test"))
         for system, about in systems.items()
     ]
+
+
+def _beneath(folder: Path, name: str) -> Path:
+    """Return a folder in another. Raises InputError where its name, which a file gives, leads elsewhere."""
+    if name in ("", ".", "..") or Path(name).name != name:
+        raise InputError(f"{shown(folder.parent / RESULTS)}: found the system {name!r}, expected no path")
+    return folder / name
 
 
 def _song_scores(folder: Path) -> SongScores:
