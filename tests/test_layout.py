@@ -33,7 +33,9 @@ ROOMS = {
         "checkpoint": "errors config host models train",
         "separation": "config host audio signal ops models train",
         "export": "errors config host models ops train",
-        "": "errors config signal models separation",  # what `madsep_jax` itself hands on
+        "separator": "errors config host audio signal models interop checkpoint parallel separation",
+        "comparison": "bss_eval separation separator",
+        "": "errors config signal models separation separator comparison",  # what `madsep_jax` itself hands on
     },
     "data_pipelines": {
         "": "",
@@ -89,11 +91,10 @@ ASKS = {
     "madsep_jax.ops.choice": "what `auto` is",
     "madsep_jax.ops.precision": "where float64 is computed",
     "madsep_jax.host.environment": "what a result was made with",
-    "madsep_jax.parallel.devices": "which devices share a batch",
+    "madsep_jax.parallel.devices": "which devices share a batch, or have a name",
     "madsep_jax.checkpoint.steps": "where a checkpoint is read to",
     "experiments.rows.memory": "what the devices here can hold",
     "experiments.training.loop": "what the devices here can hold",
-    "experiments.separator.trained": "which device a person names",
     "experiments.benchmarks.compile_time.first_step": "that JAX has started",
     "experiments.benchmarks.planned.plan": "which devices stand for others",
     "experiments.benchmarks.throughput": "what is timed here, beside what other program",
@@ -104,7 +105,7 @@ ASKS = {
 #: They start processes in which nothing else is loaded yet.
 BARE = ("data_pipelines.child_process", "experiments.jobs.row_command")
 
-MOST_FILES = 306
+MOST_FILES = 312
 MOST_LINES = 250
 LONGER = {"madsep_jax.ops.dws.fast_parts": 275}
 MOST_LINES_OF_A_COMMAND = 130

@@ -9,7 +9,7 @@ A new masker is one file in this folder and one line in `madsep_jax.models.regis
   the names on the way to its parameters: the diagonal of its kernel is penalised (eq. 11 of the DWS paper);
 - their `Architecture`, which is what the registry lists.
 
-A denoiser follows the masker. A model without one is a `madsep_jax.models.mad.Separator` in the masker's place.
+A denoiser follows the masker. A model without one is a `madsep_jax.models.mad.SeparationModel` in the masker's place.
 
 Training, checkpoints, several devices and export rely on this of every module:
 
@@ -39,7 +39,7 @@ class Architecture:
 
     settings: type[MaskerConfig]
     module: Callable[[Any, int, ComputeConfig], nn.Module]
-    """From settings, context frames a side and `ComputeConfig` to the masker, or to a `Separator`."""
+    """From settings, context frames a side and `ComputeConfig` to the masker, or to a `SeparationModel`."""
     training_parts: tuple[str, ...] = ()
     """Parts of the separator's variables that only the training uses."""
     evaluation_layout: Callable[[dict[str, Any], ComputeConfig], dict[str, Any]] = lambda variables, compute: variables

@@ -1,0 +1,85 @@
+"""A model of this project in one file of published names: its parameters, and in the header what these cannot tell."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from madsep_jax.config.io import from_dict, to_dict
+from madsep_jax.config.run import ModelConfig, RunConfig
+from madsep_jax.errors import InputError, shown
+from madsep_jax.interop.files import read_metadata, read_state_dict, write_safetensors
+from madsep_jax.interop.state_dict import from_torch, to_torch
+
+ENDING = ".safetensors"
+
+#: Names in the header of a file: of the configuration, and of the level of the training's mixtures.
+_CONFIG, _LEVEL = "madsep_jax.config", "madsep_jax.training_level"
+
+
+class Header(NamedTuple):
+    """What `write_model` has kept beside the parameters."""
+
+    config: RunConfig
+    training_level: float | None
+    """Of the training's mixtures, see `madsep_jax.checkpoint.folder.load_level`; None where it is not known."""
+
+
+def write_model(
+    path: Path, config: RunConfig, variables: Mapping[str, Any], training_level: float | None = None
+) -> int:
+    """Write a model into a `.safetensors` file, with the published names; returns the number of its arrays.
+
+    Raises:
+        InputError: where the system has no published names, the file has another ending, or cannot be written.
+    """
+    check_ending(path)
+    state_dict = to_torch(config.model, variables)
+    level = {} if training_level is None else {_LEVEL: training_level}
+    write_safetensors(path, state_dict, metadata={_CONFIG: to_dict(config), **level})
+    return len(state_dict)
+
+
+def check_ending(path: Path) -> None:
+    """Raise InputError unless a file to be written ends in `.safetensors`."""
+    if path.suffix != ENDING:
+        raise InputError(f"{shown(path)}: found the ending {path.suffix!r}, expected {ENDING}")
+
+
+def read_header(path: Path) -> Header | None:
+    """Return what `write_model` has kept; None for any other file. Raises InputError where it is not as it was."""
+    written = read_metadata(path)
+    if _CONFIG not in written:
+        return None
+    level = written.get(_LEVEL)
+    if level is not None and not (isinstance(level, float) and 0 < level < np.inf):
+        raise InputError(f"{shown(path)}: found the training level {level!r}, expected a positive number")
+    return Header(from_dict(RunConfig, written[_CONFIG], f"{shown(path)}: configuration"), level)
+
+
+def read_model(path: Path) -> tuple[RunConfig, dict[str, Any], float | None]:
+    """Return config, variables and training level of a file that `write_model` has written.
+
+    Raises:
+        InputError: where it is another file, is damaged or cannot be read.
+    """
+    state_dict, header = read_state_dict(path), read_header(path)
+    if header is None:
+        found = "found parameters without a configuration, expected a file of `madsep export`"
+        raise InputError(f"{shown(path)}: {found} (`madsep import` makes a checkpoint of any other)")
+    config, level = header
+    model, variables = from_torch(state_dict, context_frames=config.sequences.context)
+    check_architecture(config.model, model)
+    return config, jax.tree.map(lambda array: np.asarray(array, np.float32), variables), level
+
+
+def check_architecture(config: ModelConfig, found: ModelConfig) -> None:
+    """Raise InputError where a file's configuration is not that of its weights."""
+    for name in ("kind", *found.masker.told_by_weights):
+        ours, theirs = getattr(config.masker, name, None), getattr(found.masker, name, None)
+        if ours != theirs:
+            raise InputError(f"configuration in the file: found {name} {ours!r}, expected {theirs!r} as of its arrays")
+    if config.bins != found.bins:
+        raise InputError(f"configuration in the file: found {config.bins} bins, expected {found.bins} as of its arrays")
