@@ -16,7 +16,7 @@ from madsep_jax.interop.state_dict import from_torch, to_torch
 ENDING = ".safetensors"
 
 #: Names in the header of a file: of the configuration, and of the level of the training's mixtures.
-_CONFIG, _LEVEL = "madsep_jax.config", "madsep_jax.training_level"
+_CONFIG, _LEVEL = "madsep_jax.config", "madsep_jax training level"
 
 
 class Header(NamedTuple):
