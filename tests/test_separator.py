@@ -14,10 +14,21 @@ import pytest
 from tiny import DWS, GRU, SIGNAL, assert_close, open_masks
 from tiny_checkpoint import save_model
 
-from madsep_jax import InputError, SeparationConfig, Separator, Stems, build_model, separate
+from madsep_jax import (
+    DwsMaskerConfig,
+    GruMaskerConfig,
+    InputError,
+    RunConfig,
+    SeparationConfig,
+    Separator,
+    Stems,
+    build_model,
+    separate,
+)
 from madsep_jax.checkpoint import load_level
 from madsep_jax.separator import Latency
 from madsep_jax.signal.level import How
+from madsep_jax.train import init_state
 
 RATE = SIGNAL.sample_rate
 HOP, WINDOW, TARGET, CONTEXT = 12, 65, 4, 2  # of the tiny systems
@@ -76,6 +87,19 @@ def test_a_stream_is_the_whole_song(separators, system, size):
     expected = separator.separate(song_NC, RATE)
     assert_close(voice_NC, expected.voice_NC, 1e-5)
     assert np.abs(expected.voice_NC).max() > 0.01
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("masker", [GruMaskerConfig(), DwsMaskerConfig(layers=5, channels=64)], ids=["mad", "dws-5-64"])
+def test_a_stream_is_the_whole_song_at_full_size(masker):
+    """Three seconds of 132,300 samples, which are 21 · 6,300 and no multiple of 8,192."""
+    config = RunConfig(masker=masker)
+    separator, song_NC = Separator(config, init_state(config).variables, 0.1), noise(3 * 44100)
+    expected = separator.separate(song_NC, 44100)
+    for size in (6300, 8192):
+        voice_NC, _ = streamed(separator, song_NC, size, 44100, how=separator.how([song_NC]))
+        assert_close(voice_NC, expected.voice_NC, 1e-5)
+    assert np.abs(expected.voice_NC).max() > 0
 
 
 def test_a_stream_is_at_the_level_at_which_it_comes_where_none_is_known(separators):
