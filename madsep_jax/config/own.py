@@ -1,6 +1,7 @@
 """Maskers whose modules are not of this project: what their names say, and the file that they are in. Nothing is run.
 
-A name is `my_masker.py:TcnMasker`, `my_package.module:TcnMasker` or, with settings, `my_masker.py:TcnMasker(channels=64)`.
+A name is `my_masker.py:TcnMasker` or `my_package.module:TcnMasker`, and with settings
+`my_masker.py:TcnMasker(channels=64)`.
 """
 
 import ast

@@ -81,7 +81,7 @@ def _run(code: str, path: Path, source: bytes) -> ModuleType:
         module.__file__ = str(path)
         sys.modules[module.__name__] = module  # where dataclasses look their types up
         with importable(path.parent):
-            exec(program, vars(module))  # noqa: S102: the caller has named it; no file of Python's is written beside it
+            exec(program, vars(module))  # its caller has named it; Python writes no file beside it
         return module
     with importable(Path.cwd()):
         module = importlib.import_module(code)
@@ -106,8 +106,8 @@ def _code_of(config: OwnConfig) -> _Code:
     found = _LOADED.get(config.digest) or next((one for one in reversed(_LOADED.values()) if one.name == name), None)
     if found is None:
         raise InputError(
-            f"{config.source}: is code of somebody's own, which runs only where it is named: add --code {name}, with its "
-            "folder (in Python first madsep_jax.models.outside.load_code)"
+            f"{config.source}: is code of somebody's own, which runs only where it is named: add --code {name} with "
+            "its folder (in Python call madsep_jax.models.outside.load_code first)"
         )
     if found.digest != config.digest and not found.stands_for_others:
         raise InputError(changed(config, found.path))
@@ -129,7 +129,8 @@ def with_accepted_source(saved: RunConfig, now: RunConfig) -> RunConfig:
     """
     if "masker.digest" not in differences(saved, now):
         return saved
-    assert isinstance(saved.masker, OwnConfig) and isinstance(now.masker, OwnConfig)
+    assert isinstance(saved.masker, OwnConfig)
+    assert isinstance(now.masker, OwnConfig)
     code = _code_of(now.masker)
     if not code.stands_for_others:
         raise InputError(changed(saved.masker, code.path))
