@@ -75,7 +75,7 @@ def parse_name(system: str) -> OwnName:
     try:
         called: Any = ast.parse(f"_{found['settings'] or '()'}", mode="eval").body
         values = {str(one.arg or called.none): ast.literal_eval(one.value) for one in called.keywords}
-        if called.args or not isinstance(called.func, ast.Name):
+        if called.args or len(values) < len(called.keywords) or not isinstance(called.func, ast.Name):
             raise ValueError
     except (ValueError, SyntaxError, AttributeError, TypeError, MemoryError, RecursionError):
         expected = f"names with numbers, texts in quotation marks, True, False, None or tuples, as {_EXAMPLE}"
