@@ -37,7 +37,7 @@ class OwnName(NamedTuple):
 class OwnConfig(MaskerConfig):
     """A masker of somebody's own, `madsep_jax.models.outside`: it stays the same where its file is moved."""
 
-    kind: Literal["own"] = "own"
+    kind: Literal["outside"] = "outside"
     source: str = ""
     """File and class, as in `my_masker.py:TcnMasker`, without the folder."""
     settings: tuple[str, ...] = ()
