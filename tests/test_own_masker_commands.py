@@ -27,6 +27,7 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setattr(peak, "_SECONDS", 0.02)
     monkeypatch.setattr(peak, "_CPU_SIZES", (64,))
     monkeypatch.setattr(peak, "_CPU_COPY", 1000)
+    monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.chdir(tmp_path)
     make_songs(tmp_path / "songs")
     (tmp_path / "my_masker.py").write_text(example())
@@ -57,20 +58,8 @@ def test_all_commands_take_it(folder, monkeypatch, capsys):
     run(evaluate, "--data", "songs", "--checkpoint", f"tcn={ROW}", "--out", "scores", "--processes", "1", *code)
     run(madsep, "export", ROW, "--out", "tcn.safetensors", *code)
     run(madsep, "import", "tcn.safetensors", "--out", "imported", *code)
-    run(
-        couplings,
-        "--checkpoint",
-        "imported",
-        "--data",
-        "songs",
-        "-o",
-        "maps",
-        "--steps",
-        "3",
-        "--cache",
-        "cache",
-        *code,
-    )
+    maps = ["--checkpoint", "imported", "--data", "songs", "-o", "maps", "--cache", "cache"]
+    run(couplings, *maps, "--steps", "3", *code)
 
     small = ["--preset", "quick", "--batch", "1"]
     run(throughput, *small[:2], "--systems", SYSTEM, "--batches", "1", "--lengths", "24", "--steps", "2", "--out", "t")

@@ -9,6 +9,8 @@ A new masker is one file in this folder and one line in `madsep_jax.models.regis
   the names on the way to its parameters: the diagonal of its kernel is penalised (eq. 11 of the DWS paper);
 - their `Architecture`, which is what the registry lists.
 
+One that is not of this project needs none of that: `madsep_jax.models.outside`.
+
 A denoiser follows the masker. A model without one is a `madsep_jax.models.mad.SeparationModel` in the masker's place.
 
 Training, checkpoints, several devices and export rely on this of every module:
