@@ -6,6 +6,7 @@ are. Presets (`madsep_jax.config.presets`) are differences from them.
 """
 
 from madsep_jax.config.maskers import AutoencoderConfig, DilatedConfig, DwsMaskerConfig, GruMaskerConfig, MaskerConfig
+from madsep_jax.config.own import OwnConfig
 from madsep_jax.config.parallel import ParallelConfig, ProcessesConfig
 from madsep_jax.config.run import ComputeConfig, LossConfig, ModelConfig, RunConfig
 from madsep_jax.config.signal import DataConfig, SequenceConfig, SignalConfig
@@ -22,6 +23,7 @@ __all__ = [
     "LossConfig",
     "MaskerConfig",
     "ModelConfig",
+    "OwnConfig",
     "ParallelConfig",
     "ProcessesConfig",
     "RunConfig",

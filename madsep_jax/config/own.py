@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
-from madsep_jax.config.maskers import MaskerConfig
+from madsep_jax.config.maskers import KINDS, MaskerConfig
 from madsep_jax.errors import InputError, shown
 
 _NAME = re.compile(r"(?P<code>.+):(?P<module>[^\W\d]\w*)(?P<settings>\(.*\))?", re.DOTALL)
@@ -60,6 +60,9 @@ class OwnConfig(MaskerConfig):
         """Return what the fields are set to, by their names."""
         split = (text.partition("=") for text in self.settings)
         return {name: ast.literal_eval(value) for name, _, value in split}
+
+
+KINDS[OwnConfig.kind] = OwnConfig
 
 
 def is_own(system: str) -> bool:
