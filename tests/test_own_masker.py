@@ -237,6 +237,14 @@ def test_commands_hand_it_on_to_their_jobs():
     assert read.arguments["options"].systems == ("mad", "My.py:Net")
 
 
+def test_where_computations_are_compared_it_draws_nothing():
+    from experiments.benchmarks.case import Case
+    from experiments.benchmarks.equality import small_case
+
+    small = small_case(Case.of("my_masker.py:TcnMasker(dropout=0.5, channels=3)", "train", 1, 24, "quick"))
+    assert small.config.masker.settings == ("channels=3", "dropout=0.0")
+
+
 def test_no_such_file_or_class():
     with pytest.raises(InputError, match=r"^gone\.py: found no such file"):
         config_of("gone.py:Net", BASE)

@@ -152,7 +152,7 @@ def module_class(config: OwnConfig) -> type[nn.Module]:
 def make_module(config: OwnConfig, context_frames: int) -> nn.Module:
     """Return the masker with its settings. Raises InputError where it has no such setting, or misses one."""
     kind = module_class(config)
-    fields = {field.name: field for field in dataclasses.fields(kind) if field.init}
+    fields = _fields(kind)
     settings = {name: field for name, field in fields.items() if name not in _GIVEN}
     hints = typing.get_type_hints(kind)
     values: dict[str, Any] = {}
@@ -175,6 +175,17 @@ def make_module(config: OwnConfig, context_frames: int) -> nn.Module:
         return kind(**values)
 
 
+def _fields(kind: Any) -> dict[str, dataclasses.Field[Any]]:
+    return {field.name: field for field in dataclasses.fields(kind) if field.init}
+
+
+def _without_dropout(config: OwnConfig) -> OwnConfig:
+    if "dropout" not in _fields(module_class(config)):
+        return config
+    others = [text for text in config.settings if not text.startswith("dropout=")]
+    return dataclasses.replace(config, settings=tuple(sorted([*others, "dropout=0.0"])))
+
+
 class OwnMaskerDenoiser(MaskerDenoiser):
     """A masker of somebody's own and our denoiser; a mask for all S frames is cut to the T middle ones."""
 
@@ -190,4 +201,4 @@ def _separator(config: OwnConfig, context_frames: int, compute: ComputeConfig) -
     return OwnMaskerDenoiser(make_module(config, context_frames), Denoiser(), context_frames)
 
 
-ARCHITECTURE = Architecture(OwnConfig, _separator)
+ARCHITECTURE = Architecture(OwnConfig, _separator, without_dropout=_without_dropout)
