@@ -59,7 +59,7 @@ def compare(
     >>> [(row["system"], row["song"], row["windows"]) for row in rows]
     [('mad', 'noise', 2), ('mixture', 'noise', 2)]
     >>> round(rows[1]["voice_sdr_db"], 1)
-    0.4
+    0.1
 
     Args:
         systems: by the names that the rows have: separators, what `Separator.load` takes, or functions from mixture
@@ -71,6 +71,8 @@ def compare(
         InputError: what is no separator, or a rate for which soxr is not installed.
         ValueError: arrays that are not of one shape (N, channels), or not finite.
     """
+    if not systems:
+        return []
     separating = {name: _separating(system) for name, system in systems.items()}
     rows: dict[str, list[Row]] = {name: [] for name in systems}
     for song in songs:
@@ -108,10 +110,8 @@ def _rows(systems: Mapping[str, Separating], song: Song) -> Iterator[Row]:
     second, taps = song.sample_rate, bss_eval.FILTER_TAPS
     [ratios] = bss_eval.score_windows([of_song], window=second, hop=second, taps=taps)
     for number, system in enumerate(systems):
-        finite = {
-            name: np.where(np.isfinite(of_ESW[number]), of_ESW[number], np.nan)
-            for name, of_ESW in ratios._asdict().items()
-        }
+        of_system = {metric: ratio_ESW[number] for metric, ratio_ESW in ratios._asdict().items()}
+        finite = {metric: np.where(np.isfinite(ratio_SW), ratio_SW, np.nan) for metric, ratio_SW in of_system.items()}
         yield {
             "system": system,
             "song": song.name,

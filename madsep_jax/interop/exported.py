@@ -19,7 +19,7 @@ from madsep_jax.models.variables import variable_shapes
 ENDING = ".safetensors"
 
 #: Names in the header of a file: of the configuration, and of the level of the training's mixtures.
-_CONFIG, _LEVEL = "madsep_jax.config", "madsep_jax.training_level"
+_CONFIG, _LEVEL = "madsep_jax.config", "madsep_jax training level"
 
 
 class Header(NamedTuple):

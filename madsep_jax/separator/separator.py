@@ -25,8 +25,8 @@ from madsep_jax.signal.level import How, Survey, how_to_separate
 class Separator:
     """A trained model that takes songs apart: arrays, files, and streams of blocks.
 
-    It needs JAX, Flax, optax and Orbax; `madsep-jax[audio]` only where it is given a file, or a song of another sampling
-    rate than the model's.
+    It needs JAX, Flax, optax and Orbax; `madsep-jax[audio]` only where it is given a file, or a song of another rate
+    than the model's.
 
     >>> import numpy as np
     >>> from madsep_jax import Separator
@@ -81,8 +81,7 @@ class Separator:
         Args:
             path: a checkpoint's folder or that of an ablation's row, as `madsep separate` takes it; or a `.safetensors`
                 file that `madsep export` or `save` wrote.
-            which: of the weights that a checkpoint keeps, best or latest; None for those that its training is judged
-                by.
+            which: of a checkpoint's weights, best or latest; None for those that its training is judged by.
             separation: as of the class.
             device: as of the class.
 
@@ -230,7 +229,7 @@ class Separator:
                 yield piece
 
     def pieces(self, blocks_NC: Iterable[np.ndarray], sample_rate: int, how: How) -> Iterator[Separated]:
-        """Separate a song in blocks as fast as it can be: what `stream` yields, in larger pieces, each one later."""
+        """Separate a song in blocks as fast as can be: what `stream` yields, in larger pieces, which come later."""
         return separate_blocks(self._computed, self.variables, blocks_NC, sample_rate, how=how)
 
     def latency(self, sample_rate: int | None = None, sequences: int = 1) -> Latency:
