@@ -5,7 +5,14 @@ Recurrent Neural Networks for Monaural Singing Voice Separation, 2020 (arXiv:200
 are. Presets (`madsep_jax.config.presets`) are differences from them.
 """
 
-from madsep_jax.config.maskers import AutoencoderConfig, DilatedConfig, DwsMaskerConfig, GruMaskerConfig, MaskerConfig, MinGruMaskerConfig
+from madsep_jax.config.maskers import (
+    AutoencoderConfig,
+    DilatedConfig,
+    DwsMaskerConfig,
+    GruMaskerConfig,
+    MaskerConfig,
+    MinGruMaskerConfig,
+)
 from madsep_jax.config.parallel import ParallelConfig, ProcessesConfig
 from madsep_jax.config.run import ComputeConfig, LossConfig, ModelConfig, RunConfig
 from madsep_jax.config.signal import DataConfig, SequenceConfig, SignalConfig

@@ -63,24 +63,18 @@ def _linear_scan(kept_TBH: jax.Array, added_TBH: jax.Array, reverse: bool) -> ja
     direction, of the same kind: λ_t = ∂L/∂h_t + a_{t+1} ⊙ λ_{t+1}, ∂L/∂b_t = λ_t, ∂L/∂a_t = λ_t ⊙ h_{t-1}.
     """
 
-    def both(
-        first: tuple[jax.Array, jax.Array], second: tuple[jax.Array, jax.Array]
-    ) -> tuple[jax.Array, jax.Array]:
+    def both(first: tuple[jax.Array, jax.Array], second: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         return second[0] * first[0], second[0] * first[1] + second[1]
 
     return jax.lax.associative_scan(both, (kept_TBH, added_TBH), reverse=reverse)[1]
 
 
-def _forward(
-    kept_TBH: jax.Array, added_TBH: jax.Array, reverse: bool
-) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+def _forward(kept_TBH: jax.Array, added_TBH: jax.Array, reverse: bool) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
     h_TBH = _linear_scan(kept_TBH, added_TBH, reverse)
     return h_TBH, (kept_TBH, h_TBH)
 
 
-def _backward(
-    reverse: bool, kept: tuple[jax.Array, jax.Array], grad_TBH: jax.Array
-) -> tuple[jax.Array, jax.Array]:
+def _backward(reverse: bool, kept: tuple[jax.Array, jax.Array], grad_TBH: jax.Array) -> tuple[jax.Array, jax.Array]:
     kept_TBH, h_TBH = kept
     grad_added_TBH = _linear_scan(_shifted(kept_TBH, not reverse), grad_TBH, not reverse)
     return grad_added_TBH * _shifted(h_TBH, reverse), grad_added_TBH
