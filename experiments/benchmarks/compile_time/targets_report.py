@@ -169,7 +169,8 @@ def _draw(x: str, fixed: str, all_rows: Sequence[Row]) -> Any:
             axis.set_major_formatter(StrMethodFormatter("{x:g}"))
         axes.grid(alpha=0.3)
     panels[0].set_ylabel("roofline of a train step (ms)\nplanned, not measured")
-    panels[-1].legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=8)
+    shown = {label: line for axes in panels for line, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    panels[-1].legend(shown.values(), shown, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=8)
     return figure
 
 
