@@ -65,9 +65,9 @@ class AblationOptions:
 
     systems: Annotated[tuple[str, ...], ManyOrNone, Systems] = ()
     """Systems to compare: mad, dws-L-C (L layers, C channels; -res, -dilated and -k3 may follow), or dws for every
-    combination of --layers and --channels; mad-ris-s, mad-ris-l (recurrent inference), mad-twinnet, mad-dilated,
-    dilated-gru, dae, dae-deep, skip-filtering; ALL for one of each; my_masker.py:TcnMasker for a masker of your own,
-    whose file is run. Default: a few that suit the preset."""
+    combination of --layers and --channels; mad-ris-s, mad-ris-l (recurrent inference), mad-twinnet, mad-mingru,
+    mad-dilated, dilated-gru, dae, dae-deep, skip-filtering; ALL for one of each; my_masker.py:TcnMasker for a masker of
+    your own, whose file is run. Default: a few that suit the preset."""
 
     layers: Annotated[tuple[int, ...], Many, Whole] = (5, 7, 9, 11, 13, 15)
     """L_enc of the dws grid. Default: the paper's."""
