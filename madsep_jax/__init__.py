@@ -6,7 +6,13 @@ Settings and errors are there at once, what computes is imported when it is aske
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from madsep_jax.config.maskers import AutoencoderConfig, DilatedConfig, DwsMaskerConfig, GruMaskerConfig
+from madsep_jax.config.maskers import (
+    AutoencoderConfig,
+    DilatedConfig,
+    DwsMaskerConfig,
+    GruMaskerConfig,
+    MinGruMaskerConfig,
+)
 from madsep_jax.config.run import ComputeConfig, LossConfig, ModelConfig, RunConfig
 from madsep_jax.config.signal import DataConfig, SeparationConfig, SequenceConfig, SignalConfig
 from madsep_jax.config.training import EarlyStoppingConfig, ScheduleConfig, TrainingConfig
@@ -29,6 +35,7 @@ __all__ = [
     "GruMaskerConfig",
     "InputError",
     "LossConfig",
+    "MinGruMaskerConfig",
     "ModelConfig",
     "RunConfig",
     "ScheduleConfig",

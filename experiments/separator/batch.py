@@ -56,6 +56,7 @@ def separate_all(arguments: Sequence[Path], options: SeparateOptions, required: 
     clear_leftovers(options.out)
     if options.compilation_cache:
         use_compilation_cache()
+    options.own.load()
     checkpoint = choose_checkpoint(options.checkpoint)
     separator = Separator.load(checkpoint, which=options.which, device=device, separation=options.separation)
     say(console, describe(checkpoint, separator.config, weights_of(checkpoint, options.which)))

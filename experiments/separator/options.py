@@ -3,12 +3,13 @@
 import math
 import typing
 from collections.abc import Sequence
+from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter, Token
 
-from experiments.cli.options import Out, Switch, WhichWeights, option_class
+from experiments.cli.options import CodeOptions, Out, Switch, WhichWeights, option_class
 from madsep_jax.config.signal import FOR_SONGS, LOSSY, STEMS, Format, SeparationConfig
 from madsep_jax.errors import InputError
 
@@ -37,6 +38,8 @@ class SeparateOptions:
     finished row, or imported weights, under runs/."""
 
     which: WhichWeights = None
+
+    own: CodeOptions = field(default_factory=CodeOptions)
 
     stems: Literal["both", "vocals", "accompaniment"] = "both"
     """What to write."""

@@ -6,12 +6,15 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from flax import traverse_util
 
 from madsep_jax.config.io import from_dict, to_dict
+from madsep_jax.config.own import OwnConfig
 from madsep_jax.config.run import ModelConfig, RunConfig
 from madsep_jax.errors import InputError, shown
 from madsep_jax.interop.files import read_metadata, read_state_dict, write_safetensors
 from madsep_jax.interop.state_dict import from_torch, to_torch
+from madsep_jax.models.variables import variable_shapes
 
 ENDING = ".safetensors"
 
@@ -32,14 +35,25 @@ def write_model(
 ) -> int:
     """Write a model into a `.safetensors` file, with the published names; returns the number of its arrays.
 
+    A masker of somebody's own has none: its arrays are written with their paths, `params/masker/…`.
+
     Raises:
         InputError: where the system has no published names, the file has another ending, or cannot be written.
     """
     check_ending(path)
-    state_dict = to_torch(config.model, variables)
+    if has_own_names(config):
+        paths = traverse_util.flatten_dict(dict(variables), sep="/")
+        state_dict = {name: np.asarray(array, np.float32) for name, array in paths.items()}
+    else:
+        state_dict = to_torch(config.model, variables)
     level = {} if training_level is None else {_LEVEL: training_level}
     write_safetensors(path, state_dict, metadata={_CONFIG: to_dict(config), **level})
     return len(state_dict)
+
+
+def has_own_names(config: RunConfig) -> bool:
+    """Whether the arrays of a file have our paths in the place of published names."""
+    return isinstance(config.masker, OwnConfig)
 
 
 def check_ending(path: Path) -> None:
@@ -70,6 +84,11 @@ def read_model(path: Path) -> tuple[RunConfig, dict[str, Any], float | None]:
         found = "found parameters without a configuration, expected a file of `madsep export`"
         raise InputError(f"{shown(path)}: {found} (`madsep import` makes a checkpoint of any other)")
     config, level = header
+    if has_own_names(config):
+        expected = traverse_util.flatten_dict(variable_shapes(config.model), sep="/")
+        if {name: array.shape for name, array in state_dict.items()} != {n: one.shape for n, one in expected.items()}:
+            raise InputError(f"{shown(path)}: found other arrays than its model has")
+        return config, traverse_util.unflatten_dict(state_dict, sep="/"), level
     model, variables = from_torch(state_dict, context_frames=config.sequences.context)
     check_architecture(config.model, model)
     return config, jax.tree.map(lambda array: np.asarray(array, np.float32), variables), level

@@ -9,6 +9,8 @@ A new masker is one file in this folder and one line in `madsep_jax.models.regis
   the names on the way to its parameters: the diagonal of its kernel is penalised (eq. 11 of the DWS paper);
 - their `Architecture`, which is what the registry lists.
 
+One that is not of this project needs none of that: `madsep_jax.models.outside`.
+
 A denoiser follows the masker. A model without one is a `madsep_jax.models.mad.SeparationModel` in the masker's place.
 
 Training, checkpoints, several devices and export rely on this of every module:
@@ -24,13 +26,18 @@ Training, checkpoints, several devices and export rely on this of every module:
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from flax import linen as nn
 
 from madsep_jax.config.maskers import MaskerConfig
 from madsep_jax.config.run import ComputeConfig
+
+
+def without_dropout(settings: Any) -> Any:
+    """Return a masker's settings without its dropout, where it has one."""
+    return replace(settings, dropout=0.0) if hasattr(settings, "dropout") else settings
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,8 @@ class Architecture:
     what is no such chain."""
     frames_at_once: Mapping[str, int] = field(default_factory=dict)
     """Frames that go through the model at once in separation, by target, where few are faster than many."""
+    without_dropout: Callable[[Any], Any] = without_dropout
+    """From settings to those of the same masker that draws nothing, as far as they decide that."""
     speed_share: float = 0.50
     """Share of a matrix product's speed that a whole training step reaches on two CPU cores."""
     has_fast_form: Callable[[ComputeConfig], bool] = lambda compute: True

@@ -4,7 +4,7 @@ from flax import linen as nn
 
 from madsep_jax.config.maskers import KINDS, MaskerConfig
 from madsep_jax.config.run import ModelConfig
-from madsep_jax.models import autoencoder, dilated, dws_masker, mad
+from madsep_jax.models import autoencoder, dilated, dws_masker, mad, mingru_masker, outside
 from madsep_jax.models.architecture import Architecture
 from madsep_jax.models.denoiser import Denoiser
 from madsep_jax.models.mad import MaskerDenoiser, SeparationModel
@@ -19,7 +19,7 @@ def register(architecture: Architecture) -> None:
     KINDS[kind], ARCHITECTURES[kind] = architecture.settings, architecture
 
 
-for _module in (mad, dws_masker, dilated, autoencoder):
+for _module in (mad, mingru_masker, dws_masker, dilated, autoencoder, outside):
     register(_module.ARCHITECTURE)
 
 
