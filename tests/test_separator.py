@@ -283,3 +283,23 @@ def test_stems_that_integers_cannot_hold(tmp_path):
     with pytest.raises(InputError, match=r"found samples of 6 times full scale"):
         Stems(loud_NC, loud_NC, RATE).write(tmp_path, subtype="PCM_16")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_masker_of_ones_own_is_loaded_with_its_code(tmp_path, monkeypatch):
+    from test_own_masker import BASE, SMALL, example
+
+    from madsep_jax.models import outside
+    from madsep_jax.models.contract import config_of
+
+    monkeypatch.setattr(outside, "_LOADED", {})
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my_masker.py").write_text(example())
+    config, song_NC = config_of(SMALL, BASE), noise(500)
+    separator = Separator(config, init_state(config).variables, 0.1)
+    expected = separator.separate(song_NC, RATE).voice_NC
+    separator.save("model")
+    monkeypatch.setattr(outside, "_LOADED", {})
+    with pytest.raises(InputError, match=r"my_masker\.py"):
+        Separator.load("model")
+    found = Separator.load("model", code="my_masker.py").separate(song_NC, RATE).voice_NC
+    np.testing.assert_array_equal(found, expected)
