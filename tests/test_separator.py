@@ -241,24 +241,14 @@ def test_files_are_those_of_the_command(tmp_path):
     """Byte for byte: by `separate_file`; and to the sample's precision of an array's `Stems.write`."""
     soundfile = pytest.importorskip("soundfile")
     pytest.importorskip("cyclopts")
+    pytest.importorskip("safetensors")
     from experiments.madsep import main
 
     save_model(tmp_path / "model", mask=0.5, noise=0.3)
     soundfile.write(tmp_path / "song.wav", noise(9000), RATE, subtype="PCM_24")
     folder, told = tmp_path / "out" / "song", []
-    assert (
-        main(
-            [
-                "separate",
-                str(tmp_path / "song.wav"),
-                "-o",
-                str(tmp_path / "out"),
-                "--checkpoint",
-                str(tmp_path / "model"),
-            ]
-        )
-        == 0
-    )
+    arguments = [tmp_path / "song.wav", "-o", tmp_path / "out", "--checkpoint", tmp_path / "model"]
+    assert main(["separate", *map(str, arguments)]) == 0
     command = {path.name: path.read_bytes() for path in folder.iterdir()}
     separator = Separator.load(tmp_path / "model")
     found = separator.separate_file(
@@ -267,6 +257,10 @@ def test_files_are_those_of_the_command(tmp_path):
     assert {path.name: path.read_bytes() for path in found.files.values()} == command
     assert set(found.files) == {"vocals", "accompaniment"}
     assert (found.missing, found.frames, told[-1]) == ((), 9000, (9000 / RATE, 9000 / RATE))
+    separator.save(tmp_path / "model.safetensors")  # which the command takes, too
+    arguments[2:] = [tmp_path / "again", "--checkpoint", tmp_path / "model.safetensors"]
+    assert main(["separate", *map(str, arguments)]) == 0
+    assert {path.name: path.read_bytes() for path in (tmp_path / "again" / "song").iterdir()} == command
     stems = separator.separate(tmp_path / "song.wav")
     assert stems.sample_rate == RATE
     written = stems.write(tmp_path / "stems", subtype="PCM_24")
