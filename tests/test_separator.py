@@ -152,6 +152,8 @@ def test_an_endless_stream():
     assert first.voice_NC.shape == ((TARGET - 3) * HOP, 2)  # of the first frames, three lie before the song
     assert asked * 100 < separator.latency().samples + 100
     assert list(separator.stream([], RATE)) == []
+    with pytest.raises(ValueError, match="found 0, expected 1 or more"):
+        next(separator.stream([noise(100)], RATE, sequences=0))
 
 
 # Songs.
