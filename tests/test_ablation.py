@@ -233,7 +233,7 @@ def test_interrupted_training_continues_to_the_same_result(run, first, tmp_path,
 def test_sigterm_saves_the_training_and_scores_nothing(run, first, tmp_path, monkeypatch, capsys):
     """Exit code 0, one line, no result of the row; started again it comes to the same scores."""
     out = shutil.copytree(first, tmp_path / "out")
-    shutil.rmtree(out / "rows" / "dws-1-4-seed0")
+    shutil.rmtree(out / "rows" / "mad-seed0")
     reporter = run_row.step_reporter
 
     def terminated(work):
@@ -249,17 +249,17 @@ def test_sigterm_saves_the_training_and_scores_nothing(run, first, tmp_path, mon
     before = signal.getsignal(signal.SIGTERM)
     with monkeypatch.context() as patch:
         patch.setattr(run_row, "step_reporter", terminated)
-        assert run(out, "dws-1-4", more=["--save-every-steps", "1"]) == 0
+        assert run(out, "mad", more=["--save-every-steps", "1"]) == 0
     assert signal.getsignal(signal.SIGTERM) == before
-    row = out / "rows" / "dws-1-4-seed0"
+    row = out / "rows" / "mad-seed0"
     assert [path.name for path in (row / "checkpoint").iterdir() if path.is_dir()] == ["1"]
     assert steps(out, row.name) == [1]
     line = "ablation: stopped, step 1 of 3 is saved; start the same command again to continue\n"
     assert capsys.readouterr().err.endswith(line)
     assert sorted(path.name for path in row.iterdir()) == ["checkpoint", "lock", "tensorboard", "train.jsonl"]
-    assert run(out, "dws-1-4") == 0
+    assert run(out, "mad") == 0
     assert steps(out, row.name) == [1, 2, 3]
-    assert rows(out)["dws-1-4"]["scores"] == rows(first)["dws-1-4"]["scores"]
+    assert rows(out)["mad"]["scores"] == rows(first)["mad"]["scores"]
 
 
 @pytest.mark.thorough

@@ -21,30 +21,39 @@ def assert_all_same(cases, tmp_path, dtype, reference="one"):
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """Trainings in double precision, all in one process of eight devices."""
+def mad(tmp_path_factory):
+    """Trainings of a MaD in double precision, all in one process of eight devices."""
+    cases = {
+        "one": case(devices=1, system="mad", steps=5),
+        "pmap": case("pmap", 8, system="mad", steps=5),
+        "parts": case(devices=1, system="mad", steps=5, set={"training.accumulation": 4}),
+    }
+    return run_cases(cases, tmp_path_factory.mktemp("mad") / "out.npz", "float64")
+
+
+@pytest.fixture(scope="module")
+def dws(tmp_path_factory):
+    """The same of a DWS-CNN, which takes longer to compile."""
     cases = {
         "one": case(devices=1),
         "jit": case(devices=4),
         "pmap": case("pmap", 4),
         "eight steps": case(devices=1, parallel={"steps_per_call": 8}),
-        "mad, one": case(devices=1, system="mad", steps=5),
-        "mad, pmap": case("pmap", 8, system="mad", steps=5),
-        "mad, parts": case(devices=1, system="mad", steps=5, set={"training.accumulation": 4}),
     }
-    return run_cases(cases, tmp_path_factory.mktemp("trained") / "out.npz", "float64")
+    return run_cases(cases, tmp_path_factory.mktemp("dws") / "out.npz", "float64")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("style", ["jit", "pmap"])
-def test_four_devices_train_as_one(trained, style):
+def test_four_devices_train_as_one(dws, style):
     """BatchNorm and dropout included."""
-    assert len(trained["one"]["losses"]) == 20
-    assert trained["one"]["losses"][-1, 0] != trained["one"]["losses"][0, 0]
-    assert_same_training(trained[style], trained["one"], 1e-10)
+    assert len(dws["one"]["losses"]) == 20
+    assert dws["one"]["losses"][-1, 0] != dws["one"]["losses"][0, 0]
+    assert_same_training(dws[style], dws["one"], 1e-10)
 
 
-def test_eight_devices_train_a_mad_as_one(trained):
-    assert_same_training(trained["mad, pmap"], trained["mad, one"], 1e-10)
+def test_eight_devices_train_a_mad_as_one(mad):
+    assert_same_training(mad["pmap"], mad["one"], 1e-10)
 
 
 @pytest.mark.thorough
@@ -53,16 +62,17 @@ def test_the_recurrent_inference_ends_by_the_error_of_the_whole_batch(tmp_path):
     assert_all_same(cases, tmp_path, "float64")
 
 
-def test_accumulated_gradients_are_those_of_the_whole_batch(trained):
+def test_accumulated_gradients_are_those_of_the_whole_batch(mad):
     """Where nothing depends on the other sequences of a batch: a MaD without recurrent inference."""
-    assert_same_training(trained["mad, parts"], trained["mad, one"], 1e-10)
+    assert_same_training(mad["parts"], mad["one"], 1e-10)
 
 
-def test_several_steps_in_a_call_are_the_steps_one_by_one(trained):
+@pytest.mark.thorough
+def test_several_steps_in_a_call_are_the_steps_one_by_one(dws):
     """Bit for bit; 20 steps by 8 leave a smaller last call."""
-    assert set(trained["eight steps"]) == set(trained["one"])
-    for name, expected in trained["one"].items():
-        np.testing.assert_array_equal(trained["eight steps"][name], expected, err_msg=name)
+    assert set(dws["eight steps"]) == set(dws["one"])
+    for name, expected in dws["one"].items():
+        np.testing.assert_array_equal(dws["eight steps"][name], expected, err_msg=name)
 
 
 @pytest.mark.slow

@@ -25,15 +25,19 @@ def test_the_processor(tmp_path, monkeypatch, text, expected):
 def test_a_caption_names_the_processor():
     """Of a CPU; not beside an accelerator, and not where an older result does not have it."""
     found = environment() | {"device": "cpu", "cpu_cores": 2, "processor": "P, family 1", "versions": {"jax": "1"}}
-    found["xla_flags"] = ""
+    found |= {"xla_flags": "", "openblas": {}}
     assert describe_machine(found) == "cpu (P, family 1), 2 CPU cores, jax 1"
     assert describe_machine(found | {"device": "H200"}) == "H200, 2 CPU cores, jax 1"
-    del found["processor"], found["xla_flags"]
+    del found["processor"], found["xla_flags"], found["openblas"]
     assert describe_machine(found) == "cpu, 2 CPU cores, jax 1"
 
 
-def test_flags_of_the_compiler_are_kept_and_shown(monkeypatch):
-    """They can change results, as those of another processor do."""
+def test_flags_are_kept_and_shown(monkeypatch):
+    """They can change results, as another processor does: those of OpenBLAS the recurrent weights of the first step."""
     monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_max_isa=AVX2")
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    monkeypatch.delenv("OPENBLAS_L2_SIZE", raising=False)
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
     assert environment()["xla_flags"] == "--xla_cpu_max_isa=AVX2"
-    assert describe_machine().endswith(", XLA_FLAGS=--xla_cpu_max_isa=AVX2")
+    assert environment()["openblas"] == {"OPENBLAS_CORETYPE": "Haswell"}
+    assert describe_machine().endswith(", XLA_FLAGS=--xla_cpu_max_isa=AVX2, OPENBLAS_CORETYPE=Haswell")

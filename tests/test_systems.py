@@ -19,7 +19,7 @@ from madsep_jax.train.step import init_state, make_train_step
 
 NAMES = (*named_systems(), "dws-1-4", "dws-1-4-res", "dws-2-4-dilated", "dws-1-4-k3")
 #: What is special about them is tested elsewhere too.
-LIKE_OTHERS = ("mad-ris-l", "dws-1-4-res", "dws-2-4-dilated", "dws-1-4-k3", "dae-deep")
+LIKE_OTHERS = ("mad-ris-l", "dws-1-4", "dws-1-4-res", "dws-2-4-dilated", "dws-1-4-k3", "dae-deep")
 AUTOENCODERS = ("dae", "dae-deep", "skip-filtering")
 
 

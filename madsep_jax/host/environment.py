@@ -16,7 +16,7 @@ _PACKAGES = ("madsep-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint",
 
 
 def environment() -> dict[str, Any]:
-    """Return backend, devices, processor, platform, options and flags of XLA, and versions, to save beside a result."""
+    """Return backend, devices, processor, platform, options and flags, and versions, to save beside a result."""
     import jax
 
     from madsep_jax.host.compiler import compiler_options
@@ -33,6 +33,7 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "compiler_options": compiler_options(jax.default_backend()),
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        "openblas": {name: value for name, value in sorted(os.environ.items()) if name.startswith("OPENBLAS_")},
         "versions": {name: version for name in _PACKAGES if (version := _version(name))},
     }
 
@@ -75,11 +76,12 @@ def describe_device(found: Mapping[str, Any] | None = None) -> str:
 
 
 def describe_machine(found: Mapping[str, Any] | None = None) -> str:
-    """Return device, CPU cores, JAX and XLA's flags of an `environment`, or of this process, for a result's caption."""
+    """Return device, CPU cores, JAX and flags of an `environment`, or of this process, for a result's caption."""
     found = found or environment()
     name = f" ({found['processor']})" if found["device"] == "cpu" and "processor" in found else ""
-    flags = f", XLA_FLAGS={flags}" if (flags := found.get("xla_flags")) else ""
-    return f"{found['device']}{name}, {found['cpu_cores']} CPU cores, jax {found['versions']['jax']}{flags}"
+    flags = {"XLA_FLAGS": found.get("xla_flags"), **found.get("openblas", {})}
+    told = "".join(f", {flag}={value}" for flag, value in flags.items() if value)
+    return f"{found['device']}{name}, {found['cpu_cores']} CPU cores, jax {found['versions']['jax']}{told}"
 
 
 def _version(package: str) -> str | None:

@@ -62,7 +62,7 @@ _VARIANT = (
 _OF_CASES = {"systems", "batches", "lengths", "modes", "precisions", "out"}
 
 #: What of the environment may differ: nothing that decides about speed.
-_OF_NO_MATTER = {"platform"}
+_OF_NO_MATTER = {"platform", "openblas"}
 
 
 @dataclass
