@@ -30,13 +30,13 @@ def throughput(options: ThroughputOptions = _DEFAULTS, device: DeviceOptions = A
     from experiments.benchmarks.peer.settings import start_torch
     from experiments.benchmarks.throughput.peak import best_peaks
     from experiments.benchmarks.throughput.report import Timings
-    from experiments.benchmarks.throughput.run_case import compare_training_losses, run_case
+    from experiments.benchmarks.throughput.run_case import PEERS, compare_training_losses, run_case
 
     console, cases, out = make_console(), options.cases(), options.folder
     if options.keep_freed_memory and not keep_freed_memory():
         raise InputError("--keep-freed-memory: found another C library, expected glibc")
-    with_torch = options.peer == "torch"
-    settings = {"options": saved_options(options, out=out), "torch": start_torch() if with_torch else None}
+    peers = PEERS[options.peer] if options.peer else ()
+    settings = {"options": saved_options(options, out=out), "torch": start_torch() if peers else None}
     show_device(console, device)
     timings = Timings.find(out, settings, cases)
     timings.peaks = best_peaks(options.precisions, timings.peaks)
@@ -47,11 +47,11 @@ def throughput(options: ThroughputOptions = _DEFAULTS, device: DeviceOptions = A
             def on_stage(stage: str, number: int = number, title: str = case.title) -> None:
                 bar.advance_to(number, f"{title}: {stage}")
 
-            if with_torch and (case.system, case.precision) not in compared:
+            if peers and (case.system, case.precision) not in compared:
                 on_stage("comparing training losses")
                 compare_training_losses(case, options.forms)
                 compared.add((case.system, case.precision))
-            timings.rows += run_case(case, options.forms, options, with_torch, on_stage)
+            timings.rows += run_case(case, options.forms, options, peers, on_stage)
             timings.report().write(out)
             keeps(f"what was measured until then: {out}/")
             bar.advance_to(number + 1)

@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -99,6 +100,28 @@ def test_a_folder_takes_up_further_cases(tmp_path, capsys):
     error = capsys.readouterr().err
     assert "other settings" in error
     assert json.loads((tmp_path / "throughput.json").read_text()) == third
+
+
+def test_torch_compile_needs_a_compiler(tmp_path, monkeypatch):
+    """Without one its line says so, and the others are timed."""
+    pytest.importorskip("torch")
+    monkeypatch.setenv("CXX", "no-compiler-of-this-name")
+    size = ["--systems", "mad", "--batches", "1", "--lengths", "24", "--modes", "forward"]
+    found = run_throughput(tmp_path, *size, "--peer", "torch-compile")
+    status = {row["variant"]: row["status"] for row in found["results"]}
+    failure = "failed: InputError: torch.compile: found no C++ compiler 'no-compiler-of-this-name'"
+    assert status.pop("torch compiled").startswith(failure)
+    assert status == dict.fromkeys(("jax auto", "torch", "torch tuned"), "measured")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile takes a C++ compiler")
+def test_torch_compile_returns_the_same(tmp_path):
+    pytest.importorskip("torch")
+    size = ["--systems", "dws-3-16", "--batches", "1", "--lengths", "24"]
+    found = run_throughput(tmp_path, *size, "--peer", "torch-compile")  # compares outputs before it times
+    compiled = [row for row in found["results"] if row["variant"] == "torch compiled"]
+    assert [(row["mode"], row["status"]) for row in compiled] == [("forward", "measured"), ("train", "measured")]
 
 
 def test_forms_are_timed_though_torch_does_not_have_the_system(tmp_path):

@@ -19,7 +19,7 @@ from experiments.benchmarks.device_report.steps import Step
 from experiments.benchmarks.device_report.tables import agreement_table, row_table
 from experiments.benchmarks.throughput.peak import Peak
 from experiments.benchmarks.throughput.plots import pictures
-from experiments.benchmarks.throughput.run_case import CASE, MEASURED, PEER_FORMS
+from experiments.benchmarks.throughput.run_case import CASE, MEASURED, PEERS
 from experiments.cli.console import say
 from experiments.cli.results import Report, made_with
 from experiments.cli.signals import keeps
@@ -51,7 +51,7 @@ class Progress:
 
     def __post_init__(self) -> None:
         self._lock = threading.RLock()
-        peers = PEER_FORMS if self.options.peer == "torch" else ()
+        peers = PEERS.get(self.options.peer, ())
         variants = [f"jax {form}" for form in self.options.forms] + list(peers)
         self.rows = {
             (case, variant): {
@@ -98,14 +98,15 @@ class Progress:
 
         return note
 
-    def times_torch(self, case: Case) -> bool:
-        """Whether PyTorch is timed with a case; not in what a CPU does not have."""
-        if self.options.peer == "none" or self.no_torch:
-            return False
+    def peers(self, case: Case) -> Sequence[str]:
+        """Return PyTorch's variants that are timed with a case; none in what a CPU does not have."""
+        peers = PEERS.get(self.options.peer, ())
+        if self.no_torch:
+            return ()
         if case.precision == "tf32" and jax.default_backend() == "cpu":
-            self.note_all(case, PEER_FORMS, "not timed: a CPU has no tf32")
-            return False
-        return True
+            self.note_all(case, peers, "not timed: a CPU has no tf32")
+            return ()
+        return peers
 
     def open_forms(self, case: Case) -> list[Form]:
         """Return our forms of a case whose rows say nothing yet."""

@@ -18,7 +18,7 @@ from experiments.benchmarks.equality import UnequalOutputsError
 from experiments.benchmarks.rounds import CompiledWhileTimedError, reason
 from experiments.benchmarks.throughput import ours
 from experiments.benchmarks.throughput.peak import measure_peak
-from experiments.benchmarks.throughput.run_case import PEER_FORMS, free_memory, run_case
+from experiments.benchmarks.throughput.run_case import free_memory, run_case
 from madsep_jax.host.environment import cpu_cores
 
 #: A form that is planned to take so many times as long as the best is not timed.
@@ -44,24 +44,24 @@ def time_case(progress: Progress, case: Case, later: Sequence[Case] = ()) -> Non
     _compile(progress, case, later)
     predictions = {form: found for form in forms if (found := _prediction(progress, case, form))}
     good = [form for form in predictions if _may_run(progress, case, form, predictions)]
-    with_torch = progress.times_torch(case)
-    if not good and not with_torch:
+    peers = progress.peers(case)
+    if not good and not peers:
         return
     left = progress.budget.left()
-    variants = len(good) + len(PEER_FORMS) * with_torch
+    variants = len(good) + len(peers)
     options = progress.options
     seconds = min(options.seconds, left / (4 * variants))
     if left <= 0:
-        names = [f"jax {form}" for form in good] + list(PEER_FORMS if with_torch else ())
+        names = [f"jax {form}" for form in good] + list(peers)
         progress.note_all(case, names, "no time")
         return
     try:
         programs = {form: progress.programs[case, form] for form in good}
-        rows = run_case(case, good, replace(options, seconds=seconds), with_torch, progress.doing_of(case), programs)
+        rows = run_case(case, good, replace(options, seconds=seconds), peers, progress.doing_of(case), programs)
     except (UnequalOutputsError, CompiledWhileTimedError) as error:
-        names = [f"jax {form}" for form in good] + list(PEER_FORMS if with_torch else ())
+        names = [f"jax {form}" for form in good] + list(peers)
         progress.note_all(case, names, f"failed: {reason(error)}")
-        free_memory(with_torch)
+        free_memory(bool(peers))
         return
     for row in rows:
         progress.note(case, row["variant"], **row)

@@ -2,6 +2,8 @@
 
 import gc
 import importlib.util
+import os
+import shutil
 import sys
 from typing import Any, Literal
 
@@ -16,8 +18,9 @@ from madsep_jax.host.memory import require_memory
 from madsep_jax.interop import to_torch
 
 #: `torch` is written as the layers are documented. `torch tuned` stores images with their channels last, lets
-#: activations overwrite their input, and has Adam fused: the same result, on most machines sooner.
-PeerForm = Literal["torch", "torch tuned"]
+#: activations overwrite their input, and has Adam fused: the same result, on most machines sooner. `torch compiled` is
+#: that one under `torch.compile`, which leaves recurrent layers as they are.
+PeerForm = Literal["torch", "torch tuned", "torch compiled"]
 
 
 def peer_device(backend: str) -> torch.device:
@@ -46,7 +49,7 @@ def load_peer(case: Case, variables: Any, form: PeerForm, device: torch.device) 
     state_dict = to_torch(case.config.model, variables)
     model.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in state_dict.items()})
     model = model.to(device, torch.float64 if case.precision == "float64" else torch.float32)
-    if form == "torch tuned":
+    if form != "torch":
         model = model.to(memory_format=torch.channels_last)
         for module in model.modules():
             if isinstance(module, nn.ReLU | nn.LeakyReLU):
@@ -58,6 +61,9 @@ def prepare(case: Case, variables: Any, form: PeerForm, device: torch.device) ->
     """Load a case with these weights, and run it once."""
     _use_precision(case.precision)
     model = load_peer(case, variables, form, device)
+    if form == "torch compiled":
+        require_compiler(device)
+        model.compile()
     mix_BSF, voice_BTF = _batch(case, device)
     on_gpu = device.type == "cuda"
     if on_gpu:
@@ -72,7 +78,7 @@ def prepare(case: Case, variables: Any, form: PeerForm, device: torch.device) ->
         else:
             _require_gpu_memory(case.batch * kept_for_gradient(model, mix_BSF[:1]))
         autocast = torch.bfloat16 if case.precision == "bfloat16" else None
-        train_step = make_train_step(model, case.config.loss, case.config.training, form == "torch tuned", autocast)
+        train_step = make_train_step(model, case.config.loss, case.config.training, form != "torch", autocast)
 
         def work() -> torch.Tensor:
             return train_step(mix_BSF, voice_BTF)
@@ -95,6 +101,13 @@ def prepare(case: Case, variables: Any, form: PeerForm, device: torch.device) ->
         output_BTF=first.cpu().numpy() if case.mode == "forward" else None,
         memory=memory | ({"peak": torch.cuda.max_memory_allocated()} if on_gpu else {}),
     )
+
+
+def require_compiler(device: torch.device) -> None:
+    """Raise InputError where `torch.compile` has no C++ compiler to make programs for a CPU of."""
+    compiler = os.environ.get("CXX", "g++")
+    if device.type == "cpu" and shutil.which(compiler) is None:
+        raise InputError(f"torch.compile: found no C++ compiler {compiler!r}; install one, or name another in CXX")
 
 
 def kept_for_gradient(model: nn.Module, mag_BSF: torch.Tensor) -> int:

@@ -39,8 +39,9 @@ class ThroughputOptions(VariantOptions):
     """float32, in matrix products and convolutions too; tf32 (GPU only): what those round to; bfloat16 (train steps):
     as a training with --precision bfloat16, PyTorch by autocast; float64."""
 
-    peer: Literal["torch"] | None = None
-    """Time PyTorch as well, eager, on the same weights, after comparing its outputs with ours."""
+    peer: Literal["torch", "torch-compile"] | None = None
+    """torch: time PyTorch as well, eager, on the same weights, after comparing its outputs with ours. torch-compile:
+    compiled by its torch.compile too, which on a CPU takes a C++ compiler, and a minute for each line."""
 
     keep_freed_memory: Annotated[bool, Parameter(negative=())] = False
     """Have the C library keep the memory that both sides free, for their next step; glibc gives large arrays back to

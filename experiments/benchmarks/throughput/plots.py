@@ -8,8 +8,8 @@ from typing import Any
 from experiments.cli.results import Row
 from madsep_jax.config.systems import mark_of
 
-_FILLS = {"torch": "none", "torch tuned": "bottom"}
-_LINES = {"jax": "-", "torch": ":", "torch tuned": "--"}
+_FILLS = {"torch": "none", "torch tuned": "bottom", "torch compiled": "top"}
+_LINES = {"jax": "-", "torch": ":", "torch tuned": "--", "torch compiled": "-."}
 _MODES = {"forward": "inference", "train": "train step"}
 
 #: Labels of the axes, by the values along them.

@@ -24,8 +24,8 @@ MEASURED = "measured"
 #: What tells a case, and a row's.
 CASE = ("system", "mode", "precision", "batch", "frames")
 
-#: Both ways of PyTorch that are timed where it is the peer.
-PEER_FORMS = ("torch", "torch tuned")
+#: PyTorch's variants, by what is asked for as the peer; see `experiments.benchmarks.peer.run.PeerForm`.
+PEERS = {"torch": ("torch", "torch tuned"), "torch-compile": ("torch", "torch tuned", "torch compiled")}
 
 #: Seconds for which a matrix product is timed before each round.
 _PEAK_S = 0.3
@@ -35,7 +35,7 @@ def run_case(
     case: Case,
     forms: Sequence[Form],
     how: VariantOptions,
-    with_torch: bool = False,
+    peers: Sequence[str] = (),
     on_stage: Callable[[str], object] = lambda stage: None,
     programs: Mapping[Form, ours.Program | Exception] | None = None,
 ) -> list[dict[str, Any]]:
@@ -45,7 +45,7 @@ def run_case(
         case: what is to be done.
         forms: of our operations.
         how: how many steps of each variant are timed, how long, and over how many turns.
-        with_torch: time PyTorch as well.
+        peers: variants of PyTorch that are timed as well.
         on_stage: called with what is being done.
         programs: our forms, compiled already, or why they are not.
 
@@ -70,8 +70,8 @@ def run_case(
         with without_compilation_cache():
             for form in forms:
                 attempt(f"jax {form}", lambda form=form: ours.prepare(case, form, (programs or {}).get(form)))  # type: ignore[misc]
-        if with_torch:
-            _attempt_torch(case, attempt)
+        if peers:
+            _attempt_torch(case, peers, attempt)
         check_outputs(case, prepared)
 
         product = MatrixProduct(case.precision)
@@ -84,10 +84,10 @@ def run_case(
         runs = {name: one.run for name, one in prepared.items()}
         times = interleave(runs, how.steps, how.seconds, how.turns, on_round)
     times |= {name: Times(failure=failure) for name, failure in failures.items()}
-    names = [f"jax {form}" for form in forms] + list(PEER_FORMS if with_torch else ())
+    names = [f"jax {form}" for form in forms] + list(peers)
     results = [make_row(case, name, prepared.get(name), times[name], peaks) for name in names]
     prepared.clear()
-    free_memory(with_torch)
+    free_memory(bool(peers))
     return results
 
 
@@ -100,7 +100,7 @@ def make_row(
 
     Args:
         case: what was done.
-        variant: `jax` and the form of its operations, `torch`, or `torch tuned`.
+        variant: `jax` and the form of its operations, or one of PyTorch's.
         prepared: None where it could not be.
         times: of its steps.
         peaks: GFLOP/s of a large matrix product right before each round: what the machine could do then.
@@ -156,12 +156,14 @@ def compare_training_losses(case: Case, forms: Sequence[Form]) -> float | None:
         return check_equal(small, "training losses", losses)
 
 
-def _attempt_torch(case: Case, attempt: Callable[[str, Callable[[], PreparedCase]], None]) -> None:
+def _attempt_torch(
+    case: Case, peers: Sequence[str], attempt: Callable[[str, Callable[[], PreparedCase]], None]
+) -> None:
     from experiments.benchmarks.peer import run as peer
 
     device = peer.peer_device(jax.default_backend())
     variables: Any = ours.initial_state(case.config, case.dtype).variables
-    for form in PEER_FORMS:
+    for form in peers:
         attempt(form, lambda form=form: peer.prepare(case, variables, form, device))  # type: ignore[misc]
 
 

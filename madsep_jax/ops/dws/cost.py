@@ -8,8 +8,8 @@ goes over all of it (`lean`), or all passes go over a few frames, then over the 
 
 The second-level cache is several times as fast as memory, but hardly faster than the last-level cache, and a chunk of a
 few thousand values is done in less than the 2 µs. So whole arrays win as long as two of them fit into the last-level
-cache. Measured on a processor with 32 MiB of it, two cores (time whole / chunks, forward and gradient): 0.17 and 0.37
-for V = 2.0 M of 16 channels, 0.71 and 0.68 for 3.9 M of 32, 0.77 and 0.94 for 2.5 M of 64; but 1.4 and 0.9 to 1.2 for
+cache. Measured on a processor with 32 MiB of it, two cores (time whole / chunks, forward and, at most, gradient): 0.17
+and 0.37 for V = 2.0 M of 16 channels, 0.71 and 0.68 for 3.9 M of 32, 0.77 and 0.94 for 2.5 M of 64; but 1.4 and 1.2 for
 6.3 M of 64. More than these 32 MiB are not counted: nothing larger has been measured, a virtual machine is told the
 cache of cores that it does not have, and whole arrays take several times the memory of chunks.
 """

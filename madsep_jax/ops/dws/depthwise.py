@@ -74,8 +74,9 @@ shifted_sum.defvjp(_forward, _backward)
 def kernel_gradient(x_BTWC: jax.Array, grad_BTWC: jax.Array, side: int, dilation: int) -> jax.Array:
     """Return the sum over batch, time and frequency of shifted input times gradient; (side, side, C).
 
-    Elements of one kernel row are summed together over groups of rows, elementwise over (W, C), so that each group is
-    read once; the sum over W comes last.
+    It goes over groups of rows, elementwise over (W, side, C), side being the kernel's rows: all of them together, and
+    innermost but for the channels, so that what they read of a group lies in the first-level cache. The sum over W
+    comes last.
     """
     batch, frames, width, channels = grad_BTWC.shape
     groups = -(-frames // _ROWS_AT_ONCE)
@@ -84,22 +85,20 @@ def kernel_gradient(x_BTWC: jax.Array, grad_BTWC: jax.Array, side: int, dilation
     padded = jnp.pad(_pad(x_BTWC, side, dilation), silence)
     grad = jnp.pad(grad_BTWC, silence)
     starts = jnp.stack([jnp.repeat(jnp.arange(batch), groups), jnp.tile(jnp.arange(groups) * rows, batch)], axis=1)
+    reach = 1 + (side - 1) * dilation
 
-    def of_kernel_row(i: jax.Array) -> jax.Array:
-        def add_group(sums: tuple[jax.Array, ...], start: jax.Array) -> tuple[tuple[jax.Array, ...], None]:
-            first_row = start[1] + i * dilation
-            x = jax.lax.dynamic_slice(padded, (start[0], first_row, 0, 0), (1, rows, width + side - 1, channels))[0]
-            g = jax.lax.dynamic_slice(grad, (start[0], start[1], 0, 0), (1, rows, width, channels))[0]
-            return tuple(
-                sums[j] + sum((x[row, j : j + width] * g[row] for row in range(1, rows)), x[0, j : j + width] * g[0])
-                for j in range(side)
-            ), None
+    def add_group(sums_WKC: tuple[jax.Array, ...], start: jax.Array) -> tuple[tuple[jax.Array, ...], None]:
+        x = jax.lax.dynamic_slice(padded, (*start, 0, 0), (1, rows + reach - 1, *padded.shape[2:]))[0]
+        g = jax.lax.dynamic_slice(grad, (*start, 0, 0), (1, rows, width, channels))[0]
 
-        nothing = jnp.zeros((width, channels), grad.dtype)
-        sums, _ = jax.lax.scan(add_group, (nothing,) * side, starts)
-        return jnp.stack([total.sum(axis=0) for total in sums])
+        def of_column(j: int) -> jax.Array:
+            products = (x[row : row + reach : dilation, j : j + width] * g[row] for row in range(rows))
+            return functools.reduce(jnp.add, products).transpose(1, 0, 2)
 
-    return jax.lax.map(of_kernel_row, jnp.arange(side))
+        return tuple(sum_WKC + of_column(j) for j, sum_WKC in enumerate(sums_WKC)), None
+
+    sums_WKC, _ = jax.lax.scan(add_group, (jnp.zeros((width, side, channels), grad.dtype),) * side, starts)
+    return jnp.stack([sum_WKC.sum(axis=0) for sum_WKC in sums_WKC], axis=1)
 
 
 def _pad(x_BTWC: jax.Array, side: int, dilation: int) -> jax.Array:

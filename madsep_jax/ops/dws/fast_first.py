@@ -28,6 +28,9 @@ from madsep_jax.ops.dws.fast_pooled import moments_gradient, normalised_output
 from madsep_jax.ops.dws.lazy import Normalised
 from madsep_jax.ops.dws.margins import rooms
 
+#: Frames at a time, at most: four take a sixth less time than one, and more gain nothing.
+_ROWS = 4
+
 
 def fast_first_block(
     parameters: BlockParameters, mag_BSF: jax.Array, kept_BC: jax.Array | None = None, *, pool: int = 1
@@ -59,7 +62,7 @@ class Windows(NamedTuple):
         """Cut (B, S, F) for a depthwise kernel."""
         side, _, channels = kernel_KKC.shape
         batch, frames, bins = mag_BSF.shape
-        chunks = FrameChunks.of_size(batch, frames, bins * channels, CHUNK_VALUES, multiple=1)
+        chunks = FrameChunks.of_size(batch, frames, bins * channels, CHUNK_VALUES, multiple=_ROWS)
         half, fill = side // 2, chunks.filled_frames - chunks.frames
         return cls(jnp.pad(mag_BSF, ((0, 0), (half, half + fill), (half, half))), chunks, side)
 
