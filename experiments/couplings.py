@@ -39,6 +39,7 @@ def couplings(*, options: CouplingsOptions, device: DeviceOptions = ANY_DEVICE) 
 
     console = make_console()
     show_device(console, device)
+    options.own.load()
     checkpoint = find_checkpoint(options.checkpoint)
     config = load_config(checkpoint)
     system = system_name(config)

@@ -6,15 +6,23 @@ Settings and errors are there at once, what computes is imported when it is aske
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from madsep_jax.config.maskers import AutoencoderConfig, DilatedConfig, DwsMaskerConfig, GruMaskerConfig
+from madsep_jax.config.maskers import (
+    AutoencoderConfig,
+    DilatedConfig,
+    DwsMaskerConfig,
+    GruMaskerConfig,
+    MinGruMaskerConfig,
+)
 from madsep_jax.config.run import ComputeConfig, LossConfig, ModelConfig, RunConfig
 from madsep_jax.config.signal import DataConfig, SeparationConfig, SequenceConfig, SignalConfig
 from madsep_jax.config.training import EarlyStoppingConfig, ScheduleConfig, TrainingConfig
 from madsep_jax.errors import InputError
 
 if TYPE_CHECKING:
+    from madsep_jax.comparison import Song, compare
     from madsep_jax.models import Separation, build_model
     from madsep_jax.separation import separate, separate_blocks
+    from madsep_jax.separator import Separator, Stems
     from madsep_jax.signal.stft import istft, stft
 
 __all__ = [
@@ -27,15 +35,20 @@ __all__ = [
     "GruMaskerConfig",
     "InputError",
     "LossConfig",
+    "MinGruMaskerConfig",
     "ModelConfig",
     "RunConfig",
     "ScheduleConfig",
     "Separation",
     "SeparationConfig",
+    "Separator",
     "SequenceConfig",
     "SignalConfig",
+    "Song",
+    "Stems",
     "TrainingConfig",
     "build_model",
+    "compare",
     "istft",
     "separate",
     "separate_blocks",
@@ -44,7 +57,11 @@ __all__ = [
 
 _LATER = {
     "Separation": "madsep_jax.models",
+    "Separator": "madsep_jax.separator",
+    "Song": "madsep_jax.comparison",
+    "Stems": "madsep_jax.separator",
     "build_model": "madsep_jax.models",
+    "compare": "madsep_jax.comparison",
     "istft": "madsep_jax.signal.stft",
     "separate": "madsep_jax.separation",
     "separate_blocks": "madsep_jax.separation",

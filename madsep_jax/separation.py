@@ -5,7 +5,7 @@ The song goes through the model in blocks of one fixed shape, so that one compil
 
 import dataclasses
 import functools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -52,6 +52,7 @@ def separate(
     *,
     how: How = AS_PUBLISHED,
     sequences_per_block: int | None = None,
+    on_piece: Callable[[int], None] = lambda samples: None,
 ) -> Separated:
     """Return a song's singing voice and its accompaniment (= mixture - voice), of the shape and rate of the mixture.
 
@@ -65,11 +66,12 @@ def separate(
         how: by default as published.
         sequences_per_block: sequences that the model processes at once; decides the memory needed. None for a number
             that suits the model and the device.
+        on_piece: called with the number of samples that are done, after each of the model's blocks.
 
     Raises:
         ValueError: where the mixture is not a two-dimensional array (N, channels) of finite numbers.
     """
-    mixture_NC = _checked(mixture_NC)
+    mixture_NC = as_song(mixture_NC)
     separated = Separated(np.empty_like(mixture_NC), np.empty_like(mixture_NC))
     pieces = separate_blocks(
         config, variables, [mixture_NC], sample_rate, how=how, sequences_per_block=sequences_per_block
@@ -79,6 +81,7 @@ def separate(
         for whole_NC, piece_NC in zip(separated, piece, strict=True):
             whole_NC[start : start + len(piece_NC)] = piece_NC
         start += len(piece.voice_NC)
+        on_piece(start)
     return separated
 
 
@@ -90,11 +93,13 @@ def separate_blocks(
     *,
     how: How = AS_PUBLISHED,
     sequences_per_block: int | None = None,
+    at_once: bool = False,
 ) -> Iterator[Separated]:
     """Separate a song that comes in blocks, of any lengths, in memory that does not grow with the song.
 
     The pieces are what `separate` returns of the whole song, cut elsewhere than the blocks. While the model works on
-    one of its own blocks, the next is read and resampled. Arguments and errors are those of `separate`.
+    one of its own blocks, the next is read and resampled; but with `at_once` each piece is yielded before any more is
+    read (`madsep_jax.Separator.latency`). Arguments and errors are otherwise those of `separate`.
     """
     if sequences_per_block is None:
         sequences_per_block = suitable_sequences_per_block(config)
@@ -102,7 +107,7 @@ def separate_blocks(
 
     def heard_NC() -> Iterator[np.ndarray]:
         for block_NC in blocks_NC:
-            block_NC = _checked(block_NC)
+            block_NC = as_song(block_NC)
             for start in range(0, len(block_NC), _PIECE):
                 piece_NC = block_NC[start : start + _PIECE].copy()  # the next block may come in the same buffer
                 mixture.put(piece_NC)
@@ -112,7 +117,8 @@ def separate_blocks(
     frames = sequences_per_block * config.sequences.target_frames
     blocks_at_rate_NC = resample_blocks(heard_NC(), sample_rate, model_rate)
     windows = cut_windows(blocks_at_rate_NC, frames, config.sequences.context, config.signal)
-    voice_blocks_NC = join_windows(_estimated(config, variables, windows, how, sequences_per_block), config.signal)
+    parts = _estimated(config, variables, windows, how, sequences_per_block, at_once)
+    voice_blocks_NC = join_windows(parts, config.signal)
     for voice_NC in resample_blocks(voice_blocks_NC, model_rate, sample_rate):
         voice_NC = voice_NC[: mixture.count]  # there and back may differ by a sample
         yield Separated(voice_NC, mixture.take(len(voice_NC)) - voice_NC)
@@ -121,14 +127,8 @@ def separate_blocks(
         yield Separated(np.zeros_like(mixture_NC), mixture_NC)
 
 
-def suitable_sequences_per_block(config: RunConfig) -> int:
-    """Return how many sequences are best separated at once."""
-    frames = architecture_of(config.masker).frames_at_once.get(target_of(config.compute), _MANY_FRAMES)
-    return max(frames // config.sequences.target_frames, 1)
-
-
-def _checked(samples_NC: np.ndarray) -> np.ndarray:
-    """Return samples as float32. Raises ValueError where they are not finite ones (N, channels)."""
+def as_song(samples_NC: np.ndarray) -> np.ndarray:
+    """Return a song's samples as float32. Raises ValueError where they are not finite ones (N, channels)."""
     samples_NC = np.asarray(samples_NC)
     shape, kind = samples_NC.shape, samples_NC.dtype
     if kind == np.int16:
@@ -144,14 +144,21 @@ def _checked(samples_NC: np.ndarray) -> np.ndarray:
     return samples_NC
 
 
+def suitable_sequences_per_block(config: RunConfig) -> int:
+    """Return how many sequences are best separated at once."""
+    frames = architecture_of(config.masker).frames_at_once.get(target_of(config.compute), _MANY_FRAMES)
+    return max(frames // config.sequences.target_frames, 1)
+
+
 def _estimated(
     config: RunConfig,
     variables: Mapping[str, Any],
     windows: Iterable[Window],
     how: How,
     sequences_per_block: int,
+    at_once: bool,
 ) -> Iterator[tuple[Window, np.ndarray]]:
-    """Yield the voice's overlapping parts; the device works on one window while the next is made."""
+    """Yield the voice's overlapping parts; unless each is wanted at once, the device works while the next is made."""
     variables = inference_variables(config, variables)
     config = dataclasses.replace(config, training=TrainingConfig())  # seeds share a program, which asks for none of it
     separate_block = _jitted_block(target_of(config.compute))
@@ -166,6 +173,9 @@ def _estimated(
         if before:
             yield before[0], np.asarray(before[1]) / gain
         before = window, part_CN
+        if at_once:
+            yield window, np.asarray(part_CN) / gain
+            before = None
     if before:
         yield before[0], np.asarray(before[1]) / gain
 

@@ -122,7 +122,7 @@ def test_the_floor_of_mad_by_hand():
     assert floor_bytes(config) == once + kernels
 
 
-@pytest.mark.parametrize("system", ["mad-ris-s", "mad-twinnet", "mad-dilated", "dilated-gru", "dae", "dae-deep"])
+@pytest.mark.parametrize("system", ["mad-ris-s", "mad-twinnet", "mad-mingru", "mad-dilated", "dilated-gru", "dae"])
 def test_every_system_has_a_floor(system):
     config = Case.of(system, "train", 4, 60, "quick").config
     parameters = sum(parameter_counts(config.model, train=True).values())
@@ -352,7 +352,7 @@ def test_every_small_system_compiles_for_a_gpu_and_twice_the_same(optimised):
     assert first["counted_once"] == []
     for name in ("launches", "bytes", "product_flops"):
         assert second[name] == pytest.approx(first[name], rel=0.02)
-    for system in ("mad-dilated", "dilated-gru", "skip-filtering", "dws-3-16-res", "dws-3-16-k3"):
+    for system in ("mad-mingru", "mad-dilated", "dilated-gru", "skip-filtering", "dws-3-16-res", "dws-3-16-k3"):
         assert planned("cuda:h200", system)["reason"] is None
 
 

@@ -131,7 +131,7 @@ def test_whole_numbers_pass_for_floats():
         ({"masker": {"kind": "dwt"}}, "RunConfig.masker.kind: found 'dwt', did you mean 'dws'?"),
         (
             {"masker": {"layers": 3}},
-            "RunConfig.masker.kind: found None, expected one of: autoencoder, dilated, dws, gru",
+            "RunConfig.masker.kind: found None, expected one of: autoencoder, dilated, dws, gru, mingru, outside",
         ),
         (
             {"masker": {"kind": "gru", "layers": 3}},

@@ -26,14 +26,16 @@ ROOMS = {
         "ops": "errors config",
         "ops.dws": "ops config",
         "bss_eval": "ops",
-        "models": "config signal ops ops.dws",
+        "models": "errors config signal ops ops.dws",
         "interop": "errors config host models",
         "train": "errors config host signal ops models",
         "parallel": "errors config host ops train",
         "checkpoint": "errors config host models train",
         "separation": "config host audio signal ops models train",
         "export": "errors config host models ops train",
-        "": "errors config signal models separation",  # what `madsep_jax` itself hands on
+        "separator": "errors config host audio signal models interop checkpoint parallel separation",
+        "comparison": "bss_eval separation separator",
+        "": "errors config signal models separation separator comparison",  # what `madsep_jax` itself hands on
     },
     "data_pipelines": {
         "": "",
@@ -89,11 +91,10 @@ ASKS = {
     "madsep_jax.ops.choice": "what `auto` is",
     "madsep_jax.ops.precision": "where float64 is computed",
     "madsep_jax.host.environment": "what a result was made with",
-    "madsep_jax.parallel.devices": "which devices share a batch",
+    "madsep_jax.parallel.devices": "which devices share a batch, or have a name",
     "madsep_jax.checkpoint.steps": "where a checkpoint is read to",
     "experiments.rows.memory": "what the devices here can hold",
     "experiments.training.loop": "what the devices here can hold",
-    "experiments.separator.trained": "which device a person names",
     "experiments.benchmarks.compile_time.first_step": "that JAX has started",
     "experiments.benchmarks.planned.plan": "which devices stand for others",
     "experiments.benchmarks.throughput": "what is timed here, beside what other program",
@@ -104,7 +105,7 @@ ASKS = {
 #: They start processes in which nothing else is loaded yet.
 BARE = ("data_pipelines.child_process", "experiments.jobs.row_command")
 
-MOST_FILES = 306
+MOST_FILES = 318
 MOST_LINES = 250
 LONGER = {"madsep_jax.ops.dws.fast_parts": 275}
 MOST_LINES_OF_A_COMMAND = 130

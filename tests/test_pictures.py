@@ -83,7 +83,7 @@ PARAMETERS = "sdr_against_parameters.png"
 
 def test_families_have_colours_of_their_own():
     assert len({colour_of(name) for name in ("mad", "dws-3-16", "dae", "skip-filtering", "dilated-gru", "?")}) == 6
-    assert colour_of("mad") == colour_of("mad-twinnet")
+    assert colour_of("mad") == colour_of("mad-twinnet") == colour_of("mad-mingru")
 
 
 def test_no_picture_without_models_or_costs():

@@ -11,7 +11,7 @@ import pytest
 from tame_state import tame_state
 from tiny import DWS, GRU, magnitudes
 
-from madsep_jax import DilatedConfig, separation
+from madsep_jax import DilatedConfig, MinGruMaskerConfig, separation
 from madsep_jax.config.io import override
 from madsep_jax.config.run import ComputeConfig
 from madsep_jax.errors import InputError
@@ -30,6 +30,7 @@ SYSTEMS = {
     "fast gru": override(GRU, {"compute.operations": "fast"}),
     "twinnet": override(GRU, {**PLAIN, "masker.twin": True}),
     "ris": override(GRU, {**PLAIN, "masker.recurrent_iterations": 2, "masker.recurrent_tolerance": 1e-4}),
+    "mingru": dataclasses.replace(GRU, masker=MinGruMaskerConfig(reduced_bins=9)),
     "dilated": dataclasses.replace(GRU, masker=DilatedConfig(role="system", blocks=2, channels=8, groups=2)),
 }
 

@@ -236,6 +236,33 @@ def test_a_condition_counts_with_the_branch_that_moves_more():
     assert (count.launches, count.bytes) == (1, 2 * KIB)
 
 
+def test_the_longest_chain_of_kernels_that_wait_for_one_another():
+    """By hand: of four kernels two are side by side, and a loop of three turns of two has six one after the other."""
+    body = computation(
+        "body", "%p = f32[256]{0} parameter(0)", "%s = f32[256]{0} sine(%p)", "ROOT %c = f32[256]{0} cosine(%s)"
+    )
+    turns = 'backend_config={"known_trip_count":{"n":"3"}}'
+    count = count_program(
+        entry(
+            "%a = f32[256]{0} parameter(0)",
+            "%b = f32[256]{0} exponential(%a)",
+            "%c = f32[256]{0} log(%a)",
+            f"%w = f32[256]{{0}} while(%c), condition=%stop, body=%body, {turns}",
+            "%t = (f32[256]{0}, f32[256]{0}) tuple(%b, %w)",
+            "%g = f32[256]{0} get-tuple-element(%t), index=1",
+            "%s = f32[256]{0} add(%b, %g)",
+            "ROOT %n = f32[256]{0} negate(%s)",
+            before=body + computation("stop", "ROOT %t = pred[] constant(true)"),
+        )
+    )
+    assert (count.launches, count.chain) == (4 + 6, 1 + 6 + 2)
+
+
+def test_the_chain_of_a_loop_in_a_loop_and_of_a_branch():
+    assert count_program(loop(7)).chain == 21
+    assert count_program(loop(None, LESS)).chain == 15
+
+
 def test_copies_beside_the_kernels_are_no_launches_and_count_once():
     count = count_program(
         entry(

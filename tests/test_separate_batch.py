@@ -217,7 +217,7 @@ def test_the_newest_finished_row_is_taken_where_none_is_named(tmp_path, row, cap
 
 def test_a_quick_model_says_what_it_does_not_hear():
     def line(preset):
-        return trained.Separator(Path("x"), Weights("best", 40), preset_config(preset), {}, None).describe()
+        return trained.describe(Path("x"), preset_config(preset), Weights("best", 40))
 
     assert "preset quick, best weights, step 40); hears nothing above 5.5 kHz" in line("quick")
     assert "hears" not in line("paper")

@@ -15,8 +15,8 @@ pytest.importorskip("cyclopts")
 from tiny_checkpoint import save_model
 
 from experiments.madsep import main
-from experiments.separator.separated_files import add_up, check_peaks, most_of
 from madsep_jax.errors import InputError
+from madsep_jax.separator.stem_files import add_up, check_peaks, most_of
 
 
 @pytest.fixture(scope="module")

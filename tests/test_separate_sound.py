@@ -13,7 +13,7 @@ pytest.importorskip("cyclopts")
 from tiny_checkpoint import save_model
 
 from experiments.madsep import main
-from experiments.separator.separated_files import is_result
+from madsep_jax.separator.stem_files import is_result
 
 RATE = 8000
 

@@ -94,7 +94,7 @@ from pathlib import Path
 from cyclopts import App
 from experiments.cli.command import run
 from experiments.cli.signals import keeps, unhurried
-from experiments.separator.separated_files import written_together
+from madsep_jax.separator.stem_files import written_together
 from madsep_jax.host.files import written_aside
 
 app = App(name="tool")
@@ -131,7 +131,7 @@ def pair():
         replace(*paths)
         os.kill(os.getpid(), signal.SIGINT)
     os.replace = replace_first
-    with written_together(Path("."), places, []) as files:
+    with written_together(Path("."), places, finishing=unhurried) as files:
         for stem, file in files.items():
             file.write_text(stem)
     print("not reached", flush=True)

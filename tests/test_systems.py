@@ -10,7 +10,7 @@ from experiments.rows.pictures import quality_pictures
 from experiments.rows.row import PlannedRow, RowResult
 from madsep_jax import DwsMaskerConfig, InputError, RunConfig, build_model
 from madsep_jax.config.io import differences, from_dict, override, to_dict
-from madsep_jax.config.maskers import AutoencoderConfig, DilatedConfig
+from madsep_jax.config.maskers import AutoencoderConfig, DilatedConfig, MinGruMaskerConfig
 from madsep_jax.config.presets import preset_config
 from madsep_jax.config.systems import DWS_VARIANTS, expand, fields_of, masker_of, named_systems
 from madsep_jax.models.cost import forward_gflop_per_second
@@ -102,6 +102,7 @@ def test_names_say_what_the_masker_is():
         "dws-7-64-dilated-k3": dws(dilations=(1, 2, 4, 8), pointwise_kernel=3),
         "dws-7-64-res-dilated-k3": dws(residual=True, dilations=(1, 2, 4, 8), pointwise_kernel=3),
         "dilated-gru": DilatedConfig(),
+        "mad-mingru": MinGruMaskerConfig(),
         "mad-dilated": DilatedConfig(role="masker"),
         "dae": AutoencoderConfig(),
         "dae-deep": AutoencoderConfig(hidden_layers=3),

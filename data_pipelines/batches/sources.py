@@ -9,8 +9,7 @@ from data_pipelines.batches.order import TrainingOrder
 from data_pipelines.songs.spectrograms import TrackFeatures
 from madsep_jax.config.signal import SequenceConfig, SignalConfig
 from madsep_jax.signal.framing import cut_sequence, first_frame, sequence_count
-from madsep_jax.signal.level import energy_of_magnitudes
-from madsep_jax.train.batch import Batch, WaveformBatch
+from madsep_jax.train.batch import Batch, WaveformBatch, energy_of
 
 AnyBatch = Batch | WaveformBatch
 
@@ -89,10 +88,6 @@ def mixture_level(source: Source, order: TrainingOrder, signal: SignalConfig) ->
     for song, number in zip(order.song_of[chosen], order.index_in_song[chosen], strict=True):
         batch = source.silence(1)
         source.fill(batch, 0, int(song), int(number))
-        if isinstance(batch, WaveformBatch):
-            mono_N = np.asarray(batch.mix_BNC)[0].mean(axis=1, dtype=np.float64) / 2**15
-            more = float(mono_N @ mono_N), int(np.count_nonzero(mono_N))
-        else:
-            more = energy_of_magnitudes(np.asarray(batch.mix_BSF)[0], signal)
+        more = energy_of(batch, signal)
         energy, count = energy + more[0], count + more[1]
     return float(np.sqrt(energy / count)) if energy else None

@@ -13,10 +13,10 @@ from experiments.benchmarks.options import Form, Mode, Precision
 from madsep_jax.config.io import override
 from madsep_jax.config.presets import preset_config
 from madsep_jax.config.run import RunConfig
-from madsep_jax.config.systems import fields_of
 from madsep_jax.errors import InputError
 from madsep_jax.host.compiler import compiler_options
 from madsep_jax.models import build_model
+from madsep_jax.models.contract import config_of
 from madsep_jax.models.cost import flops, forward_gflop_per_second
 from madsep_jax.models.variables import parameter_counts, without_training_parts
 from madsep_jax.ops.choice import target_of
@@ -57,8 +57,7 @@ class Case:
         size = {"training.batch_size": batch, "sequences.frames": frames or base.sequences.frames}
         computed = {"compute.precision": "bfloat16"} if precision == "bfloat16" else {}
         base = override(base, {**size, "training.seed": seed})
-        config = override(base, {**fields_of(system, base), **computed})
-        return cls(system=system, mode=mode, precision=precision, config=config)
+        return cls(system=system, mode=mode, precision=precision, config=config_of(system, base, computed))
 
     @property
     def batch(self) -> int:

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from experiments.benchmarks.case import Case, Form, Precision, PreparedCase, make_batch
+from madsep_jax.models.registry import architecture_of
 from madsep_jax.train.batch import TrainState
 from madsep_jax.train.step import make_train_step
 
@@ -68,11 +69,9 @@ def check_outputs(case: Case, prepared: Mapping[str, PreparedCase]) -> float:
 
 def small_case(case: Case) -> Case:
     """Return the same system in training, for a small batch and without dropout."""
-    context = case.config.sequences.context
-    changes: dict[str, Any] = {"training.batch_size": _SEQUENCES, "sequences.frames": 2 * context + _TARGET_FRAMES}
-    if hasattr(case.config.masker, "dropout"):
-        changes["masker.dropout"] = 0.0
-    return case.changed(changes, mode="train")
+    masker, context = case.config.masker, case.config.sequences.context
+    size = {"training.batch_size": _SEQUENCES, "sequences.frames": 2 * context + _TARGET_FRAMES}
+    return case.changed({**size, "masker": architecture_of(masker).without_dropout(masker)}, mode="train")
 
 
 def training_loss(case: Case, form: Form, state: TrainState) -> float:

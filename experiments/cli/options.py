@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Generic, TypeVar, dataclass_transfo
 from experiments.cli.parser import Parameter, Token, convert
 from madsep_jax.config.fields import Setting, settings_of
 from madsep_jax.config.io import override
+from madsep_jax.config.own import is_own
 from madsep_jax.config.presets import PRESETS
 from madsep_jax.config.systems import ALL
 from madsep_jax.config.training import Which
@@ -42,8 +43,9 @@ def in_any_case(*names: str) -> Parameter:
 
 
 def _system(hint: Any, tokens: Sequence[Token]) -> Any:
-    """All names are in small letters, but one."""
-    names = [ALL if token.value.upper() == ALL else token.value.lower() for token in tokens]
+    """All names are in small letters, but one, and but those of files and classes."""
+    names = [token.value if is_own(token.value) else token.value.lower() for token in tokens]
+    names = [ALL if name.upper() == ALL else name for name in names]
     return convert(hint, [token.evolve(value=name) for token, name in zip(tokens, names, strict=True)])
 
 
@@ -82,6 +84,28 @@ def _choices(hint: Any) -> list[str]:
     if typing.get_origin(hint) is typing.Literal:
         return list(typing.get_args(hint))
     return [choice for part in typing.get_args(hint) for choice in _choices(part)]
+
+
+_ACCEPT = "Take a masker of your own as its file is now, also where it has changed since the training."
+AcceptChanged = Annotated[bool, Switch, Parameter(help=_ACCEPT)]
+
+
+@option_class
+class CodeOptions:
+    """Which code the command may run."""
+
+    code: Annotated[tuple[str, ...], ManyOrNone] = ()
+    """Files (my_masker.py) or modules (my_package.module) of maskers of your own, for checkpoints of such. They are
+    run."""
+
+    accept_changed_source: AcceptChanged = False
+
+    def load(self) -> None:
+        """Run it. Raises InputError where there is no such code."""
+        from madsep_jax.models.outside import load_code  # which imports JAX
+
+        for one in self.code:
+            load_code(one, self.accept_changed_source)
 
 
 class OptionsOf(Generic[Config]):

@@ -4,7 +4,7 @@ from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Literal
 
-from experiments.cli.options import OptionsOf, Out, WhichWeights, Whole, option_class, options_of
+from experiments.cli.options import CodeOptions, OptionsOf, Out, WhichWeights, Whole, option_class, options_of
 from experiments.data.options import EMBEDDED
 from madsep_jax.config.couplings import CouplingsConfig
 from madsep_jax.errors import InputError
@@ -24,6 +24,8 @@ class CouplingsOptions:
     """Folder of a trained separator: a checkpoint, or a row of the ablation (runs/…/rows/…)."""
 
     which: WhichWeights = None
+
+    own: CodeOptions = field(default_factory=CodeOptions)
 
     out: Annotated[Path, Out]
     """Folder of the results: couplings.json, couplings.npz and two pictures. Those of an earlier run are replaced."""

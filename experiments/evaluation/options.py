@@ -4,7 +4,16 @@ from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Literal
 
-from experiments.cli.options import ManyOrNone, Out, Switch, WhichWeights, Whole, option_class, require_at_least
+from experiments.cli.options import (
+    CodeOptions,
+    ManyOrNone,
+    Out,
+    Switch,
+    WhichWeights,
+    Whole,
+    option_class,
+    require_at_least,
+)
 from experiments.scoring.protocols import EngineName, ProtocolName, TargetSet, protocol_of
 from madsep_jax.errors import InputError
 from madsep_jax.host.environment import cpu_cores
@@ -34,6 +43,8 @@ class EvaluateOptions:
     NAME=FOLDER as above."""
 
     which: WhichWeights = None
+
+    own: CodeOptions = field(default_factory=CodeOptions)
 
     targets: TargetSet = "voice"
     """voice: vocals and accompaniment (accompaniment.wav, instrumental.wav or no_vocals.wav; else the sum of drums,

@@ -31,6 +31,7 @@ def score_systems(options: EvaluateOptions, required: DeviceOptions) -> int:
     if options.engine == "jax":
         double_precision_device()  # raises where nothing can score
     found = songs_to_score(options.data, options.split, console, apart=bool(options.checkpoint))
+    options.own.load()
     separators = find_separators(options, found, partial(say, console))
     songs = check_estimates(found, separators, options, console).without_bad(options.skip_bad)
     folder = EvaluationFolder(options, songs.tracks)

@@ -23,6 +23,7 @@ from madsep_jax.errors import InputError
 from madsep_jax.host.environment import environment
 from madsep_jax.host.files import clear_leftovers, is_there, read_json, write_json, write_new_json
 from madsep_jax.host.locks import holder, try_lock
+from madsep_jax.models.outside import with_accepted_source
 
 _IDENTITY, _RESULT = "experiment.json", "row.json"
 
@@ -88,6 +89,8 @@ class ExperimentFolder:
         path = row.folder(self.path) / _RESULT
         result = _read_result(path)
         before = from_dict(RunConfig, result.config) if result and result.config else None
+        if before and row.config:
+            before = with_accepted_source(before, row.config)
         if result is None or before == row.config:
             return result
         length = {f"training.{name}": getattr(row.config.training, name) for name in LENGTH} if row.config else {}

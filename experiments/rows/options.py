@@ -6,6 +6,7 @@ from typing import Annotated
 
 from experiments.cli.console import DeviceOptions
 from experiments.cli.options import (
+    AcceptChanged,
     Many,
     ManyOrNone,
     OptionsOf,
@@ -64,8 +65,9 @@ class AblationOptions:
 
     systems: Annotated[tuple[str, ...], ManyOrNone, Systems] = ()
     """Systems to compare: mad, dws-L-C (L layers, C channels; -res, -dilated and -k3 may follow), or dws for every
-    combination of --layers and --channels; mad-ris-s, mad-ris-l (recurrent inference), mad-twinnet, mad-dilated,
-    dilated-gru, dae, dae-deep, skip-filtering; ALL for one of each. Default: a few that suit the preset."""
+    combination of --layers and --channels; mad-ris-s, mad-ris-l (recurrent inference), mad-twinnet, mad-mingru,
+    mad-dilated, dilated-gru, dae, dae-deep, skip-filtering; ALL for one of each; my_masker.py:TcnMasker for a masker of
+    your own, whose file is run. Default: a few that suit the preset."""
 
     layers: Annotated[tuple[int, ...], Many, Whole] = (5, 7, 9, 11, 13, 15)
     """L_enc of the dws grid. Default: the paper's."""
@@ -137,6 +139,8 @@ class AblationOptions:
     only_rows: Annotated[tuple[str, ...], ManyOrNone] = ()
     """Run only these of the rows, by the names of their folders, and leave the table to other commands: what the jobs
     of --launcher do."""
+
+    accept_changed_source: AcceptChanged = False
 
     dry_run: Annotated[bool, Switch] = False
     """Only print the plan: rows, parameters, memory, and an estimate of the time."""

@@ -22,6 +22,7 @@ from madsep_jax.config.presets import preset_config
 from madsep_jax.config.run import RunConfig
 from madsep_jax.config.systems import expand
 from madsep_jax.errors import InputError, did_you_mean
+from madsep_jax.models.contract import load_system
 from madsep_jax.ops.precision import computing_in, double_precision_device
 from madsep_jax.parallel.devices import sharing_devices, with_scaled_batch
 from madsep_jax.signal.stft import frame_count
@@ -138,8 +139,13 @@ def make_rows(options: AblationOptions, base: RunConfig) -> list[PlannedRow]:
     if options.baseline is not None and options.baseline not in systems:
         raise InputError(f"--baseline {options.baseline}: found none of the rows, expected one of {', '.join(systems)}")
     rows = [PlannedRow(name, None) for name in REFERENCES]
+    for system in systems:
+        load_system(system, options.accept_changed_source)
     rows += [PlannedRow.of_system(system, seed, base) for system in systems for seed in range(options.seed_count)]
-    known = {row.folder_name: row for row in rows}
+    known: dict[str, PlannedRow] = {}
+    for row in rows:
+        if (other := known.setdefault(row.folder_name, row)) is not row:
+            raise InputError(f"--systems: found {other.system} and {row.system}, expected names of folders that differ")
     for name in options.only_rows:
         if name not in known:
             raise InputError(f"--only-rows {name}: no such row, {did_you_mean(name, known)}")

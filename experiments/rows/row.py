@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from madsep_jax.config.io import override
+from madsep_jax.config.own import file_name
 from madsep_jax.config.run import RunConfig
-from madsep_jax.config.systems import fields_of
+from madsep_jax.models.contract import config_of
 
 #: The status of a row that has not failed.
 DONE = "done"
@@ -17,7 +17,7 @@ def is_of_rows(name: str) -> bool:
 
 
 def _folder_name(system: str, seed: int | None) -> str:
-    name = system.replace(" ", "-")
+    name = file_name(system)
     return name if seed is None else f"{name}-seed{seed}"
 
 
@@ -32,7 +32,7 @@ class PlannedRow:
     @classmethod
     def of_system(cls, system: str, seed: int, base: RunConfig) -> "PlannedRow":
         """Return the row of a system, fitted to the base's signal."""
-        return cls(system, override(base, {**fields_of(system, base), "training.seed": seed}))
+        return cls(system, config_of(system, base, {"training.seed": seed}))
 
     @property
     def seed(self) -> int | None:

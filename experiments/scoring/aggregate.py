@@ -8,6 +8,7 @@ import numpy as np
 
 from experiments.scoring.protocols import METRICS, PROTOCOLS, Protocol, Summary
 from experiments.scoring.song_scores import SongScores
+from madsep_jax.bss_eval import median
 
 Values = dict[str, float]
 Interval = tuple[float, float]
@@ -85,13 +86,6 @@ def aggregate(songs: Sequence[SongScores]) -> Aggregate:
 def song_score(song: SongScores, target: str, metric: str) -> float:
     """Return one number for a song, the median over its windows; NaN where none has a score."""
     return median(song.targets[target][metric])
-
-
-def median(values: Sequence[float] | np.ndarray) -> float:
-    """Return the median of the values that are not NaN; NaN, without NumPy's warning, where there are none."""
-    values = np.asarray(values, np.float64)
-    valid = values[~np.isnan(values)]
-    return float(np.median(valid)) if valid.size else math.nan
 
 
 def _aggregate_target(songs: Sequence[SongScores], target: str, protocol: Protocol) -> TargetAggregate:

@@ -15,8 +15,8 @@ from madsep_jax.audio.resampling import process_at_rate
 from madsep_jax.checkpoint.folder import load_level, load_model
 from madsep_jax.config.signal import SignalConfig
 from madsep_jax.config.training import Which
-from madsep_jax.separation import Separated, separate
-from madsep_jax.signal.level import Survey, how_to_separate
+from madsep_jax.separation import Separated
+from madsep_jax.separator import Separator
 from madsep_jax.signal.stft import istft, stft
 
 
@@ -90,11 +90,11 @@ def checkpoint_estimator(
 ) -> tuple[Estimator, Callable[[TrackAudio], float]]:
     """Return what separates by a trained model, as `RunConfig.separation` says, and measures its real-time factor."""
     config, variables = load_model(checkpoint, which)
-    level = load_level(checkpoint)
+    separator = Separator(config, variables, load_level(checkpoint), separation=config.separation)
 
     def estimate(audio: TrackAudio, samples: int | None = None) -> Separated:
-        how = how_to_separate(Survey([audio.mixture_NC]), config.separation, level)
-        return separate(config, variables, audio.mixture_NC[:samples], audio.sample_rate, how=how)
+        stems = separator.separate(audio.mixture_NC[:samples], audio.sample_rate)
+        return Separated(stems.voice_NC, stems.accompaniment_NC)
 
     def real_time_factor(audio: TrackAudio) -> float:
         estimate(audio, audio.sample_rate)  # compiles

@@ -12,7 +12,6 @@ from experiments.scoring.song_scores import SongScores
 from madsep_jax import bss_eval
 from madsep_jax.ops.precision import double_precision, double_precision_device
 
-_FILTER_TAPS = 512
 _WHOLE_SONG = {"usdr": jax.jit(bss_eval.sdr), "si-sdr": jax.jit(bss_eval.si_sdr)}
 
 
@@ -107,9 +106,9 @@ def score_arrays(
     if of_segments:
         if windows.count < 2:  # mir_eval scores the whole of such a song
             windows = bss_eval.Windows.of_song(song.samples, np.inf, np.inf)
-        ratios = bss_eval.score_segments(song, windows, _FILTER_TAPS, device)
+        ratios = bss_eval.score_segments(song, windows, bss_eval.FILTER_TAPS, device)
     else:
-        [ratios] = bss_eval.score_windows([song], window=window, hop=hop, taps=_FILTER_TAPS, device=device)
+        [ratios] = bss_eval.score_windows([song], window=window, hop=hop, taps=bss_eval.FILTER_TAPS, device=device)
     return WindowScores(*(ratio_ESW[0] for ratio_ESW in ratios))
 
 

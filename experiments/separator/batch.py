@@ -2,25 +2,39 @@
 
 import os
 import sys
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
 from experiments.cli.console import Bar, DeviceOptions, make_console, say, show_device
-from experiments.cli.signals import CONTINUE, keeps
-from experiments.separator.one_song import Done, separate_song
+from experiments.cli.signals import CONTINUE, keeps, unhurried
 from experiments.separator.options import SeparateOptions
-from experiments.separator.plan import SongPlan, plan_songs
-from experiments.separator.separated_files import is_disk_full
+from experiments.separator.plan import plan_songs
 from experiments.separator.songs import given_songs
-from experiments.separator.trained import choose_checkpoint, choose_device, load_separator
+from experiments.separator.trained import choose_checkpoint, choose_device, describe
 from madsep_jax.audio import missing_line
+from madsep_jax.checkpoint.folder import weights_of
 from madsep_jax.errors import InputError, shown
 from madsep_jax.host.compiler import use_compilation_cache
 from madsep_jax.host.files import clear_leftovers
+from madsep_jax.separator import Separator
+from madsep_jax.separator.song_file import SeparatedFile, SongFile, separate_file
+from madsep_jax.separator.stem_files import is_disk_full
 
 _SOME_FAILED, _NOTHING_DONE = 1, 2
+
+
+@dataclass(frozen=True)
+class Done:
+    """A song that has been separated."""
+
+    song: SongFile
+    found: SeparatedFile
+    seconds: float
+    """All that it took, from opening the file to the results in their places."""
 
 
 def separate_all(arguments: Sequence[Path], options: SeparateOptions, required: DeviceOptions) -> int:
@@ -42,18 +56,20 @@ def separate_all(arguments: Sequence[Path], options: SeparateOptions, required: 
     clear_leftovers(options.out)
     if options.compilation_cache:
         use_compilation_cache()
-    separator = load_separator(choose_checkpoint(options.checkpoint), options.which, device)
-    say(console, separator.describe())
+    options.own.load()
+    checkpoint = choose_checkpoint(options.checkpoint)
+    separator = Separator.load(checkpoint, which=options.which, device=device, separation=options.separation)
+    say(console, describe(checkpoint, separator.config, weights_of(checkpoint, options.which)))
     failures, done = list(plans.failures), list[Done]()
-    for number, plan in enumerate(plans.songs, start=1):
-        with Bar(console, f"{number}/{len(plans.songs)} {shown(plan.song.name)}", 100) as bar:
+    for number, song in enumerate(plans.songs, start=1):
+        with Bar(console, f"{number}/{len(plans.songs)} {shown(song.path.name)}", 100) as bar:
             try:
-                done.append(separate_song(plan, separator, options, bar.advance_to))
+                done.append(_separate(song, separator, options, bar))
             except (InputError, OSError) as error:  # a song on a drive that does not answer, for example
-                failures.append(_line_of(error, plan))
+                failures.append(_line_of(error, song))
                 if is_disk_full(error):  # as it would be for the others
                     failures += [
-                        f"{shown(other.song)}: not begun, as the disk is full" for other in plans.songs[number:]
+                        f"{shown(other.path)}: not begun, as the disk is full" for other in plans.songs[number:]
                     ]
                     break
                 if number < len(plans.songs):
@@ -64,36 +80,47 @@ def separate_all(arguments: Sequence[Path], options: SeparateOptions, required: 
     return _end(failures, plans.done + len(done))
 
 
-def _line_of(error: InputError | OSError, plan: SongPlan) -> str:
-    return str(error) if isinstance(error, InputError) else f"{shown(plan.song)}: {error.strerror or error}"
+def _separate(song: SongFile, separator: Separator, options: SeparateOptions, bar: Bar) -> Done:
+    start = time.perf_counter()
+    bar.advance_to(0, "reading")
+
+    def show(done_s: float, all_s: float) -> None:
+        bar.advance_to(int(100 * done_s / all_s), f"{done_s:.0f} of {all_s:.0f} s")
+
+    found = separate_file(song, separator, show, strict=options.strict, finishing=unhurried)
+    return Done(song, found, time.perf_counter() - start)
+
+
+def _line_of(error: InputError | OSError, song: SongFile) -> str:
+    return str(error) if isinstance(error, InputError) else f"{shown(song.path)}: {error.strerror or error}"
 
 
 def _report(console: Console, done: Sequence[Done]) -> None:
     """Say what became of the last song."""
     *earlier, last = done
-    plan, found = last.plan, last.found
+    song, found = last.song, last.found
     if found.missing:
-        say(console, missing_line(plan.song, found.missing))
+        say(console, missing_line(song.path, found.missing))
     if found.beyond:
         cut = f"samples beyond twice full scale were cut: {found.beyond}"
-        say(console, f"{shown(plan.song)}: {cut} (--format wav --subtype FLOAT keeps them)")
+        say(console, f"{shown(song.path)}: {cut} (--format wav --subtype FLOAT keeps them)")
     at_s, opposite_s = found.opposite_s
     if opposite_s and not found.how.each_channel:
         line = f"the channels cancel for {opposite_s:.1f} s, first at {at_s:.1f} s, where no voice is found"
-        say(console, f"{shown(plan.song)}: {line} by a model that reads their average")
-    duration_s = found.frames / plan.info.sample_rate
-    compiled = {(one.plan.info.channels, one.found.how.each_channel) for one in earlier}
+        say(console, f"{shown(song.path)}: {line} by a model that reads their average")
+    duration_s = found.frames / song.info.sample_rate
+    compiled = {(one.song.info.channels, one.found.how.each_channel) for one in earlier}
     notes = []
-    if (plan.info.channels, found.how.each_channel) not in compiled:
+    if (song.info.channels, found.how.each_channel) not in compiled:
         notes.append("with compilation")
     if found.how.each_channel:
         notes.append("the channels cancel, so each has a mask of its own")
-    if plan.stale:
-        notes.append(f"in the place of {', '.join(shown(path.name) for path in plan.stale)}")
-    places = os.path.commonpath([place.parent for place in plan.places.values()])
+    if song.stale:
+        notes.append(f"in the place of {', '.join(shown(path.name) for path in song.stale)}")
+    places = os.path.commonpath([place.parent for place in song.places.values()])
     say(
         console,
-        f"{shown(plan.song)}: {duration_s:.1f} s of sound in {last.seconds:.2f} s, real-time factor "
+        f"{shown(song.path)}: {duration_s:.1f} s of sound in {last.seconds:.2f} s, real-time factor "
         f"{last.seconds / duration_s:.3f}{''.join(f', {note}' for note in notes)}, in {shown(places)}",
     )
 

@@ -3,24 +3,19 @@
 import math
 import typing
 from collections.abc import Sequence
+from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter, Token
 
-from experiments.cli.options import Out, Switch, WhichWeights, option_class
-from madsep_jax.config.signal import SeparationConfig
+from experiments.cli.options import CodeOptions, Out, Switch, WhichWeights, option_class
+from madsep_jax.config.signal import FOR_SONGS, LOSSY, STEMS, Format, SeparationConfig
 from madsep_jax.errors import InputError
 
-#: The two results of a song: names of their files, by default.
-VOICE, ACCOMPANIMENT = "vocals", "accompaniment"
-STEMS = (VOICE, ACCOMPANIMENT)
 #: No song has so many seconds.
 _LONGEST_S = 1e9
-Format = Literal["wav", "flac", "mp3", "ogg"]
 FORMATS: tuple[Format, ...] = typing.get_args(Format)
-#: They leave out what is hardly heard, and have no sample format.
-LOSSY = ("mp3", "ogg")
 
 
 def _kilobits(_: object, tokens: Sequence[Token]) -> int:
@@ -43,6 +38,8 @@ class SeparateOptions:
     finished row, or imported weights, under runs/."""
 
     which: WhichWeights = None
+
+    own: CodeOptions = field(default_factory=CodeOptions)
 
     stems: Literal["both", "vocals", "accompaniment"] = "both"
     """What to write."""
@@ -75,10 +72,10 @@ class SeparateOptions:
     """Refuse songs that end early or are damaged. By default what can be read is separated, and a line says how many
     seconds are missing."""
 
-    mask_limit: float | Literal["none"] = 1.0
+    mask_limit: float | Literal["none"] = FOR_SONGS.mask_limit or "none"
     """The most that the mask may be: with 1 nothing of the voice is louder than in the song. none: as published."""
 
-    level: Literal["training", "song"] = "training"
+    level: Literal["training", "song"] = FOR_SONGS.level
     """The level at which the model hears a song: that of its training, to which the song is brought by a gain that is
     taken back afterwards; or the song's own, as published."""
 

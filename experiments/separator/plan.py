@@ -5,11 +5,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.separator.options import FORMATS, STEMS, SeparateOptions
-from experiments.separator.separated_files import check_format, default_subtype, is_result
+from experiments.separator.options import FORMATS, SeparateOptions
 from experiments.separator.songs import GivenSongs, Names, Song
-from madsep_jax.audio import StreamInfo, open_audio
+from madsep_jax.config.signal import STEMS
 from madsep_jax.errors import InputError, shown
+from madsep_jax.separator.song_file import SongFile, song_file
+from madsep_jax.separator.stem_files import is_result
 
 #: Of two songs that have one name, one of these parts the results.
 _PARTING = ("{folder}/{song}/{stem}.{ext}", "{song}.{songext}/{stem}.{ext}")
@@ -19,24 +20,10 @@ _Inodes = Collection[tuple[int, int]]
 
 
 @dataclass(frozen=True)
-class SongPlan:
-    """One song, and what becomes of it."""
-
-    song: Path
-    info: StreamInfo
-    places: _Places
-    """Of the results, by stem."""
-    stale: list[Path]
-    """Results of an earlier run in other formats."""
-    subtype: str | None
-    """None where the format has but one."""
-
-
-@dataclass(frozen=True)
 class Plans:
     """All songs of a command."""
 
-    songs: list[SongPlan]
+    songs: list[SongFile]
     failures: list[str]
     """What is wrong with others, a line each."""
     done: int
@@ -50,7 +37,7 @@ def plan_songs(found: GivenSongs, options: SeparateOptions) -> Plans:
     """
     _check_folder(options.out)
     names = Names(options.name, options.results)
-    plans, failures, done = list[SongPlan](), list(found.failures), 0
+    plans, failures, done = list[SongFile](), list(found.failures), 0
     places: dict[Song, _Places] = {}
     songs = _without_results(found.songs, names, options.out)
     for song in songs:
@@ -70,18 +57,22 @@ def plan_songs(found: GivenSongs, options: SeparateOptions) -> Plans:
                 _check_file(place, inodes)
             stale = [names.path(options.out, song, stem, ext) for stem in its_places for ext in FORMATS]
             stale = [path for path in stale if path.suffix != f".{options.format}" and _is_stale(path, inodes)]
-            plans.append(_plan(song.path, its_places, stale, options))
+            plans.append(
+                song_file(
+                    song.path,
+                    options.out,
+                    its_places,
+                    format=options.format,
+                    subtype=options.subtype,
+                    bitrate=options.bitrate,
+                    start_s=options.start,
+                    duration_s=options.duration,
+                    stale=stale,
+                )
+            )
         except InputError as error:
             failures.append(str(error))
     return Plans(plans, failures, done)
-
-
-def _plan(song: Path, places: _Places, stale: list[Path], options: SeparateOptions) -> SongPlan:
-    with open_audio(song) as reader:
-        info = reader.info
-    subtype = options.subtype or default_subtype(info.subtype, options.format)
-    check_format(song, info, options.format, subtype, options.bitrate)
-    return SongPlan(song, info, places, stale, subtype)
 
 
 def _without_results(songs: list[Song], names: Names, out: Path) -> list[Song]:

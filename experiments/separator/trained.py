@@ -1,30 +1,20 @@
 """Which trained separator is used, and where: by default the newest under `runs/`, on the device that JAX chooses."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import jax
 
-from madsep_jax.checkpoint.folder import (
-    Weights,
-    checkpoint_folder,
-    find_checkpoint,
-    load_level,
-    load_model,
-    weights_of,
-)
+from madsep_jax.checkpoint.folder import Weights, checkpoint_folder, find_checkpoint
 from madsep_jax.config.run import RunConfig
-from madsep_jax.config.training import Which
 from madsep_jax.errors import InputError, shown
 from madsep_jax.host.files import read_json
+from madsep_jax.parallel.devices import device_named
 
 #: Where the ablation keeps its rows, and people what they import.
 RUNS = Path("runs")
 #: What is above that is hardly missed.
 _HEARD_HZ = 16_000
-_KINDS = {"cuda": "gpu", "rocm": "gpu"}
 
 
 def choose_checkpoint(given: Path | None, runs: Path = RUNS) -> Path:
@@ -61,45 +51,24 @@ def _trained(runs: Path) -> Iterator[tuple[float, Path]]:
         yield config.stat().st_mtime, config.parent
 
 
-@dataclass(frozen=True)
-class Separator:
-    """A trained separator."""
-
-    checkpoint: Path
-    weights: Weights
-    config: RunConfig
-    variables: Mapping[str, Any]
-    training_level: float | None
-    """Root mean square of what it was trained on, where that is known."""
-
-    def describe(self) -> str:
-        """Return in one line what it is, and what it does not hear."""
-        heard_hz = self.config.signal.sample_rate / 2
-        kind = f"{self.config.masker.kind}, preset {self.config.preset}, {self.weights}"
-        deaf = f"; hears nothing above {heard_hz / 1000:.1f} kHz, which stays in the accompaniment"
-        return f"separator: {shown(self.checkpoint)} ({kind}){deaf if heard_hz < _HEARD_HZ else ''}"
-
-
-def load_separator(checkpoint: Path, which: Which | None = None, device: jax.Device | None = None) -> Separator:
-    """Return a trained separator, its variables on this device. Raises InputError where it cannot be read."""
-    config, variables = load_model(checkpoint, which)
-    weights, level = weights_of(checkpoint, which), load_level(checkpoint)
-    return Separator(checkpoint, weights, config, jax.device_put(variables, device), level)
+def describe(checkpoint: Path, config: RunConfig, weights: Weights) -> str:
+    """Return in one line what a trained separator is, and what it does not hear."""
+    heard_hz = config.signal.sample_rate / 2
+    kind = f"{config.masker.kind}, preset {config.preset}, {weights}"
+    deaf = f"; hears nothing above {heard_hz / 1000:.1f} kHz, which stays in the accompaniment"
+    return f"separator: {shown(checkpoint)} ({kind}){deaf if heard_hz < _HEARD_HZ else ''}"
 
 
 def choose_device(name: str | None) -> jax.Device | None:
-    """Return the device of a name: of a kind, as `gpu`, or one of several, as `gpu:1`; None for JAX's own choice.
+    """Return the device of a name, see `device_named`; None for JAX's own choice.
 
     Raises InputError where JAX finds none.
     """
     if name is None:
         return None
-    kind, _, number = name.lower().partition(":")
-    if kind == "cpu":
+    if name.lower().partition(":")[0] == "cpu":
         jax.config.update("jax_platforms", "cpu")  # so that nothing else is started
     try:
-        devices = jax.devices(_KINDS.get(kind, kind))
-        return devices[int(number or 0)]
-    except (RuntimeError, ValueError, IndexError):
-        found = ", ".join(f"{device.platform}:{device.id}" for device in jax.devices())
-        raise InputError(f"--device {name}: found {found}, expected one of these") from None
+        return device_named(name)
+    except InputError as error:
+        raise InputError(f"--{error}") from None

@@ -1,13 +1,15 @@
 """`madsep import` and `madsep export`: published parameters to a checkpoint, and back."""
 
+from dataclasses import field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
+from rich.console import Console
 
 from experiments.cli.console import ANY_DEVICE, DeviceOptions, make_console, say, show_device
-from experiments.cli.options import Out, WhichWeights, Whole, option_class
-from madsep_jax.config.io import from_dict, override, to_dict
+from experiments.cli.options import CodeOptions, Out, WhichWeights, Whole, option_class
+from madsep_jax.config.io import override
 from madsep_jax.config.presets import masker_fields, preset_config
 from madsep_jax.config.run import ModelConfig, RunConfig
 from madsep_jax.errors import InputError, shown
@@ -34,6 +36,8 @@ class ImportOptions:
     """Recipe by which the model was trained: decides the residual, the CNN's frames and the range of the input.
     Default: what `madsep export` wrote, otherwise released_code."""
 
+    own: CodeOptions = field(default_factory=CodeOptions)
+
 
 @option_class
 class ExportOptions:
@@ -43,6 +47,8 @@ class ExportOptions:
     """The file, ending in .safetensors; one already there is replaced."""
 
     which: WhichWeights = None
+
+    own: CodeOptions = field(default_factory=CodeOptions)
 
 
 def import_model(
@@ -59,28 +65,39 @@ def import_model(
     import jax
     import numpy as np
 
-    from madsep_jax.checkpoint.folder import save_model
+    from madsep_jax.interop.exported import check_architecture, has_own_names, read_header, read_model
     from madsep_jax.interop.files import parameter_files, read_state_dict
     from madsep_jax.interop.state_dict import from_torch
-    from madsep_jax.models.variables import parameter_counts
 
     console = make_console()
     show_device(console, device)
+    options.own.load()
     found = tuple(parameter_files(*files))
+    exported = read_header(found[0]) if len(found) == 1 else None
+    if exported and has_own_names(exported.config):
+        config, variables, level = read_model(found[0])
+        _save(options.out, config, variables, level, console)
+        return
     state_dict = read_state_dict(*found)
-    exported = _exported_config(found)
-    default_context = exported.sequences.context if exported else _DEFAULT_CONTEXT
+    default_context = exported.config.sequences.context if exported else _DEFAULT_CONTEXT
     context_frames = default_context if options.context_frames is None else options.context_frames
     model, variables = from_torch(state_dict, context_frames=context_frames)
     if exported is not None and options.preset is None:
-        config = _with_context(exported, context_frames)
+        config = _with_context(exported.config, context_frames)
     else:
         config = run_config(model, options.preset or _DEFAULT_PRESET)
-    _check_architecture(config.model, model)
-    save_model(options.out, config, jax.tree.map(lambda array: np.asarray(array, np.float32), variables))
-    counts = parameter_counts(config.model)
-    parts = ", ".join(f"{name} {count:,}" for name, count in counts.items())
-    say(console, f"{shown(options.out)}: {config.masker.kind} ({parts} parameters), preset {config.preset}")
+    check_architecture(config.model, model)
+    variables = jax.tree.map(lambda array: np.asarray(array, np.float32), variables)
+    _save(options.out, config, variables, exported.training_level if exported else None, console)
+
+
+def _save(out: Path, config: RunConfig, variables: Any, level: float | None, console: Console) -> None:
+    from madsep_jax.checkpoint.folder import save_model
+    from madsep_jax.models.variables import parameter_counts
+
+    save_model(out, config, variables, level)
+    parts = ", ".join(f"{name} {count:,}" for name, count in parameter_counts(config.model).items())
+    say(console, f"{shown(out)}: {config.masker.kind} ({parts} parameters), preset {config.preset}")
 
 
 def export_model(
@@ -92,21 +109,21 @@ def export_model(
 ) -> None:
     """Write a checkpoint's parameters with PyTorch's names, for the published implementations.
 
+    Those of a masker of your own have the names that its modules give them.
+
     Args:
         checkpoint: Folder of a trained separator: a checkpoint, or a row of the ablation (runs/…/rows/…).
     """
-    from madsep_jax.checkpoint.folder import load_model, weights_of
-    from madsep_jax.interop.files import CONFIG, write_safetensors
-    from madsep_jax.interop.state_dict import to_torch
+    from madsep_jax.checkpoint.folder import load_level, load_model, weights_of
+    from madsep_jax.interop.exported import check_ending, write_model
 
     console = make_console()
     show_device(console, device)
-    if options.out.suffix != ".safetensors":
-        raise InputError(f"{shown(options.out)}: found the ending {options.out.suffix!r}, expected .safetensors")
+    check_ending(options.out)
+    options.own.load()
     config, variables = load_model(checkpoint, options.which)
-    state_dict = to_torch(config.model, variables)
-    write_safetensors(options.out, state_dict, metadata={CONFIG: to_dict(config)})
-    say(console, f"{shown(options.out)}: {len(state_dict)} arrays ({weights_of(checkpoint, options.which)})")
+    arrays = write_model(options.out, config, variables, load_level(checkpoint))
+    say(console, f"{shown(options.out)}: {arrays} arrays ({weights_of(checkpoint, options.which)})")
 
 
 def run_config(model: ModelConfig, preset: str) -> RunConfig:
@@ -128,21 +145,3 @@ def _with_context(config: RunConfig, context_frames: int) -> RunConfig:
     """Return the configuration with another context and as many target frames as before."""
     frames = config.sequences.target_frames + 2 * context_frames
     return override(config, {"sequences.context": context_frames, "sequences.frames": frames})
-
-
-def _exported_config(files: tuple[Path, ...]) -> RunConfig | None:
-    """Return the configuration that `madsep export` has written into a file; None for any other file."""
-    from madsep_jax.interop.files import CONFIG, read_metadata
-
-    written = read_metadata(files[0]).get(CONFIG) if len(files) == 1 else None
-    return from_dict(RunConfig, written, f"{files[0]}: configuration") if written is not None else None
-
-
-def _check_architecture(config: ModelConfig, found: ModelConfig) -> None:
-    """Raise InputError where a file's configuration is not that of its weights."""
-    for name in ("kind", *found.masker.told_by_weights):
-        ours, theirs = getattr(config.masker, name, None), getattr(found.masker, name, None)
-        if ours != theirs:
-            raise InputError(f"configuration in the file: found {name} {ours!r}, expected {theirs!r} as of its arrays")
-    if config.bins != found.bins:
-        raise InputError(f"configuration in the file: found {config.bins} bins, expected {found.bins} as of its arrays")

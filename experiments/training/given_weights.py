@@ -13,11 +13,12 @@ import numpy as np
 
 from madsep_jax.checkpoint.checks import check_shapes
 from madsep_jax.checkpoint.folder import find_checkpoint, load_model, weights_of
-from madsep_jax.config.io import differences, from_dict
+from madsep_jax.config.io import differences
 from madsep_jax.config.run import ModelConfig, RunConfig
 from madsep_jax.errors import InputError, shown
 from madsep_jax.interop import from_torch, read_state_dict
-from madsep_jax.interop.files import CONFIG, parameter_files, read_metadata
+from madsep_jax.interop.exported import read_header
+from madsep_jax.interop.files import parameter_files
 from madsep_jax.train.batch import TrainState
 
 #: Fields in which models may differ that compute the same with the same weights.
@@ -45,11 +46,9 @@ class GivenWeights:
             folder = find_checkpoint(path)
             config, variables = load_model(folder)
             return cls(path, str(weights_of(folder)), config.model, variables)
-        written = read_metadata(*parameter_files(path)).get(CONFIG)
+        header = read_header(*parameter_files(path))
         model, variables = from_torch(read_state_dict(path))
-        if written is not None:
-            model = from_dict(RunConfig, written, f"{shown(path)}: configuration").model
-        return cls(path, "parameters of a file", model, variables)
+        return cls(path, "parameters of a file", header.config.model if header else model, variables)
 
     def check(self, config: RunConfig, row: str) -> None:
         """Raise InputError where a row's model is another one than that of the weights."""

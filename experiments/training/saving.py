@@ -21,10 +21,12 @@ from experiments.cli.signals import CONTINUE, Stopped, StopSignals, keeps
 from experiments.training.given_weights import GivenWeights
 from madsep_jax.checkpoint.folder import CheckpointWriter, checkpoint_folder, restore_training
 from madsep_jax.checkpoint.steps import Score
+from madsep_jax.config.io import from_dict
 from madsep_jax.config.run import RunConfig
 from madsep_jax.config.training import SavingConfig
 from madsep_jax.errors import InputError
 from madsep_jax.host.files import write_json
+from madsep_jax.models.outside import with_accepted_source
 from madsep_jax.parallel.processes import Agreement, Wishes, is_first_process
 from madsep_jax.train.batch import TrainState
 from madsep_jax.train.running import BySeed
@@ -189,6 +191,7 @@ def find_start(
         restored = restore_training(checkpoints, state, lambda line: print(line, file=sys.stderr, flush=True))
         if restored:
             state = restored.state
+            with_accepted_source(from_dict(RunConfig, restored.notes["config"]), config)
             if "position" in restored.notes:
                 check_position(restored.notes["position"], order, str(checkpoints))
     if jax.process_count() > 1:

@@ -18,11 +18,12 @@ windows, those depend on which of many solutions a program finds.
 
 from madsep_jax.bss_eval.energies import Ratios
 from madsep_jax.bss_eval.museval_like import bss_eval, bss_eval_images_framewise, evaluate
-from madsep_jax.bss_eval.song import Song, Windows, as_samples
+from madsep_jax.bss_eval.song import FILTER_TAPS, Song, Windows, as_samples, median
 from madsep_jax.bss_eval.v4 import score_segments, score_windows
 from madsep_jax.bss_eval.whole_song import sdr, si_sdr
 
 __all__ = [
+    "FILTER_TAPS",
     "Ratios",
     "Song",
     "Windows",
@@ -30,6 +31,7 @@ __all__ = [
     "bss_eval",
     "bss_eval_images_framewise",
     "evaluate",
+    "median",
     "score_segments",
     "score_windows",
     "sdr",

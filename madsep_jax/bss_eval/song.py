@@ -33,6 +33,17 @@ def as_samples(name: str, signals: ArrayLike) -> Any:
     return array if kind == wide else array.astype(wide)
 
 
+#: Of the distortion filters, as museval and mir_eval have them.
+FILTER_TAPS = 512
+
+
+def median(values: Sequence[float] | np.ndarray) -> float:
+    """Return the median of the values that are not NaN; NaN, without NumPy's warning, where there are none."""
+    values = np.asarray(values, np.float64)
+    valid = values[~np.isnan(values)]
+    return float(np.median(valid)) if valid.size else math.nan
+
+
 #: Which are no sign of another order of the axes, however short the song is.
 _FEW_SOURCES = 4
 

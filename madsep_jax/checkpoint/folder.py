@@ -82,8 +82,8 @@ def save_checkpoint(folder: str | os.PathLike[str], config: RunConfig, state: Tr
         writer.save(state)
 
 
-def save_model(folder: str | os.PathLike[str], config: RunConfig, variables: Any) -> None:
-    """Save a model without a training state: a checkpoint that `load_model` takes, from which no training goes on.
+def save_model(folder: str | os.PathLike[str], config: RunConfig, variables: Any, level: float | None = None) -> None:
+    """Save a model, and its `load_level`, without a training state: a checkpoint from which no training goes on.
 
     Raises:
         InputError: where the folder holds anything, or cannot be written.
@@ -93,7 +93,7 @@ def save_model(folder: str | os.PathLike[str], config: RunConfig, variables: Any
         in_use = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
     if in_use:
         raise InputError(f"{shown(folder)}: is there already, expected a new or an empty folder")
-    with CheckpointWriter(folder, config, SavingConfig(keep_last=1)) as writer:
+    with CheckpointWriter(folder, config, SavingConfig(keep_last=1), level) as writer:
         writer.save_weights(variables)
 
 

@@ -5,7 +5,15 @@ Recurrent Neural Networks for Monaural Singing Voice Separation, 2020 (arXiv:200
 are. Presets (`madsep_jax.config.presets`) are differences from them.
 """
 
-from madsep_jax.config.maskers import AutoencoderConfig, DilatedConfig, DwsMaskerConfig, GruMaskerConfig, MaskerConfig
+from madsep_jax.config.maskers import (
+    AutoencoderConfig,
+    DilatedConfig,
+    DwsMaskerConfig,
+    GruMaskerConfig,
+    MaskerConfig,
+    MinGruMaskerConfig,
+)
+from madsep_jax.config.own import OwnConfig
 from madsep_jax.config.parallel import ParallelConfig, ProcessesConfig
 from madsep_jax.config.run import ComputeConfig, LossConfig, ModelConfig, RunConfig
 from madsep_jax.config.signal import DataConfig, SequenceConfig, SignalConfig
@@ -21,7 +29,9 @@ __all__ = [
     "GruMaskerConfig",
     "LossConfig",
     "MaskerConfig",
+    "MinGruMaskerConfig",
     "ModelConfig",
+    "OwnConfig",
     "ParallelConfig",
     "ProcessesConfig",
     "RunConfig",

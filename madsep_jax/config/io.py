@@ -38,7 +38,7 @@ def from_dict(config_type: type[Config], values: Mapping[str, Any], where: str =
     unknown = [name for name in values if name not in hints]
     if unknown:
         raise InputError(f"{where}: unknown field {unknown[0]!r}, {did_you_mean(unknown[0], hints)}")
-    return config_type(**{name: _convert(hints[name], value, f"{where}.{name}") for name, value in values.items()})
+    return config_type(**{name: as_field(hints[name], value, f"{where}.{name}") for name, value in values.items()})
 
 
 def override(config: Config, changes: Mapping[str, Any]) -> Config:
@@ -57,7 +57,7 @@ def override(config: Config, changes: Mapping[str, Any]) -> Config:
         if rest:
             inner.setdefault(name, {})[rest] = value
         else:
-            values[name] = _convert(hints[name], value, f"{type(config).__name__}.{name}")
+            values[name] = as_field(hints[name], value, f"{type(config).__name__}.{name}")
     # All fields of one config change at once: one alone may not fit the others' old values.
     values |= {name: override(values.get(name, getattr(config, name)), parts) for name, parts in inner.items()}
     return dataclasses.replace(config, **values)  # type: ignore[type-var]
@@ -83,7 +83,8 @@ def _hints(config_type: type) -> dict[str, Any]:
     return {field.name: hints[field.name] for field in dataclasses.fields(config_type)}
 
 
-def _convert(hint: Any, value: Any, where: str) -> Any:
+def as_field(hint: Any, value: Any, where: str) -> Any:
+    """Return a JSON value as what a field of this type holds. Raises InputError, naming `where`, where it is none."""
     choices = typing.get_args(hint)
     if dataclasses.is_dataclass(hint) and isinstance(value, typing.cast(type, hint)):
         return value
@@ -97,13 +98,13 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     if typing.get_origin(hint) in (types.UnionType, typing.Union):
         if value is None and type(None) in choices:
             return None
-        return _convert(next(choice for choice in choices if choice is not type(None)), value, where)
+        return as_field(next(choice for choice in choices if choice is not type(None)), value, where)
     if typing.get_origin(hint) is typing.Literal:
         if value in choices:
             return value
         raise InputError(f"{where}: found {value!r}, {did_you_mean(str(value), map(str, choices))}")
     if typing.get_origin(hint) is tuple and isinstance(value, list | tuple):
-        return tuple(_convert(choices[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+        return tuple(as_field(choices[0], item, f"{where}[{i}]") for i, item in enumerate(value))
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):

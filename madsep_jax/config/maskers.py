@@ -54,11 +54,27 @@ class MaskerConfig(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class GruMaskerConfig(MaskerConfig):
+class _EncoderDecoderConfig(MaskerConfig):
+    """A bidirectional recurrent encoder of the lowest bins, and a recurrent decoder ([1] sec. II-A)."""
+
+    reduced_bins: int = option(744, "R, the lowest bins that the encoder reads.", positive("number of bins"))
+
+    mark = "o"
+
+    def check_bins(self, bins: int) -> None:
+        """Raise InputError where there are fewer bins than the encoder reads."""
+        require(self.reduced_bins <= bins, self, "reduced_bins", f"at most the {bins} bins")
+
+    def fitted_to(self, bins: int) -> Self:
+        """Keep the share of the bins that the encoder reads."""
+        return dataclasses.replace(self, reduced_bins=round(bins * self.reduced_bins / _FULL_BINS))
+
+
+@dataclass(frozen=True, kw_only=True)
+class GruMaskerConfig(_EncoderDecoderConfig):
     """MaD's masker: bidirectional GRU encoder, GRU decoder ([1] sec. II-A)."""
 
     kind: Literal["gru"] = "gru"
-    reduced_bins: int = option(744, "R, the lowest bins that the encoder reads.", positive("number of bins"))
     residual_flip: Literal["time", "time_and_frequency"] = option(
         "time",
         "Axes in which the backward half of the encoder's residual is flipped: eq. 3 says time, released code both.",
@@ -93,16 +109,17 @@ class GruMaskerConfig(MaskerConfig):
         # 4.57 / 8.17 / 5.95 (DWS paper, Table II)
         "mad-twinnet": {"twin": True},
     }
-    mark = "o"
     told_by_weights = ("reduced_bins", "twin")
 
-    def check_bins(self, bins: int) -> None:
-        """Raise InputError where there are fewer bins than the encoder reads."""
-        require(self.reduced_bins <= bins, self, "reduced_bins", f"at most the {bins} bins")
 
-    def fitted_to(self, bins: int) -> Self:
-        """Keep the share of the bins that the encoder reads."""
-        return dataclasses.replace(self, reduced_bins=round(bins * self.reduced_bins / _FULL_BINS))
+@dataclass(frozen=True, kw_only=True)
+class MinGruMaskerConfig(_EncoderDecoderConfig):
+    """MaD's masker with minimal GRUs, whose recurrence is parallel in time, in place of its GRUs."""
+
+    kind: Literal["mingru"] = "mingru"
+
+    #: Not published.
+    systems: ClassVar[dict[str, dict[str, Any]]] = {"mad-mingru": {}}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,5 +238,6 @@ class AutoencoderConfig(MaskerConfig):
 
 #: The settings of each kind, in the order in which systems are listed; `madsep_jax.models.registry` adds more to it.
 KINDS: dict[str, type[MaskerConfig]] = {
-    settings.kind: settings for settings in (GruMaskerConfig, DwsMaskerConfig, DilatedConfig, AutoencoderConfig)
+    settings.kind: settings
+    for settings in (GruMaskerConfig, MinGruMaskerConfig, DwsMaskerConfig, DilatedConfig, AutoencoderConfig)
 }

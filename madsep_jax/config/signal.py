@@ -138,3 +138,15 @@ class SeparationConfig(Settings):
         super().__post_init__()
         if self.mask_limit == math.inf:
             object.__setattr__(self, "mask_limit", None)  # one value for no limit, which JSON has too
+
+
+#: For songs that are listened to, as `madsep separate` and `madsep_jax.Separator` take them.
+FOR_SONGS = SeparationConfig(mask_limit=1.0, level="training")
+
+#: The two results of a song: names of their files.
+VOICE, ACCOMPANIMENT = "vocals", "accompaniment"
+STEMS = (VOICE, ACCOMPANIMENT)
+
+Format = Literal["wav", "flac", "mp3", "ogg"]
+#: They leave out what is hardly heard, and have no sample format.
+LOSSY = ("mp3", "ogg")

@@ -6,6 +6,7 @@ from typing import Any
 
 from madsep_jax.config.io import override
 from madsep_jax.config.maskers import KINDS, DwsMaskerConfig, MaskerConfig
+from madsep_jax.config.own import OwnConfig, is_own
 from madsep_jax.config.presets import masker_fields
 from madsep_jax.config.run import RunConfig
 from madsep_jax.errors import InputError, did_you_mean
@@ -36,11 +37,14 @@ def named_systems() -> dict[str, MaskerConfig]:
 def masker_of(system: str) -> MaskerConfig:
     """Return the full-size masker of a system: one of `named_systems`, or `dws-L-C` for L_enc = L blocks of C channels.
 
+    Or one of somebody's own, as `my_masker.py:TcnMasker`, whose file is read and not run.
     The autoencoders, and `dilated-gru`, have no denoiser: their masker is the whole model.
 
     Raises:
-        InputError: on an unknown name.
+        InputError: on an unknown name, or where there is no such file.
     """
+    if is_own(system):
+        return OwnConfig.of(system)
     if system in (named := named_systems()):
         return named[system]
     if match := _DWS.fullmatch(system):
@@ -56,7 +60,7 @@ def masker_of(system: str) -> MaskerConfig:
 def mark_of(system: str) -> str:
     """Return the shape of a system's point in pictures, also of one that is not known (any more)."""
     try:
-        return masker_of(system).mark
+        return MaskerConfig().mark if is_own(system) else masker_of(system).mark
     except InputError:
         return MaskerConfig().mark
 
@@ -114,6 +118,8 @@ def expand(
 def system_name(config: RunConfig) -> str:
     """Return the name by which the ablation knows a system; for one with other fields, `custom` and its kind."""
     masker = config.masker
+    if isinstance(masker, OwnConfig):
+        return masker.name
     names = list(masker.systems)
     if isinstance(masker, DwsMaskerConfig):
         endings = itertools.product(*(("", ending) for ending in DWS_VARIANTS))

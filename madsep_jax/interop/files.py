@@ -18,9 +18,6 @@ from madsep_jax.host.files import written_aside
 _TORCH_ENDINGS = (".pt", ".pth")
 _ENDINGS = (*_TORCH_ENDINGS, ".safetensors")
 
-#: Name, in the header of a file that we have written, of the configuration of its model.
-CONFIG = "madsep_jax.config"
-
 #: Before it, weights_only=True could be got round (CVE-2025-32434).
 _SAFE_TORCH = (2, 6)
 

@@ -9,7 +9,9 @@ A new masker is one file in this folder and one line in `madsep_jax.models.regis
   the names on the way to its parameters: the diagonal of its kernel is penalised (eq. 11 of the DWS paper);
 - their `Architecture`, which is what the registry lists.
 
-A denoiser follows the masker. A model without one is a `madsep_jax.models.mad.Separator` in the masker's place.
+One that is not of this project needs none of that: `madsep_jax.models.outside`.
+
+A denoiser follows the masker. A model without one is a `madsep_jax.models.mad.SeparationModel` in the masker's place.
 
 Training, checkpoints, several devices and export rely on this of every module:
 
@@ -24,7 +26,7 @@ Training, checkpoints, several devices and export rely on this of every module:
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from flax import linen as nn
@@ -33,13 +35,18 @@ from madsep_jax.config.maskers import MaskerConfig
 from madsep_jax.config.run import ComputeConfig
 
 
+def without_dropout(settings: Any) -> Any:
+    """Return a masker's settings without its dropout, where it has one."""
+    return replace(settings, dropout=0.0) if hasattr(settings, "dropout") else settings
+
+
 @dataclass(frozen=True)
 class Architecture:
     """One kind of masker. The defaults suit a plain one."""
 
     settings: type[MaskerConfig]
     module: Callable[[Any, int, ComputeConfig], nn.Module]
-    """From settings, context frames a side and `ComputeConfig` to the masker, or to a `Separator`."""
+    """From settings, context frames a side and `ComputeConfig` to the masker, or to a `SeparationModel`."""
     training_parts: tuple[str, ...] = ()
     """Parts of the separator's variables that only the training uses."""
     evaluation_layout: Callable[[dict[str, Any], ComputeConfig], dict[str, Any]] = lambda variables, compute: variables
@@ -49,6 +56,8 @@ class Architecture:
     what is no such chain."""
     frames_at_once: Mapping[str, int] = field(default_factory=dict)
     """Frames that go through the model at once in separation, by target, where few are faster than many."""
+    without_dropout: Callable[[Any], Any] = without_dropout
+    """From settings to those of the same masker that draws nothing, as far as they decide that."""
     speed_share: float = 0.50
     """Share of a matrix product's speed that a whole training step reaches on two CPU cores."""
     has_fast_form: Callable[[ComputeConfig], bool] = lambda compute: True

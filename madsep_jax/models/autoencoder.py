@@ -10,11 +10,11 @@ from flax import linen as nn
 from madsep_jax.config.maskers import AutoencoderConfig
 from madsep_jax.models.architecture import Architecture
 from madsep_jax.models.denoiser import dense
-from madsep_jax.models.mad import Separation, Separator
+from madsep_jax.models.mad import Separation, SeparationModel
 from madsep_jax.signal.framing import middle_frames
 
 
-class Autoencoder(Separator):
+class Autoencoder(SeparationModel):
     """Hidden layers of F units, then an output layer of as many, a ReLU after each.
 
     The output is the voice itself, or with skip-filtering a mask for the input.

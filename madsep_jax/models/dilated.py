@@ -29,7 +29,7 @@ from madsep_jax.config.run import ComputeConfig
 from madsep_jax.models.architecture import Architecture
 from madsep_jax.models.denoiser import dense
 from madsep_jax.models.gru import Gru, both_directions, evaluation_layout
-from madsep_jax.models.mad import Separation, Separator
+from madsep_jax.models.mad import Separation, SeparationModel
 from madsep_jax.ops.choice import recomputed
 from madsep_jax.signal.framing import middle_frames
 
@@ -181,7 +181,7 @@ class DilatedMasker(nn.Module):
         return nn.relu(dense(mag_BSF.shape[-1], "mask_layer")(h_BTC))
 
 
-class DilatedSystem(Separator):
+class DilatedSystem(SeparationModel):
     """The stack as a model of its own: a mask for the voice and one for the accompaniment, no denoiser."""
 
     config: DilatedConfig

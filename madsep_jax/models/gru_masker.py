@@ -68,9 +68,8 @@ class GruMasker(nn.Module):
         backward = Gru(bins, reverse=True, compute=self.compute, name="encoder_backward")
         forward_BSR, backward_BSR = both_directions(forward, backward, reduced_BSR, reduced_BSR)
         both_axes = self.config.residual_flip == "time_and_frequency"
-        flipped_BSR = jnp.flip(reduced_BSR, axis=(1, 2) if both_axes else 1)
-        h_BSH = jnp.concatenate([forward_BSR + reduced_BSR, backward_BSR + flipped_BSR], axis=-1)
-        return middle_frames(h_BSH, self.context_frames)
+        encoded_BSH = with_residual(forward_BSR, backward_BSR, reduced_BSR, (1, 2) if both_axes else (1,))
+        return middle_frames(encoded_BSH, self.context_frames)
 
     def infer_recurrently(self, decoder: Gru, state_BTH: jax.Array, train: bool) -> Refined:
         """Apply the decoder to its own output. The loop takes it as a pure function, with its variables fixed."""
@@ -82,6 +81,17 @@ class GruMasker(nn.Module):
             self.config.recurrent_tolerance,
             differentiable=train,
         )
+
+
+def with_residual(
+    forward_BSR: jax.Array, backward_BSR: jax.Array, reduced_BSR: jax.Array, flipped_axes: tuple[int, ...] = (1,)
+) -> jax.Array:
+    """Return the states of both directions side by side, each with the encoder's input added (eq. 2 to 4).
+
+    The backward ones get it flipped in these axes: in time, as eq. 3 says.
+    """
+    flipped_BSR = jnp.flip(reduced_BSR, flipped_axes)
+    return jnp.concatenate([forward_BSR + reduced_BSR, backward_BSR + flipped_BSR], axis=-1)
 
 
 class Twin(nn.Module):

@@ -42,7 +42,7 @@ class Separation(NamedTuple):
     """MaD TwinNet in training only."""
 
 
-class Separator(nn.Module):
+class SeparationModel(nn.Module):
     """From mag_BSF to a `Separation`; this base is for one that is not made of masker and denoiser."""
 
     last_layer: ClassVar[tuple[str, ...]] = ()
@@ -60,7 +60,7 @@ class Separator(nn.Module):
         return {part: functools.reduce(operator.getitem, (*path, "kernel"), params) for part, path in layers}
 
 
-class MaskerDenoiser(Separator):
+class MaskerDenoiser(SeparationModel):
     """A masker filters the mixture, a denoiser refines what it let through.
 
     The masker is a module that maps the mixture's magnitudes mag_BSF to a mask_BTF (`madsep_jax.models.architecture`);

@@ -40,7 +40,7 @@ def as_computed(tree: Any, precision: Precision) -> Any:
         return tree
 
     def cast(path: tuple[Any, ...], leaf: jax.Array) -> jax.Array:
-        is_norm = any("norm" in str(getattr(key, "key", "")) for key in path)
+        is_norm = any("norm" in str(getattr(key, "key", "")).lower() for key in path)
         return leaf if is_norm or not jnp.issubdtype(leaf.dtype, jnp.floating) else leaf.astype(jnp.bfloat16)
 
     return jax.tree_util.tree_map_with_path(cast, tree)

@@ -1,5 +1,6 @@
-"""The devices of a training, the batch that they share, and the host's arrays onto them."""
+"""Devices by name; those of a training, the batch that they share, and the host's arrays onto them."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,6 +12,31 @@ from madsep_jax.config.io import override
 from madsep_jax.config.parallel import ParallelConfig
 from madsep_jax.config.run import RunConfig
 from madsep_jax.errors import InputError
+from madsep_jax.ops.choice import kind_of
+
+_PLATFORMS = {"cuda": "gpu", "rocm": "gpu"}
+
+
+def device_named(name: str) -> jax.Device:
+    """Return the device of a name: the first of a kind, as `gpu`, or one of several, as `gpu:1`.
+
+    Raises:
+        InputError: where JAX finds none.
+    """
+    kind, _, number = name.lower().partition(":")
+    try:
+        return jax.devices(_PLATFORMS.get(kind, kind))[int(number or 0)]
+    except (RuntimeError, ValueError, IndexError):
+        found = ", ".join(f"{device.platform}:{device.id}" for device in jax.devices())
+        raise InputError(f"device {name}: found {found}, expected one of these") from None
+
+
+def computing_on(config: RunConfig, device: jax.Device | None) -> RunConfig:
+    """Return the config with the operations for a device's kind, where it leaves that open; None: as it is."""
+    if device is None or config.compute.target != "auto":
+        return config
+    target: Any = kind_of(device)
+    return dataclasses.replace(config, compute=dataclasses.replace(config.compute, target=target))
 
 
 def chosen_devices(count: int | None) -> list[jax.Device]:

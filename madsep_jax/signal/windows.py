@@ -46,7 +46,10 @@ class Window(NamedTuple):
 
 
 def cut_windows(blocks_NC: Iterable[np.ndarray], frames: int, context: int, config: SignalConfig) -> Iterator[Window]:
-    """Yield the windows of a song, each `frames` frames after the one before; the last are filled with silence."""
+    """Yield the windows of a song, each `frames` frames after the one before; the last are filled with silence.
+
+    A window is yielded before more is asked for than it holds.
+    """
     hop, waiting = config.hop_length, SampleQueue()
     size, step = (frames + 2 * context - 1) * hop + config.window_length, frames * hop
     lead, first = (context + EDGE_HOPS) * hop, 0
@@ -56,7 +59,7 @@ def cut_windows(blocks_NC: Iterable[np.ndarray], frames: int, context: int, conf
         for samples_NC in (block_NC,) if waiting.count else (np.zeros((lead, channels), np.float32), block_NC):
             waiting.put(samples_NC)
             length += len(samples_NC)
-        while waiting.count > size:
+        while waiting.count >= size:
             samples_CN = np.ascontiguousarray(waiting.take(size, size - step).T)
             yield Window(samples_CN, first, first + frames + context, (first + frames - EDGE_HOPS) * hop)
             first += frames

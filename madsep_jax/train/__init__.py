@@ -4,6 +4,7 @@ from madsep_jax.train.batch import Batch, Metrics, TrainState, TrainStep, Wavefo
 from madsep_jax.train.optimizer import make_optimizer
 from madsep_jax.train.running import NonFiniteLossError, fit
 from madsep_jax.train.step import compile_train_step, init_state, jit_train_step, make_train_step
+from madsep_jax.train.whole import Trained, train
 
 __all__ = [
     "Batch",
@@ -11,6 +12,7 @@ __all__ = [
     "NonFiniteLossError",
     "TrainState",
     "TrainStep",
+    "Trained",
     "WaveformBatch",
     "compile_train_step",
     "fit",
@@ -18,5 +20,6 @@ __all__ = [
     "jit_train_step",
     "make_optimizer",
     "make_train_step",
+    "train",
     "zero_batch",
 ]

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 from jax.typing import ArrayLike
 
@@ -12,6 +13,7 @@ from madsep_jax.config.run import LossConfig, RunConfig
 from madsep_jax.config.signal import SequenceConfig, SignalConfig
 from madsep_jax.ops.precision import widened
 from madsep_jax.signal.framing import middle_frames
+from madsep_jax.signal.level import energy_of_magnitudes
 from madsep_jax.signal.stft import analyse_frames, cut_frames
 
 
@@ -80,6 +82,20 @@ def magnitudes_of(batch: WaveformBatch, signal: SignalConfig, sequences: Sequenc
     mix_BSF = _magnitudes(jnp.asarray(batch.mix_BNC), frames_B2, sequences.frames, signal)
     voice_BTF = _magnitudes(voice_BNC, frames_B2 - sequences.context, sequences.target_frames, signal)
     return mix_BSF, voice_BTF
+
+
+def energy_of(batch: Batch | WaveformBatch, signal: SignalConfig) -> tuple[float, int]:
+    """Return the energy of the mixtures' samples, the channels averaged, and the number of these, silence left out.
+
+    Of magnitudes it is that of the samples that they are of (Parseval). Computed by NumPy, in float64.
+    """
+    if isinstance(batch, WaveformBatch):
+        mix_BNC = np.asarray(batch.mix_BNC)
+        full_scale = 2**15 if np.issubdtype(mix_BNC.dtype, np.integer) else 1
+        mono_N = mix_BNC.mean(axis=2, dtype=np.float64).ravel() / full_scale
+        return float(mono_N @ mono_N), int(np.count_nonzero(mono_N))
+    mix_BSF = np.asarray(batch.mix_BSF)
+    return energy_of_magnitudes(mix_BSF.reshape(-1, mix_BSF.shape[-1]), signal)
 
 
 def _magnitudes(samples_BNC: jax.Array, frames_B2: jax.Array, count: int, signal: SignalConfig) -> jax.Array:

@@ -35,6 +35,7 @@ def first_step(
     from madsep_jax.config.run import RunConfig
     from madsep_jax.export import train_step_of
     from madsep_jax.host.compiler import use_compilation_cache
+    from madsep_jax.models.contract import load_system
 
     counts = {"/jax/compilation_cache/cache_hits": 0, "/jax/compilation_cache/cache_misses": 0}
 
@@ -45,6 +46,7 @@ def first_step(
     jax.monitoring.register_event_listener(count)
     use_compilation_cache(Path(cache))
     jax.devices()  # starts the backend
+    load_system(system)
     imported = time.perf_counter()
 
     case = Case(system=system, mode="train", config=from_dict(RunConfig, config))

@@ -12,10 +12,10 @@ from experiments.benchmarks.compile_time.stages import Rows, measure_stages
 from experiments.benchmarks.compile_time.starts import measure_export, measure_starts
 from experiments.benchmarks.compile_time.steps import measure_op_by_op, measure_options
 from experiments.benchmarks.options import Mode
-from madsep_jax.config.io import override, to_dict
-from madsep_jax.config.systems import fields_of
+from madsep_jax.config.io import to_dict
 from madsep_jax.errors import InputError
 from madsep_jax.host.compiler import without_compilation_cache
+from madsep_jax.models.contract import config_of
 from madsep_jax.ops.choice import target_of
 
 #: What is compiled where no systems are named.
@@ -63,8 +63,7 @@ def make_parts(options: CompileOptions) -> dict[PartName, Part]:
         )
 
     def case(system: str, mode: Mode = "train", changes: dict[str, Any] | None = None) -> Case:
-        config = override(override(base, fields_of(system, base)), changes or {})
-        return Case(system=system, mode=mode, config=config)
+        return Case(system=system, mode=mode, config=config_of(system, base, changes))
 
     systems = options.expand(options.named_or(options.systems, _FULL_SIZE_SYSTEMS))
     small = options.expand(options.small_systems or tuple(systems[:_SMALL_SYSTEMS]))

@@ -35,9 +35,9 @@ class PlannedCase:
     def row(self) -> dict[str, Any]:
         """Compile and count it, in a process of its own; returns the row. Raises InputError where nothing can be."""
         told = dict(zip(KEY, self.key, strict=True))
-        given = {"target": self.target.name, "config": to_dict(self.case.config), "devices": told["devices"]}
+        about, config = {name: told[name] for name in ("target", "system", "devices")}, to_dict(self.case.config)
         try:
-            (found,) = run_together(plan, [given], [self.target.variables])
+            (found,) = run_together(plan, [{**about, "config": config}], [self.target.variables])
         except subprocess.TimeoutExpired:
             found = _failed("took more than an hour")
         except RuntimeError as error:

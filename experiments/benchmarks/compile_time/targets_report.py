@@ -11,16 +11,18 @@ from madsep_jax.config.systems import mark_of
 _CAPTION = (
     "Planned, not measured: train steps compiled for devices that were not there, and counted in the text of the "
     "compiled program; nothing has run. Compile: from the function to the executable, on this machine. Launches: "
-    "kernels, loops with all their turns. Moved: bytes that the kernels read from and write to the device's memory, as "
-    "if no cache kept anything between them; what lies in a TPU's memory on the chip does not count. Roofline: the "
-    "larger of bytes over bandwidth and arithmetic over its peak rate, and a latency for each launch that is assumed "
-    "({latencies}). Floor: the least that a step must move (parameters, optimiser, gradient, batch, and what the "
-    "gradient keeps, each once; recurrent kernels once a step where no chip holds them) over bandwidth; a small "
-    "step on a TPU, whose chip keeps all of it, moves less. Memory: "
-    "arguments, results and temporary arrays at the peak. All of one device. Of several that share a batch: the "
-    "collective operations of a step, what each device sends, and the share of the step, by the roofline, that is left "
-    "of it if nothing goes on meanwhile on links of the makers' bandwidth."
+    "kernels, loops with all their turns{chain}. Moved: bytes that the kernels read from and write to the device's "
+    "memory, as if no cache kept anything between them; what lies in a TPU's memory on the chip does not count. "
+    "Roofline: the larger of bytes over bandwidth and arithmetic over its peak rate, and a latency for each launch "
+    "that is assumed ({latencies}). Floor: the least that a step must move (parameters, optimiser, gradient, batch, "
+    "and what the gradient keeps, each once; recurrent kernels once a step where no chip holds them) over bandwidth; "
+    "a small step on a TPU, whose chip keeps all of it, moves less. Memory: arguments, results and temporary arrays "
+    "at the peak. All of one device. Of several that share a batch: the collective operations of a step, what each "
+    "device sends, and the share of the step, by the roofline, that is left of it if nothing goes on meanwhile on "
+    "links of the makers' bandwidth."
 )
+
+_CHAIN = "; chain: the most of them in a row that each wait for what the one before has computed"
 
 
 def _of_count(name: str) -> Callable[[Row], Any]:
@@ -64,6 +66,7 @@ _COLUMNS = (
     Column("form", "form", word=True),
     Column("compile (s)", "compile_s", ",.0f", rank=2),
     Column("launches", _of_count("launches"), ",d"),
+    Column("chain", _of_count("chain"), ",d"),
     Column("moved (GB)", _of_count("bytes"), ",.2f", 1e-9),
     Column("/ floor", _over_floor, ",.1f"),
     Column("GFLOP", _flops, ",.0f", 1e-9),
@@ -93,8 +96,10 @@ _OPERATION_COLUMNS = (
 def make_report(planned: PlannedRows) -> Report:
     """Return compile_time_targets.json, table.md, operations.md and the plots."""
     rows = planned.ordered()
-    caption = _CAPTION.format(latencies=", ".join(launch_latencies(rows)))
+    chained = all("chain" in row["count"] for row in rows if row["count"])  # those of earlier versions have none
+    caption = _CAPTION.format(chain=_CHAIN if chained else "", latencies=", ".join(launch_latencies(rows)))
     shared = _SHARED_COLUMNS if any(row["devices"] > 1 for row in rows) else ()
+    columns = [column for column in _COLUMNS if column.title != "chain" or chained]
     made = {**made_with({"preset": planned.preset}), "caption": caption}
     operations = Table(
         _OPERATION_COLUMNS, _operations(rows), f"The five operations of each program that move most. {caption}"
@@ -106,7 +111,7 @@ def make_report(planned: PlannedRows) -> Report:
     return Report(
         "compile_time_targets",
         {**made, "rows": rows},
-        [Table((*_COLUMNS, *shared), rows, caption)],
+        [Table((*columns, *shared), rows, caption)],
         texts={"operations.md": operations.markdown() + "\n"},
         pictures=pictures,
     )
@@ -164,7 +169,8 @@ def _draw(x: str, fixed: str, all_rows: Sequence[Row]) -> Any:
             axis.set_major_formatter(StrMethodFormatter("{x:g}"))
         axes.grid(alpha=0.3)
     panels[0].set_ylabel("roofline of a train step (ms)\nplanned, not measured")
-    panels[-1].legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=8)
+    shown = {label: line for axes in panels for line, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    panels[-1].legend(shown.values(), shown, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=8)
     return figure
 
 

@@ -22,11 +22,10 @@ from data_pipelines.prepared.settings import FeatureSettings
 from experiments.benchmarks.rounds import Spread, in_turn, timed
 from experiments.cli.console import Bar
 from experiments.cli.results import Column, Report, Row, Table, made_with
-from madsep_jax.config.io import override
 from madsep_jax.config.run import RunConfig
-from madsep_jax.config.systems import fields_of
 from madsep_jax.host.compiler import without_compilation_cache
 from madsep_jax.host.environment import cpu_cores, describe_machine
+from madsep_jax.models.contract import config_of
 from madsep_jax.train.step import compile_train_step, init_state
 
 _ENDLESS = 10**9
@@ -117,7 +116,7 @@ def measure_training(source: Source, system: str, batch: int, steps: int) -> dic
         the share of the whole time that was spent waiting.
     """
     name, songs, base = source
-    config = override(override(base, fields_of(system, base)), {"training.batch_size": batch})
+    config = config_of(system, base, {"training.batch_size": batch})
     order = endless_order(songs, config, batch)
     state = init_state(config)
     with without_compilation_cache():

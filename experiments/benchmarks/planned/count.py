@@ -48,6 +48,8 @@ class ProgramCount:
 
     launches: int
     """Kernels: fusions, single operations, calls of libraries; copies, too."""
+    chain: int
+    """The most of these kernels that must run one after the other, each on what the one before has computed."""
     bytes: float
     """Read from the device's memory and written to it."""
     product_flops: float
@@ -98,6 +100,7 @@ def count_program(text: str) -> ProgramCount:
     largest = sorted(totals.bytes_of, key=lambda key: -totals.bytes_of[key])[:_MOST]
     return ProgramCount(
         launches=totals.launches,
+        chain=_chain(module.entry, module),
         bytes=totals.bytes,
         product_flops=totals.arithmetic.products,
         other_flops=totals.arithmetic.others,
@@ -107,6 +110,31 @@ def count_program(text: str) -> ProgramCount:
         counted_once=totals.counted_once,
         uncounted=totals.uncounted,
     )
+
+
+def _chain(computation: Computation, module: Module) -> int:
+    """Return the kernels of the longest way from an argument to a result; turns of a loop wait for one another."""
+    ends: dict[str, int] = {}
+    for one in computation.instructions.values():
+        before = max((ends.get(name, 0) for name in one.operands), default=0)
+        ends[one.name] = before + _links(one, computation, module)
+    return max(ends.values(), default=0)
+
+
+def _links(one: Instruction, computation: Computation, module: Module) -> int:
+    """Return how many kernels of a chain an instruction is."""
+
+    def longest(*attributes: str) -> int:
+        return max((_chain(module.computations[name], module) for name in one.called(*attributes)), default=0)
+
+    if one.opcode == "while":
+        condition = 0 if "known_trip_count" in one.attributes else longest("condition")
+        return (longest("body") + condition) * _turns(one, computation, module, _Totals())
+    if one.opcode == "conditional":
+        return longest("branch_computations", "true_computation", "false_computation")
+    if one.opcode == "call" or (one.opcode == "async-start" and one.called("calls")):
+        return longest("to_apply", "calls")
+    return 0 if is_free(one) or one.opcode in TRANSFERS else 1
 
 
 def _operation(module: Module, key: tuple[str, str], totals: _Totals) -> Operation:

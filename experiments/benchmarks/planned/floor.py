@@ -5,7 +5,13 @@ from typing import Any
 
 import jax
 
-from madsep_jax.config.maskers import AutoencoderConfig, DilatedConfig, DwsMaskerConfig, GruMaskerConfig
+from madsep_jax.config.maskers import (
+    AutoencoderConfig,
+    DilatedConfig,
+    DwsMaskerConfig,
+    GruMaskerConfig,
+    MinGruMaskerConfig,
+)
 from madsep_jax.config.run import RunConfig
 from madsep_jax.models.variables import variable_shapes
 
@@ -25,7 +31,7 @@ def floor_bytes(config: RunConfig, kept_bytes: int = 0) -> float | None:
 
     - parameters, the optimiser's moments and the gradient (`_PASSES`), in float32, and the batch, read once;
     - of a dense layer, convolution or GRU, its output: the forward pass writes it, the gradient reads it; of a GRU the
-      three gates beside the state;
+      three gates beside the state, of a minimal one the two;
     - of a depthwise-separable block, 11 C + 2 C_in values a position, the least that its two BatchNorms let: each needs
       sums over the whole batch before the next operation can begin, forwards and backwards;
     - a GRU's recurrent kernel once a step and direction of time, forwards and backwards, where the chip does not keep
@@ -71,6 +77,9 @@ def _kept(config: RunConfig) -> tuple[float, list[tuple[int, int]]] | None:
         values = 2 * 4 * (2 * of_frames * one + decoders * of_targets * both) + 2 * decoders * of_targets * bins
         kernels = [(3 * one**2, sequences.frames)] * 2 + [(3 * both**2, sequences.target_frames)] * decoders
         return values + denoiser, kernels
+    if isinstance(masker, MinGruMaskerConfig):
+        one, both = masker.reduced_bins, 2 * masker.reduced_bins
+        return 2 * 3 * (2 * of_frames * one + of_targets * both) + 2 * of_targets * bins + denoiser, []
     if not isinstance(masker, DilatedConfig):
         return None
     hidden = masker.channels // (2 if masker.bidirectional else 1)

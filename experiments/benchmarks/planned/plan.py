@@ -32,6 +32,7 @@ from madsep_jax.config.run import RunConfig
 from madsep_jax.errors import InputError
 from madsep_jax.host.compiler import without_compilation_cache
 from madsep_jax.host.memory import planned_memory
+from madsep_jax.models.contract import load_system
 from madsep_jax.parallel.layout import compile_step, make_layout
 
 #: What the memory of a device must hold, in the words of its compiler.
@@ -76,13 +77,14 @@ def topology_devices(target: Target) -> Any:
         raise InputError(f"--target {target.name}: found a topology that its compiler refuses: {reason}") from None
 
 
-def plan(target: str, config: Mapping[str, Any], devices: int = 1) -> dict[str, Any]:
+def plan(target: str, config: Mapping[str, Any], devices: int = 1, system: str = "") -> dict[str, Any]:
     """Compile the train step of a configuration for a target, and count it.
 
     Args:
         target: its name.
         config: of the run, as JSON values, with the `Target.settings`; its batch is that of all devices together.
         devices: that share the step, by jit over a mesh.
+        system: its name, where it is one of somebody's own.
 
     Returns:
         `reason`, in one line, why it does not compile, else None; `compile_s`, from the function to the executable;
@@ -95,6 +97,7 @@ def plan(target: str, config: Mapping[str, Any], devices: int = 1) -> dict[str, 
     """
     found = find_target(target)
     require_compiler(found)
+    load_system(system)
     about: dict[str, Any] = {
         "floor_bytes": floor_bytes(from_dict(RunConfig, dict(config)), found.device.kept_bytes),
         "compiler": _compiler(found),

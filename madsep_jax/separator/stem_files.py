@@ -4,16 +4,16 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from experiments.cli.signals import unhurried
-from experiments.separator.options import LOSSY
 from madsep_jax.audio import FLOAT_SUBTYPES, PCM_BITS, StreamInfo, open_writer
 from madsep_jax.audio.info import import_package
+from madsep_jax.config.signal import LOSSY, STEMS
 from madsep_jax.errors import InputError, shown
 from madsep_jax.host.files import aside_of
 
@@ -51,7 +51,7 @@ def tags_of(song_tags: Mapping[str, str], format: str) -> dict[str, str]:
 
 
 def is_result(path: Path) -> bool:
-    """Whether a file was made by this command, as its tags tell."""
+    """Whether a file is the result of a separation, as its tags tell."""
     soundfile = import_package("soundfile")
     try:
         with soundfile.SoundFile(path) as file:
@@ -116,10 +116,47 @@ def _full_scale(subtype: str | None) -> tuple[float, float]:
 
 
 @contextmanager
-def written_together(out: Path, places: Mapping[str, Path], stale: Collection[Path]) -> Iterator[dict[str, Path]]:
+def open_stems(
+    folder: Path,
+    places: Mapping[str, Path],
+    sample_rate: int,
+    channels: int,
+    *,
+    subtype: str | None,
+    stale: Collection[Path] = (),
+    finishing: Callable[[], AbstractContextManager[None]] = nullcontext,
+    **settings: Any,
+) -> Iterator[Callable[[np.ndarray, np.ndarray], None]]:
+    """Yield what takes mixture and voice (N, channels), piece after piece, and writes the stems that have places.
+
+    Samples of the mixture beyond `most_of` are cut. Other arguments are those of `written_together` and `open_writer`.
+    """
+    with written_together(folder, places, stale, finishing) as files, ExitStack() as stack:
+        writers = {
+            stem: stack.enter_context(open_writer(path, sample_rate, channels, subtype=subtype, **settings))
+            for stem, path in files.items()
+        }
+
+        def write(mixture_NC: np.ndarray, voice_NC: np.ndarray) -> None:
+            pair = add_up(mixture_NC.clip(*most_of(subtype)), voice_NC, subtype)
+            for stem, samples_NC in zip(STEMS, pair, strict=True):
+                if stem in writers:
+                    writers[stem].write(samples_NC)
+
+        yield write
+
+
+@contextmanager
+def written_together(
+    out: Path,
+    places: Mapping[str, Path],
+    stale: Collection[Path] = (),
+    finishing: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> Iterator[dict[str, Path]]:
     """Yield where to write the files that are to stand at these places: aside, in a hidden folder of `out`.
 
-    At the end each is renamed into its place, where it replaces that of an earlier run, and the stale ones are deleted.
+    At the end each is renamed into its place, where it replaces that of an earlier run, and the stale ones are deleted:
+    within `finishing`, so that a command can see to it that all of them are, or none.
     Raises InputError, naming the place, where folder or disk do not take them; what was there before stays.
     """
     first = next(iter(places.values()))
@@ -132,7 +169,7 @@ def written_together(out: Path, places: Mapping[str, Path], stale: Collection[Pa
         for place in places.values():
             with _written(place):
                 place.parent.mkdir(parents=True, exist_ok=True)
-        with unhurried():  # all of them or none
+        with finishing():
             for stem, place in places.items():
                 with _written(place):
                     os.replace(files[stem], place)
