@@ -85,7 +85,7 @@ class ResultsFolder:
     """Of results.json."""
     scored: list[Scored]
     couplings: list[Couplings]
-    maps: list[Mapping[str, Any]]
+    maps: list[dict[str, Any]]
     """Of each comparison of couplings its couplings.json."""
 
     @property
