@@ -108,7 +108,7 @@ def test_the_page_has_each_map_and_its_numbers(compared):
     assert len([one for one in page.loads if one.startswith("data:image/png")]) == 3
     assert "All maps are drawn at one scale." in " ".join(page.text.split())
     header, *rows = page.tables["maps-0"]
-    assert header[:5] == ["system", "seed", "SDR (dB)", "on the diagonal (%)", "within ±50 Hz of the diagonal (%)"]
+    assert header[:5] == ["system", "seed", "SDR (dB)", "on the diagonal (%)", "within ±50 Hz (%)"]
     for line, row in zip(content["maps"], rows, strict=True):
         share = line["diagonal_shares"][1]["weighted_mapping"]
         assert row[:3] == [line["system"], "0", f"{line['sdr_db']:.2f}"]

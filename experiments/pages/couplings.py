@@ -28,7 +28,7 @@ def maps_tables(folders: Sequence[ResultsFolder]) -> list[tuple[Mapping[str, Any
 
 
 def _table(name: str, title: str, content: Mapping[str, Any]) -> PageTable:
-    places = [f"{one['place']} (%)" for one in content["relations"]]
+    places = [f"{one['place'].removesuffix(' of the diagonal')} (%)" for one in content["relations"]]
     columns = ["system", "seed", "SDR (dB)", *places, "left (%)", "reads frames"]
     rows = [
         [

@@ -161,8 +161,10 @@ def _labels(paths: Sequence[Path]) -> list[str]:
 
 def _read(path: Path, label: str) -> ResultsFolder:
     about = {found: _about(found) for pattern in _COUPLINGS for found in sorted(path.glob(pattern))}
-    couplings = [_couplings(found, content) for found, content in about.items()]
     maps = [content for content in about.values() if "maps" in content]
+    places = {line["name"]: number for one in maps for number, line in enumerate(one["maps"])}
+    in_order = sorted(about.items(), key=lambda found: places.get(found[1].get("name", ""), -1))
+    couplings = [_couplings(found, content) for found, content in in_order]
     content = read_earlier(path / RESULTS, _checked, "expected what the ablation or the evaluation wrote")
     if content is None and not about:
         raise InputError(f"{shown(path)}: found no {RESULTS}, expected a folder of the ablation or the evaluation")
