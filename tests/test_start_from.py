@@ -20,7 +20,6 @@ from madsep_jax.config.io import override, to_dict
 from madsep_jax.config.presets import released_fields
 from madsep_jax.errors import InputError
 from madsep_jax.interop import to_torch, write_safetensors
-from madsep_jax.interop.files import CONFIG
 from madsep_jax.train.step import init_state
 
 
@@ -70,7 +69,9 @@ def test_it_starts_from_a_file(tmp_path, with_config):
     run = override(GRU, {name: value for name, value in released_fields("gru").items() if name.startswith("masker.")})
     state = init_state(run)
     path = tmp_path / "mad.safetensors"
-    write_safetensors(path, to_torch(run.model, state.variables), {CONFIG: to_dict(run)} if with_config else None)
+    write_safetensors(
+        path, to_torch(run.model, state.variables), {"madsep_jax.config": to_dict(run)} if with_config else None
+    )
     given = GivenWeights.read(path)
     given.check(run, "mad-seed0")
     assert_trees_equal(given.into(init_state(override(run, {"training.seed": 5}))).variables, state.variables)
