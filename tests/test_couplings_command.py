@@ -8,7 +8,7 @@ import pytest
 import tiny
 
 from experiments.cli.results import save_figure
-from experiments.coupling_maps.report import DISTANCES_HZ, largest_in_cells, mapping_figure
+from experiments.coupling_maps.report import DISTANCES_HZ, largest_in_cells, mapping_figure, top_of
 from experiments.couplings import main
 from madsep_jax.checkpoint.folder import save_checkpoint
 from madsep_jax.config.io import override
@@ -86,6 +86,7 @@ def test_writes_matrix_pictures_and_numbers(command, tmp_path, capsys, system, f
         "couplings.npz",
         "mapping_linear.png",
         "mapping_log.png",
+        "report.html",
         "table.md",
     ]
     assert all((out / f"mapping_{axis}.png").read_bytes().startswith(PNG) for axis in ("linear", "log"))
@@ -210,7 +211,7 @@ def test_cells_keep_the_largest_entry_and_its_sign():
 @pytest.mark.parametrize("matrix_FF", [np.zeros((3, 3)), np.eye(2), -1e-30 * np.eye(3)])
 def test_pictures_of_matrices_with_little_in_them(matrix_FF, tmp_path):
     for axis in ("linear", "log"):
-        path = save_figure(mapping_figure(matrix_FF, 10.0, "title", axis), tmp_path / f"{axis}.png")
+        path = save_figure(mapping_figure(matrix_FF, 10.0, "title", axis, top_of(matrix_FF)), tmp_path / f"{axis}.png")
         assert path.read_bytes().startswith(PNG)
 
 

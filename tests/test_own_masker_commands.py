@@ -60,6 +60,11 @@ def test_all_commands_take_it(folder, monkeypatch, capsys):
     run(madsep, "import", "tcn.safetensors", "--out", "imported", *code)
     maps = ["--checkpoint", "imported", "--data", "songs", "-o", "maps", "--cache", "cache"]
     run(couplings, *maps, "--steps", "3", *code)
+    both = ["--checkpoint", "out", "--data", "songs", "-o", "both", "--cache", "cache", "--steps", "3"]
+    assert "1 systems" not in run(couplings, *both, "--systems", "mad", SYSTEM)
+    found = json.loads((folder / "both/couplings.json").read_text())
+    assert [line["system"] for line in found["maps"]] == ["mad", SYSTEM]
+    assert "TcnMasker-channels-8-seed0: left out: my_masker.py:TcnMasker: is code" in run(couplings, *both)
 
     small = ["--preset", "quick", "--batch", "1"]
     run(throughput, *small[:2], "--systems", SYSTEM, "--batches", "1", "--lengths", "24", "--steps", "2", "--out", "t")

@@ -13,7 +13,7 @@ from data_pipelines.songs.spectrograms import TrackFeatures
 from experiments.cli.console import Bar
 from experiments.coupling_maps.options import CouplingsOptions
 from experiments.data.songs import Songs
-from madsep_jax.config.couplings import CouplingsConfig
+from madsep_jax.config.couplings import CouplingsConfig, Form
 from madsep_jax.config.run import RunConfig
 from madsep_jax.couplings.fit import CouplingsFit, Layer, fit_couplings, fit_student
 from madsep_jax.errors import InputError
@@ -89,13 +89,18 @@ def _estimate(config: RunConfig, variables: Mapping[str, Any], mag_BSF: jax.Arra
     return middle_frames(mag_BSF, context), separation.voice_BTF
 
 
-def choose_fit(options: CouplingsOptions, config: RunConfig, system: str) -> CouplingsConfig:
-    """Return the fit's settings. Raises InputError where the system has no layers for the form that is asked for."""
+def choose_fit(options: CouplingsOptions, config: RunConfig, system: str, several: bool = False) -> CouplingsConfig:
+    """Return the fit's settings: where `several` are compared those that every system can have.
+
+    Raises InputError where the system has no layers for the form that is asked for.
+    """
     layered = bool(_layer_names(config))
     if options.form == "compositional" and not layered:
         raise InputError(f"--form compositional: found the system {system}, expected an autoencoder; use student")
-    form = ("compositional" if layered else "student") if options.form == "auto" else options.form
-    return CouplingsConfig(form=form, **options.fit.given())
+    of_system: Form = "compositional" if layered and not several else "student"
+    form = of_system if options.form == "auto" else options.form
+    start = {"initial": "zeros"} if several and form == "student" else {}
+    return CouplingsConfig(form=form, **start | options.fit.given())
 
 
 def fit_mapping(

@@ -4,7 +4,18 @@ from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Literal
 
-from experiments.cli.options import CodeOptions, OptionsOf, Out, WhichWeights, Whole, option_class, options_of
+from experiments.cli.options import (
+    CodeOptions,
+    Many,
+    ManyOrNone,
+    OptionsOf,
+    Out,
+    Systems,
+    WhichWeights,
+    Whole,
+    option_class,
+    options_of,
+)
 from experiments.data.options import EMBEDDED
 from madsep_jax.config.couplings import CouplingsConfig
 from madsep_jax.errors import InputError
@@ -18,17 +29,23 @@ class FitOptions(OptionsOf[CouplingsConfig]):
 
 @option_class
 class CouplingsOptions:
-    """Which separator to look into, on which songs, and how."""
+    """Which separators to look into, on which songs, and how."""
 
-    checkpoint: Path
-    """Folder of a trained separator: a checkpoint, or a row of the ablation (runs/…/rows/…)."""
+    checkpoint: Annotated[tuple[Path, ...], Many]
+    """Folders of trained separators: checkpoints, rows of the ablation (runs/…/rows/…), or that of an ablation (runs/…)
+    for all of its finished rows."""
+
+    systems: Annotated[tuple[str, ...], ManyOrNone, Systems] = ()
+    """Of these only the trainings of such systems, by the names that the ablation takes; my_masker.py:TcnMasker for a
+    masker of your own, whose file is run. Default: all."""
 
     which: WhichWeights = None
 
     own: CodeOptions = field(default_factory=CodeOptions)
 
     out: Annotated[Path, Out]
-    """Folder of the results: couplings.json, couplings.npz and two pictures. Those of an earlier run are replaced."""
+    """Folder of the results: report.html, couplings.json, couplings.npz and two pictures; of several separators a
+    folder each. Those of an earlier run are replaced."""
 
     data: str = EMBEDDED
     """Songs: 'embedded' (made from a seed, nothing to download), or a folder in the layout of DSD100 or MUSDB18-HQ.
@@ -36,7 +53,8 @@ class CouplingsOptions:
 
     form: Literal["auto", "compositional", "student"] = "auto"
     """The matrix's form: compositional (from the model's layers, for dae, dae-deep and skip-filtering), or student (for
-    every system). Default: compositional where it can be."""
+    every system). Default: compositional where it can be; of several separators student, from zeros, so that all maps
+    are of one kind."""
 
     songs: Annotated[int | None, Whole] = None
     """Use so many test songs, the first ones. Default: all."""

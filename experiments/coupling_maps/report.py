@@ -1,12 +1,12 @@
 """What is said, drawn and written about a fitted mapping."""
 
-import functools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from experiments.cli.results import Column, Report, Row, Table
+from experiments.cli.results import Column, Report, Row, Table, save_figure
 from experiments.coupling_maps.fit import FramePairs
 from madsep_jax.config.signal import SignalConfig
 from madsep_jax.couplings.diagonal import bins_within, diagonal_share, uniform_share
@@ -18,13 +18,14 @@ from madsep_jax.host.files import clear_leftovers, written_aside
 DISTANCES_HZ = (0.0, 50.0, 100.0, 200.0)
 
 
-def _place(share: Row) -> str:
+def place_name(share: Row) -> str:
+    """Return how far from the diagonal a share reaches."""
     bins = share["within_bins"]
     return f"within ±{share['within_hz']:g} Hz ({bins} bins)" if bins else "on the diagonal"
 
 
 _COLUMNS = (
-    Column("energy near the diagonal (%)", _place, word=True),
+    Column("energy near the diagonal (%)", place_name, word=True),
     Column("mapping", "mapping", ".2f", 100),
     Column("before the fit", "start", ".2f", 100),
     Column("uniform", "uniform", ".2f", 100),
@@ -91,27 +92,35 @@ def make_folder(folder: Path) -> None:
 
 def write_results(
     folder: Path, fit: CouplingsFit, pairs: FramePairs, signal: SignalConfig, about: dict[str, Any]
-) -> Table:
-    """Write couplings.json, couplings.npz, table.md and two pictures of a mapping, fitted to pairs, into a folder.
+) -> tuple[dict[str, Any], Table]:
+    """Write couplings.json, couplings.npz and table.md of a mapping, fitted to pairs, into a folder.
 
-    couplings.json begins with what is said `about` the fit. Returns the table of shares in percent; its caption is a
-    line about the fit.
+    couplings.json begins with what is said `about` the fit. Returns its content, and the table of shares in percent,
+    whose caption is a line about the fit.
     """
-    title = f"{about['system']}, neural couplings, {about['form']} form"
     shares = diagonal_shares(fit, pairs.input_NF, bin_width_hz(signal))
     error = fit_error(fit, pairs.output_NF)
     summary = (
-        f"{title}: {len(pairs.input_NF)} frames of {len(about['protocol']['songs'])} test songs; "
+        f"{title_of(about)}: {len(pairs.input_NF)} frames of {len(about['protocol']['songs'])} test songs; "
         f"L1 error {error['total']:.4g} ({error['per_element']:.3g} per element, "
         f"{100 * error['relative']:.4g} % of the output's L1 norm; before the fit {error['start_total']:.4g})."
     )
     _write_arrays(folder / "couplings.npz", fit, pairs, signal, {name: about[name] for name in ("system", "form")})
     table = Table(_COLUMNS, shares, summary)
-    draw = functools.partial(mapping_figure, np.asarray(fit.mapping_FF), bin_width_hz(signal), title)
-    pictures = {f"mapping_{axis}.png": functools.partial(draw, axis) for axis in ("linear", "log")}
     content = {**about, "l1": error, "diagonal_shares": shares}
-    Report("couplings", content, [table], pictures=pictures).write(folder)
-    return table
+    Report("couplings", content, [table]).write(folder)
+    return content, table
+
+
+def title_of(about: Mapping[str, Any]) -> str:
+    """Return what stands above a map."""
+    return f"{about['system']}, neural couplings, {about['form']} form"
+
+
+def write_pictures(folder: Path, mapping_FF: np.ndarray, bin_width_hz: float, title: str, top: float) -> None:
+    """Draw a mapping on both frequency axes, see `mapping_figure`."""
+    for axis in ("linear", "log"):
+        save_figure(mapping_figure(mapping_FF, bin_width_hz, title, axis, top), folder / f"mapping_{axis}.png")
 
 
 def _write_arrays(
@@ -144,20 +153,26 @@ _CELLS = 512
 _RANGE = 100
 
 
-def mapping_figure(mapping_FF: np.ndarray, bin_width_hz: float, title: str, axis: str) -> Any:
+def top_of(mapping_FF: np.ndarray) -> float:
+    """Return the largest magnitude of a mapping, but for what is at 0 Hz, which is no sound."""
+    return float(np.max(np.abs(mapping_FF[1:, 1:]), initial=0.0))
+
+
+def mapping_figure(mapping_FF: np.ndarray, bin_width_hz: float, title: str, axis: str, top: float) -> Any:
     """Draw a mapping (voice, mixture) on a "linear" or a "log" frequency axis.
 
-    The colour is the entry's sign and, on a scale that is logarithmic but near 0, its magnitude. Where several entries
-    fall on one cell of the picture, the largest of them is shown: a diagonal one bin wide stays visible.
+    The colour is the entry's sign and, on a scale that is logarithmic but near 0, its magnitude up to `top`. Where
+    several entries fall on one cell of the picture, the largest of them is shown: a diagonal one bin wide stays
+    visible.
     """
     from matplotlib.colors import SymLogNorm
     from matplotlib.figure import Figure
 
+    top = top or 1.0
     bins = len(mapping_FF)
     spaced = np.linspace(0, bins, _CELLS + 1) if axis == "linear" else np.geomspace(1, bins, _CELLS + 1)
     edges = np.unique(spaced.round().astype(int))
     cells, edges_hz = largest_in_cells(mapping_FF, edges), (edges - 0.5) * bin_width_hz
-    top = float(np.max(np.abs(cells))) or 1.0
     figure = Figure(figsize=(6.6, 5.4), layout="constrained")
     axes = figure.subplots()
     norm = SymLogNorm(linthresh=top / _RANGE, vmin=-top, vmax=top)

@@ -70,6 +70,8 @@ class Couplings:
 
     title: str
     picture: Path
+    says: str
+    """How diagonal they are."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,8 @@ class ResultsFolder:
     """Of results.json."""
     scored: list[Scored]
     couplings: list[Couplings]
+    maps: list[dict[str, Any]]
+    """Of each comparison of couplings its couplings.json."""
 
     @property
     def is_ablation(self) -> bool:
@@ -156,16 +160,20 @@ def _labels(paths: Sequence[Path]) -> list[str]:
 
 
 def _read(path: Path, label: str) -> ResultsFolder:
-    couplings = [_couplings(found) for pattern in _COUPLINGS for found in sorted(path.glob(pattern))]
+    about = {found: _about(found) for pattern in _COUPLINGS for found in sorted(path.glob(pattern))}
+    maps = [content for content in about.values() if "maps" in content]
+    places = {line["name"]: number for one in maps for number, line in enumerate(one["maps"])}
+    in_order = sorted(about.items(), key=lambda found: places.get(found[1].get("name", ""), -1))
+    couplings = [_couplings(found, content) for found, content in in_order]
     content = read_earlier(path / RESULTS, _checked, "expected what the ablation or the evaluation wrote")
-    if content is None and not couplings:
+    if content is None and not about:
         raise InputError(f"{shown(path)}: found no {RESULTS}, expected a folder of the ablation or the evaluation")
     content = content or {}
     try:
         scored = _of_ablation(path, content) if "rows" in content else _of_evaluation(path, content)
     except (KeyError, TypeError, AttributeError):
         raise InputError(f"{shown(path / RESULTS)}: is damaged, or of another version") from None
-    return ResultsFolder(path, label, content, scored, [one for one in couplings if one])
+    return ResultsFolder(path, label, content, scored, [one for one in couplings if one], maps)
 
 
 def _checked(content: Any) -> dict[str, Any]:
@@ -214,11 +222,18 @@ def _song_scores(folder: Path) -> SongScores:
     return found
 
 
-def _couplings(path: Path) -> Couplings | None:
-    about = read_earlier(path, dict, "expected what the couplings command wrote") or {}
+def _about(path: Path) -> dict[str, Any]:
+    return read_earlier(path, dict, "expected what the couplings command wrote") or {}
+
+
+def _couplings(path: Path, about: Mapping[str, Any]) -> Couplings | None:
+    seed = "" if about.get("seed") is None else f", seed {about['seed']}"
+    title = f"{about.get('system', path.parent.name)}{seed}, {about.get('form', '')} form"
+    near = [one for one in about.get("diagonal_shares") or [] if one["weighted_mapping"] is not None]
+    words = [f"within ±{one['within_hz']:g} Hz" if one["within_hz"] else "on the diagonal" for one in near]
+    says = ", ".join(f"{100 * one['weighted_mapping']:.0f} % {word}" for one, word in zip(near, words, strict=True))
     pictures = (path.with_name(f"mapping_{axis}.png") for axis in ("log", "linear"))
-    title = f"{about.get('system', path.parent.name)}, {about.get('form', '')} form"
-    return next((Couplings(title, picture) for picture in pictures if picture.is_file()), None)
+    return next((Couplings(title, picture, says) for picture in pictures if picture.is_file()), None)
 
 
 def prefix_of(folders: Sequence[ResultsFolder], folder: ResultsFolder) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments.pages.couplings import points_of_maps
 from experiments.pages.folder import ResultsFolder, Scored, prefix_of
 from experiments.pages.listening import mean_by_song, pair_of
 from experiments.scoring.aggregate import interval_of
@@ -51,6 +52,7 @@ def numbers_of(folders: Sequence[ResultsFolder]) -> dict[str, Any]:
             for one in folder.content.get("differences", folder.content.get("comparisons", ()))
             if one.get("mean_db", one.get("mean_difference_db")) is not None
         ],
+        "maps": points_of_maps(folders),
         "pair": [f"{prefix_of(folders, folders[0])}{name}" for name in first] if first else None,
     }
 

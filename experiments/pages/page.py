@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from experiments.pages.couplings import is_one_scale, maps_tables
 from experiments.pages.folder import ResultsFolder, prefix_of, read_folders
 from experiments.pages.listening import data_uri, listen
 from experiments.pages.numbers import numbers_of
@@ -57,10 +58,12 @@ def render(folders: Sequence[ResultsFolder], most: int = _MOST) -> str:
         without_sound=[folder.label for folder in folders if folder.scored and not listening[folder.label].players],
         data=numbers_of(folders),
         couplings=[
-            (f"{prefix_of(folders, folder)}{one.title}", data_uri("image/png", one.picture.read_bytes()))
+            (f"{prefix_of(folders, folder)}{one.title}", one.says, data_uri("image/png", one.picture.read_bytes()))
             for folder in folders
             for one in folder.couplings
         ],
+        maps=maps_tables(folders),
+        one_scale=is_one_scale(folders),
         cite=Path(__file__).with_name("cite.bib").read_text(encoding="utf-8"),
         plotly=get_plotlyjs(),
     )

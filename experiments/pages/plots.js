@@ -5,7 +5,7 @@ const COLOURS = {
 };
 const SYMBOLS = ["circle", "square", "diamond", "cross", "triangle-up", "x", "star"];
 const isDark = window.matchMedia("(prefers-color-scheme: dark)");
-const systemNames = [...data.systems, ...data.references].map((one) => one.name);
+const systemNames = [...data.systems, ...data.references, ...data.maps.flatMap((one) => one.systems)].map((one) => one.name);
 const drawers = [];
 
 /** How a system is drawn: a colour, and a symbol that tells systems of one colour apart. */
@@ -242,6 +242,31 @@ function drawCurves({ what }) {
   return { traces, layout, titles: ["training", "last step", "first", "last", "least"], rows };
 }
 
+/** The scores of systems against the shares of their maps' energy near the diagonal, of one comparison. */
+function drawMaps({ which, place }) {
+  const { systems, relations } = data.maps[which];
+  const shown = systems.filter((one) => one.points[place]);
+  const traces = shown.flatMap((one, number) => {
+    const { x, y, seeds } = one.points[place];
+    const [look, name] = [lookOf(one.name), plain(one.name)];
+    const hover = `${name}<br>%{x:.1f} %, %{y:.2f} dB<extra></extra>`;
+    const ofSeeds = {
+      x: seeds.map(([share]) => share), y: seeds.map(([, score]) => score), mode: "markers", opacity: 0.4,
+      marker: { ...look, size: 7 }, hovertemplate: hover,
+    };
+    const ofMean = {
+      x: [x], y: [y], mode: "markers+text", text: [name], cliponaxis: false, hovertemplate: hover,
+      textposition: number % 2 ? "bottom center" : "top center", marker: { ...look, size: 11 },
+    };
+    return seeds.length > 1 ? [ofSeeds, ofMean] : [ofMean];
+  });
+  const title = `energy ${relations[place].place} (%)`;
+  const layout = { xaxis: { title: { text: title } }, yaxis: { title: { text: "SDR of the voice (dB)" } } };
+  const rows = shown.map((one) => [one.name, one.points[place].x, one.points[place].y, one.points[place].seeds.length]);
+  const titles = ["system", title, "SDR (dB)", "trainings"];
+  return { traces, layout, titles, rows, says: relations[place].says };
+}
+
 const withSongs = [...data.systems, ...data.references].filter((one) => Object.keys(one.songs).length);
 const hasSongs = (name) => withSongs.some((one) => one.name === name);
 const firstTwo = withSongs.slice(0, 2).map((one) => one.name);
@@ -270,5 +295,12 @@ if (withSongs.length > 1) {
 if (Object.keys(data.curves).length) {
   const options = Object.keys(data.curves).map((what) => [what, what]);
   plot("curves", { what: { label: "Show", options } }, drawCurves);
+}
+if (data.maps.some((one) => one.systems.length)) {
+  const places = data.maps[0].relations.map((one, number) => [String(number), one.place]);
+  plot("maps", {
+    which: { label: "Of", options: data.maps.map((one, number) => [String(number), one.name]) },
+    place: { label: "Energy", options: places, chosen: String(data.maps[0].chosen) },
+  }, drawMaps);
 }
 isDark.addEventListener("change", () => drawers.forEach((redraw) => redraw()));

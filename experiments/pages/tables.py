@@ -35,7 +35,8 @@ class PageTable:
     failed: list[bool] = field(default_factory=list)
 
 
-def _number(value: float | None, form: str, factor: float = 1, most: float | None = None) -> Cell:
+def number_cell(value: float | None, form: str, factor: float = 1, most: float | None = None) -> Cell:
+    """Return a cell of a number; of what is not known a dash."""
     if value is None:
         return Cell("–")
     value *= factor
@@ -94,7 +95,7 @@ def _score_table(
             cells += [Cell(target, target)] if by_target else []
             if has_seeds:
                 seed = seeds[0].seed if name == "seeds" else len(seeds)
-                cells.append(_number(None if seeds[0].seed is None else seed, "d"))
+                cells.append(number_cell(None if seeds[0].seed is None else seed, "d"))
             cells += [_score_cell(seeds, metric, target) for metric in metrics]
             if not by_target and "accompaniment" in targets:
                 cells.append(_score_cell(seeds, "SDR", "accompaniment"))
@@ -117,7 +118,7 @@ def _score_cell(seeds: Sequence[Scored], metric: str, target: str) -> Cell:
     mean = statistics.fmean(found)
     if len(found) > 1:
         return Cell(f"{_shown(mean)} ± {statistics.stdev(found):.2f}", mean)
-    cell, interval = _number(mean, ".2f", most=_MOST_DB), seeds[0].interval_db(metric, target)
+    cell, interval = number_cell(mean, ".2f", most=_MOST_DB), seeds[0].interval_db(metric, target)
     if len(seeds) > 1 or interval is None or mean > _MOST_DB:
         return cell
     return Cell(f"{cell.text} [{_shown(interval[0])}, {_shown(interval[1])}]", mean)
@@ -128,7 +129,7 @@ def _about_cell(seeds: Sequence[Scored], name: str, form: str, factor: float) ->
     if not found:
         return Cell("–")
     value = statistics.median(found)
-    return _number(int(value) if form.endswith("d") else value, form, factor)
+    return number_cell(int(value) if form.endswith("d") else value, form, factor)
 
 
 def side_by_side_table(folders: Sequence[ResultsFolder]) -> PageTable | None:
@@ -141,7 +142,7 @@ def side_by_side_table(folders: Sequence[ResultsFolder]) -> PageTable | None:
         cells = [_score_cell(folder.systems.get(name, []), "SDR", VOICE) for folder in folders]
         found = [cell.value for cell in cells if isinstance(cell.value, float)]
         if len(found) > 1:
-            rows.append([_system_cell(name), *cells, _number(max(found) - min(found), ".2f")])
+            rows.append([_system_cell(name), *cells, number_cell(max(found) - min(found), ".2f")])
     titles = ["system", *(folder.label for folder in folders), "apart (dB)"]
     return PageTable("side-by-side", "Side by side: SDR of the voice (dB)", titles, rows) if rows else None
 

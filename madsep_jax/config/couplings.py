@@ -6,6 +6,8 @@ from typing import Literal
 from madsep_jax.config.fields import RATE, SEED, Settings, option, positive
 from madsep_jax.errors import require
 
+Form = Literal["compositional", "student"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class CouplingsConfig(Settings):
@@ -15,7 +17,7 @@ class CouplingsConfig(Settings):
     only: couplings of 0 have no gradient) and the identity avoid it, the latter in favour of the diagonal.
     """
 
-    form: Literal["compositional", "student"] = option("compositional", "The matrix's form.")
+    form: Form = option("compositional", "The matrix's form.")
     steps: int = option(1000, "Updates by Adam.", positive(), flag="--steps")
     learning_rate: float = option(
         1e-3, "Of Adam. Default: the published implementation's.", RATE, flag="--learning-rate"
