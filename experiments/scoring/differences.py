@@ -3,7 +3,8 @@
 The score of a training on a song is taken as system + song + training + rest, songs and trainings drawn at random and
 independently of each other. What songs do to both systems alike cancels; what is left of the difference of two means
 has three sources, whose variances are estimated: the songs, A's trainings and B's. So a difference counts as one
-between systems, and not between the few trainings that there are.
+between systems, and not between the few trainings that there are. What trainings of one seed have in common in both
+systems makes intervals wider than they need be, never narrower.
 
 Sources: the variance's degrees of freedom: F. E. Satterthwaite, An Approximate Distribution of Estimates of Variance
 Components, Biometrics Bulletin 2(6), 1946. The bootstrap that draws songs and trainings, each anew: A. B. Owen, The
