@@ -103,6 +103,8 @@ def separate_blocks(
     """
     if sequences_per_block is None:
         sequences_per_block = suitable_sequences_per_block(config)
+    if sequences_per_block < 1:
+        raise ValueError(f"sequences_per_block: found {sequences_per_block}, expected 1 or more")
     mixture = SampleQueue()
 
     def heard_NC() -> Iterator[np.ndarray]:

@@ -122,7 +122,9 @@ def test_the_floor_of_mad_by_hand():
     assert floor_bytes(config) == once + kernels
 
 
-@pytest.mark.parametrize("system", ["mad-ris-s", "mad-twinnet", "mad-mingru", "mad-dilated", "dilated-gru", "dae"])
+@pytest.mark.parametrize(
+    "system", ["mad-ris-s", "mad-twinnet", "mad-mingru", "mad-dilated", "dilated-gru", "dae", "dae-deep"]
+)
 def test_every_system_has_a_floor(system):
     config = Case.of(system, "train", 4, 60, "quick").config
     parameters = sum(parameter_counts(config.model, train=True).values())

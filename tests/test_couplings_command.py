@@ -190,7 +190,9 @@ def test_refuses_a_learning_rate_with_which_the_fit_diverges(command, capsys):
 # Names and pictures
 
 
-@pytest.mark.parametrize("name", ["mad", "mad-twinnet", "mad-mingru", "dws-7-256", "dws-5-64-res-k3", "dae"])
+@pytest.mark.parametrize(
+    "name", ["mad", "mad-twinnet", "mad-mingru", "dws-7-256", "dws-5-64-res-k3", "dae", "skip-filtering"]
+)
 def test_a_system_is_known_by_its_config(name):
     assert system_name(override(RunConfig(), fields_of(name, RunConfig()))) == name
 

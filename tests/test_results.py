@@ -48,7 +48,7 @@ def on(monkeypatch):
     return use
 
 
-@pytest.mark.parametrize("folder", ["quick", "quick-avx2", "all"])
+@pytest.mark.parametrize("folder", ["quick", "quick-mingru", "quick-avx2", "all"])
 def test_ablation(folder):
     content, table = kept(folder)
     results = [RowResult(**row) for row in content["rows"]]

@@ -152,6 +152,8 @@ def test_an_endless_stream():
     assert first.voice_NC.shape == ((TARGET - 3) * HOP, 2)  # of the first frames, three lie before the song
     assert asked * 100 < separator.latency().samples + 100
     assert list(separator.stream([], RATE)) == []
+    with pytest.raises(ValueError, match="found 0, expected 1 or more"):
+        next(separator.stream([noise(100)], RATE, sequences=0))
 
 
 # Songs.
@@ -241,24 +243,14 @@ def test_files_are_those_of_the_command(tmp_path):
     """Byte for byte: by `separate_file`; and to the sample's precision of an array's `Stems.write`."""
     soundfile = pytest.importorskip("soundfile")
     pytest.importorskip("cyclopts")
+    pytest.importorskip("safetensors")
     from experiments.madsep import main
 
     save_model(tmp_path / "model", mask=0.5, noise=0.3)
     soundfile.write(tmp_path / "song.wav", noise(9000), RATE, subtype="PCM_24")
     folder, told = tmp_path / "out" / "song", []
-    assert (
-        main(
-            [
-                "separate",
-                str(tmp_path / "song.wav"),
-                "-o",
-                str(tmp_path / "out"),
-                "--checkpoint",
-                str(tmp_path / "model"),
-            ]
-        )
-        == 0
-    )
+    arguments = [tmp_path / "song.wav", "-o", tmp_path / "out", "--checkpoint", tmp_path / "model"]
+    assert main(["separate", *map(str, arguments)]) == 0
     command = {path.name: path.read_bytes() for path in folder.iterdir()}
     separator = Separator.load(tmp_path / "model")
     found = separator.separate_file(
@@ -267,6 +259,10 @@ def test_files_are_those_of_the_command(tmp_path):
     assert {path.name: path.read_bytes() for path in found.files.values()} == command
     assert set(found.files) == {"vocals", "accompaniment"}
     assert (found.missing, found.frames, told[-1]) == ((), 9000, (9000 / RATE, 9000 / RATE))
+    separator.save(tmp_path / "model.safetensors")  # which the command takes, too
+    arguments[2:] = [tmp_path / "again", "--checkpoint", tmp_path / "model.safetensors"]
+    assert main(["separate", *map(str, arguments)]) == 0
+    assert {path.name: path.read_bytes() for path in (tmp_path / "again" / "song").iterdir()} == command
     stems = separator.separate(tmp_path / "song.wav")
     assert stems.sample_rate == RATE
     written = stems.write(tmp_path / "stems", subtype="PCM_24")
@@ -283,3 +279,23 @@ def test_stems_that_integers_cannot_hold(tmp_path):
     with pytest.raises(InputError, match=r"found samples of 6 times full scale"):
         Stems(loud_NC, loud_NC, RATE).write(tmp_path, subtype="PCM_16")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_masker_of_ones_own_is_loaded_with_its_code(tmp_path, monkeypatch):
+    from test_own_masker import BASE, SMALL, example
+
+    from madsep_jax.models import outside
+    from madsep_jax.models.contract import config_of
+
+    monkeypatch.setattr(outside, "_LOADED", {})
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my_masker.py").write_text(example())
+    config, song_NC = config_of(SMALL, BASE), noise(500)
+    separator = Separator(config, init_state(config).variables, 0.1)
+    expected = separator.separate(song_NC, RATE).voice_NC
+    separator.save("model")
+    monkeypatch.setattr(outside, "_LOADED", {})
+    with pytest.raises(InputError, match=r"my_masker\.py"):
+        Separator.load("model")
+    found = Separator.load("model", code="my_masker.py").separate(song_NC, RATE).voice_NC
+    np.testing.assert_array_equal(found, expected)

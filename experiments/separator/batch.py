@@ -59,7 +59,8 @@ def separate_all(arguments: Sequence[Path], options: SeparateOptions, required: 
     options.own.load()
     checkpoint = choose_checkpoint(options.checkpoint)
     separator = Separator.load(checkpoint, which=options.which, device=device, separation=options.separation)
-    say(console, describe(checkpoint, separator.config, weights_of(checkpoint, options.which)))
+    weights = None if checkpoint.is_file() else weights_of(checkpoint, options.which)
+    say(console, describe(checkpoint, separator.config, weights))
     failures, done = list(plans.failures), list[Done]()
     for number, song in enumerate(plans.songs, start=1):
         with Bar(console, f"{number}/{len(plans.songs)} {shown(song.path.name)}", 100) as bar:

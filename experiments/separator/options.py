@@ -34,8 +34,8 @@ class SeparateOptions:
     """Folder of the results. Those of an earlier run are replaced, those in another format too."""
 
     checkpoint: Path | None = None
-    """Folder of a trained separator: a checkpoint, or a row of the ablation (runs/…/rows/…). Default: the newest
-    finished row, or imported weights, under runs/."""
+    """Folder of a trained separator: a checkpoint, or a row of the ablation (runs/…/rows/…); or a file that madsep
+    export wrote. Default: the newest finished row, or imported weights, under runs/."""
 
     which: WhichWeights = None
 

@@ -9,6 +9,7 @@ from madsep_jax.checkpoint.folder import Weights, checkpoint_folder, find_checkp
 from madsep_jax.config.run import RunConfig
 from madsep_jax.errors import InputError, shown
 from madsep_jax.host.files import read_json
+from madsep_jax.interop.exported import ENDING
 from madsep_jax.parallel.devices import device_named
 
 #: Where the ablation keeps its rows, and people what they import.
@@ -18,13 +19,13 @@ _HEARD_HZ = 16_000
 
 
 def choose_checkpoint(given: Path | None, runs: Path = RUNS) -> Path:
-    """Return the checkpoint in the folder that is given, or else the newest: of a finished row, or imported weights.
+    """Return the checkpoint in the folder, or the file, that is given, or else the newest: of a row, or imported.
 
     Raises:
         InputError: where there is none, with how to come by one.
     """
     if given is not None:
-        return find_checkpoint(given)
+        return given if given.is_file() and given.suffix == ENDING else find_checkpoint(given)
     for _, folder in sorted(_trained(runs), reverse=True):
         try:
             return find_checkpoint(folder)
@@ -51,10 +52,10 @@ def _trained(runs: Path) -> Iterator[tuple[float, Path]]:
         yield config.stat().st_mtime, config.parent
 
 
-def describe(checkpoint: Path, config: RunConfig, weights: Weights) -> str:
-    """Return in one line what a trained separator is, and what it does not hear."""
+def describe(checkpoint: Path, config: RunConfig, weights: Weights | None) -> str:
+    """Return in one line what a trained separator is, and what it does not hear; weights are None of a file."""
     heard_hz = config.signal.sample_rate / 2
-    kind = f"{config.masker.kind}, preset {config.preset}, {weights}"
+    kind = f"{config.masker.kind}, preset {config.preset}, {weights or 'exported weights'}"
     deaf = f"; hears nothing above {heard_hz / 1000:.1f} kHz, which stays in the accompaniment"
     return f"separator: {shown(checkpoint)} ({kind}){deaf if heard_hz < _HEARD_HZ else ''}"
 

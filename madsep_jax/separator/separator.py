@@ -14,6 +14,7 @@ from madsep_jax.config.run import RunConfig
 from madsep_jax.config.signal import FOR_SONGS, STEMS, Format, SeparationConfig
 from madsep_jax.config.training import Which
 from madsep_jax.interop.exported import ENDING, read_model, write_model
+from madsep_jax.models.outside import load_code
 from madsep_jax.parallel.devices import computing_on, device_named
 from madsep_jax.separation import Separated, as_song, separate, separate_blocks
 from madsep_jax.separator.latency import Latency, latency_of
@@ -57,10 +58,8 @@ class Separator:
                 their own level.
             separation: the mask's limit, and the level at which a song is heard; by default as `madsep separate` has
                 them. `SeparationConfig()` is as published.
-            device: where it computes, or its name, as `cpu`, `gpu` or `gpu:1`; None for JAX's own choice.
-
-        Raises:
-            InputError: where there is no such device.
+            device: where it computes, or its name, as `cpu`, `gpu` or `gpu:1`; None for JAX's own choice. Raises
+                InputError where there is none.
         """
         self.config, self.training_level, self.separation = config, training_level, separation
         self.device = device_named(device) if isinstance(device, str) else device
@@ -73,6 +72,7 @@ class Separator:
         path: str | os.PathLike[str],
         *,
         which: Which | None = None,
+        code: str | None = None,
         separation: SeparationConfig = FOR_SONGS,
         device: jax.Device | str | None = None,
     ) -> "Separator":
@@ -82,14 +82,15 @@ class Separator:
             path: a checkpoint's folder or that of an ablation's row, as `madsep separate` takes it; or a `.safetensors`
                 file that `madsep export` or `save` wrote.
             which: of a checkpoint's weights, best or latest; None for those that its training is judged by.
-            separation: as of the class.
-            device: as of the class.
+            code: file (my_masker.py) or module of a masker of your own, which is run, for what was trained with it.
+            separation: as of the class, and so is the device.
 
         Raises:
-            InputError: where there is no such thing, it is damaged, or the package that reads the file is not
-                installed.
+            InputError: where there is no such thing, it is damaged, or a package that reads it is not installed.
         """
         path = Path(path)
+        if code:
+            load_code(code)
         if path.suffix == ENDING and not path.is_dir():
             return cls(*read_model(path), separation=separation, device=device)
         config, variables = load_model(path, which)
@@ -98,8 +99,8 @@ class Separator:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Save it as a checkpoint in a new folder, or with published names in a `.safetensors` file.
 
-        `load` takes both, and so do `madsep separate --checkpoint FOLDER` and `madsep import FILE`. Raises InputError
-        where the folder holds anything, the system has no published names, or the place cannot be written to.
+        `load` takes both, `madsep separate` a folder. Raises InputError where the folder holds anything, the system has
+        no published names, or the place cannot be written to.
         """
         path = Path(path)
         if path.suffix == ENDING:
@@ -197,13 +198,12 @@ class Separator:
     ) -> Iterator[Separated]:
         """Separate a song that does not fit into memory, or has not arrived yet: pieces out as blocks come in.
 
-        The pieces, one after the other, are what `separate` returns of the whole song. Each is yielded before any block
-        is asked for that it does not need: within the `latency` after its first sample has come. (The first waits for
-        the model to be compiled, too.)
+        The pieces are what `separate` returns of the whole song. Each is yielded before any block is asked for that it
+        does not need: within the `latency`. (The first waits for the compiler, too.)
 
-        A song's level, and whether its channels cancel, is known only at its end. So by default the song keeps the
-        level at which it comes, and its channels share one mask; only the mask's limit is as in `separate`. Where more
-        is known, say `how`: `how=separator.how(blocks_NC)` after a first pass gives the result of `separate`.
+        A song's level, and whether its channels cancel, is known only at its end. So by default it keeps the level at
+        which it comes, and its channels share one mask; the mask's limit is as in `separate`. Where more is known, say
+        `how`: `separator.how(blocks_NC)`, from a first pass, gives the result of `separate`.
 
         >>> import numpy as np
         >>> separator = Separator.load("runs/quick-embedded/rows/mad-seed0")

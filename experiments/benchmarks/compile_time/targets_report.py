@@ -157,6 +157,7 @@ def _draw(x: str, fixed: str, all_rows: Sequence[Row]) -> Any:
                 [row[x] for row in points],
                 [row["roofline_s"] * 1e3 for row in points],
                 marker=mark_of(system),
+                linestyle="--" if "plain" in how else "-",
                 color=colormaps["tab20"](systems.index(system) % 20),
                 label=", ".join([system, *(one for one in how if one not in ("float32", "auto"))]),
             )
