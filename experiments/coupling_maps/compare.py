@@ -123,14 +123,16 @@ def compared(abouts: Sequence[Mapping[str, Any]], top: float) -> dict[str, Any]:
 def _about(abouts: Sequence[Mapping[str, Any]]) -> str:
     first = abouts[0]
     fit = first["couplings"]
+    why = " (fitted to what a model reads and gives, as only autoencoders are a chain of layers)"
     return (
-        f"{first['protocol']['frames']} frames of {len(first['protocol']['songs'])} test songs; {first['form']} form, "
-        f"{fit['steps']} steps from {fit['initial']}. Shares are of the energy that the entries let through, the map "
-        "times the mixture's level in each bin; left: the L1 error of the map, of the output's L1 norm. A map has "
-        "one frame in and the same one out: what a model takes from the frames around it is among what is left. Of "
-        "models that estimate both sources it is the voice's, of recurrent inference and twin networks what they give "
-        "in use. SDR: of the row's own scores. A system is one point, the mean of its seeds; p by permutation. Systems "
-        "differ in more than in their maps: a relation is no cause."
+        f"{first['protocol']['frames']} frames of {len(first['protocol']['songs'])} test songs; {first['form']} form"
+        f"{why if first['form'] == 'student' else ''}, {fit['steps']} steps from {fit['initial']}. "
+        "Shares are of the energy that the entries let through, the map times the mixture's level in each bin; left: "
+        "the L1 error of the map, of the output's L1 norm. A map has one frame in and the same one out: what a model "
+        "takes from the frames around it is among what is left. Of models that estimate both sources it is the "
+        "voice's, of recurrent inference and twin networks what they give in use. SDR: of the row's own scores. A "
+        "system is one point, the mean of its seeds; p by permutation. Systems differ in more than in their maps: a "
+        "relation is no cause."
     )
 
 
