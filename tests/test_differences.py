@@ -153,3 +153,15 @@ def test_corrected_p_values():
         corrected = holm(p_values)
         for level in (0.01, 0.05, 0.2):
             assert {number for number, p in enumerate(corrected) if p <= level} == rejected(p_values, level)
+
+
+def test_few_trainings_count_as_no_fewer_than_they_are():
+    """Oracle: what would be visible by Student's t of 2 degrees of freedom, with all of the trainings' spread."""
+    random = np.random.default_rng(0)
+    for _ in range(200):
+        both_ES = 0.3 * random.normal(size=(3, 16))
+        a_ES, b_ES = (both_ES + 0.01 * random.normal(size=(3, 16)) for _ in range(2))
+        variances = [one_ES.mean(1).var(ddof=1) / 3 for one_ES in (a_ES, b_ES)]
+        deviation = np.sqrt((a_ES - b_ES).mean(0).var(ddof=1) / 16 + sum(variances))
+        most_db = deviation * (stats.t.ppf(0.975, 2) + stats.t.ppf(0.8, 2))
+        assert difference(a_ES, b_ES).visible_db <= most_db * (1 + 1e-9)

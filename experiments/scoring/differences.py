@@ -86,11 +86,13 @@ def _spread(a_ES: np.ndarray, b_ES: np.ndarray) -> tuple[float, float]:
     """Return the standard deviation of the mean difference, and the degrees of freedom of its estimate.
 
     The songs' part of the variance has the rest in it. It is in the spread of the trainings' means as well, and taken
-    off there; where nothing is left, trainings are taken not to differ.
+    off there; where nothing is left, trainings are taken not to differ. At least as many degrees of freedom remain as
+    the part has that has the fewest, as in a sum of variances from which nothing is taken.
     """
     song_S = a_ES.mean(0) - b_ES.mean(0)
     variance = float(song_S.var(ddof=1)) / song_S.size
-    uncertainty = variance**2 / (song_S.size - 1)
+    fewest = song_S.size - 1
+    uncertainty = variance**2 / fewest
     for scores_ES in _varied(a_ES, b_ES):
         trainings = len(scores_ES)
         of_means = float(scores_ES.mean(1).var(ddof=1)) / trainings
@@ -98,7 +100,8 @@ def _spread(a_ES: np.ndarray, b_ES: np.ndarray) -> tuple[float, float]:
         if of_trainings > 0:
             variance += of_trainings
             uncertainty += of_means**2 / (trainings - 1)
-    return math.sqrt(variance), variance**2 / uncertainty if uncertainty else 1.0
+            fewest = min(fewest, trainings - 1)
+    return math.sqrt(variance), max(variance**2 / uncertainty, fewest) if uncertainty else 1.0
 
 
 def _varied(a_ES: np.ndarray, b_ES: np.ndarray) -> list[np.ndarray]:
