@@ -72,7 +72,9 @@ def test_the_quick_table_has_what_an_answer_needs():
         assert row.median_db("SDR") >= mixture.median_db("SDR") + 3
 
 
-@pytest.mark.parametrize("folder", ["throughput", "throughput-kept-memory", "recurrence"])
+@pytest.mark.parametrize(
+    "folder", ["throughput", "throughput-kept-memory", "throughput-compiled", "throughput-quick", "recurrence"]
+)
 def test_throughput(folder, on):
     content, table = kept(folder)
     on(throughput, content["environment"])
