@@ -204,7 +204,7 @@ def test_several_songs_one_line_each_and_again(tmp_path, row, capsys):
     first, *lines = capsys.readouterr().out.splitlines()
     assert "CPU cores" in first
     assert len(lines) == 3
-    assert lines[0].startswith(f"separator: {row}/checkpoint (gru, preset ")
+    assert lines[0].startswith(f"separator: {row}/checkpoint (custom-gru, preset ")
     assert lines[1].startswith(f"{tmp_path}/a [1].wav: 0.4 s of sound in ")
     assert "real-time factor" in lines[2]
     (out / "a [1]" / "note.txt").write_text("stays")

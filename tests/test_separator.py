@@ -222,7 +222,7 @@ def test_what_is_saved_is_loaded(separators, tmp_path):
         assert (loaded.config.model, loaded.training_level) == (DWS.model, 0.1)
         np.testing.assert_array_equal(loaded.separate(song_NC, RATE).voice_NC, expected)
     assert load_level(tmp_path / "model") == 0.1
-    assert repr(loaded) == "Separator(dws, 8000 Hz, 81 bins)"
+    assert repr(loaded) == "Separator(custom-dws, 8000 Hz)"
 
 
 def test_what_cannot_be_loaded(tmp_path):

@@ -7,6 +7,7 @@ import jax
 
 from madsep_jax.checkpoint.folder import Weights, checkpoint_folder, find_checkpoint
 from madsep_jax.config.run import RunConfig
+from madsep_jax.config.systems import system_name
 from madsep_jax.errors import InputError, shown
 from madsep_jax.host.files import read_json
 from madsep_jax.interop.exported import ENDING
@@ -55,7 +56,7 @@ def _trained(runs: Path) -> Iterator[tuple[float, Path]]:
 def describe(checkpoint: Path, config: RunConfig, weights: Weights | None) -> str:
     """Return in one line what a trained separator is, and what it does not hear; weights are None of a file."""
     heard_hz = config.signal.sample_rate / 2
-    kind = f"{config.masker.kind}, preset {config.preset}, {weights or 'exported weights'}"
+    kind = f"{system_name(config)}, preset {config.preset}, {weights or 'exported weights'}"
     deaf = f"; hears nothing above {heard_hz / 1000:.1f} kHz, which stays in the accompaniment"
     return f"separator: {shown(checkpoint)} ({kind}){deaf if heard_hz < _HEARD_HZ else ''}"
 

@@ -12,6 +12,7 @@ from experiments.cli.options import CodeOptions, Out, WhichWeights, Whole, optio
 from madsep_jax.config.io import override
 from madsep_jax.config.presets import masker_fields, preset_config
 from madsep_jax.config.run import ModelConfig, RunConfig
+from madsep_jax.config.systems import system_name
 from madsep_jax.errors import InputError, shown
 
 IMPORT_USAGE = "Usage: madsep import FILE… --out FOLDER [OPTIONS]"
@@ -97,7 +98,7 @@ def _save(out: Path, config: RunConfig, variables: Any, level: float | None, con
 
     save_model(out, config, variables, level)
     parts = ", ".join(f"{name} {count:,}" for name, count in parameter_counts(config.model).items())
-    say(console, f"{shown(out)}: {config.masker.kind} ({parts} parameters), preset {config.preset}")
+    say(console, f"{shown(out)}: {system_name(config)} ({parts} parameters), preset {config.preset}")
 
 
 def export_model(

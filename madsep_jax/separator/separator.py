@@ -12,6 +12,7 @@ from madsep_jax.audio import Missing, read_audio
 from madsep_jax.checkpoint.folder import load_level, load_model, save_model
 from madsep_jax.config.run import RunConfig
 from madsep_jax.config.signal import FOR_SONGS, STEMS, Format, SeparationConfig
+from madsep_jax.config.systems import system_name
 from madsep_jax.config.training import Which
 from madsep_jax.interop.exported import ENDING, read_model, write_model
 from madsep_jax.models.outside import load_code
@@ -109,8 +110,7 @@ class Separator:
             save_model(path, self.config, self.variables, self.training_level)
 
     def __repr__(self) -> str:
-        signal = self.config.signal
-        return f"Separator({self.config.masker.kind}, {signal.sample_rate} Hz, {signal.bins} bins)"
+        return f"Separator({system_name(self.config)}, {self.config.signal.sample_rate} Hz)"
 
     def separate(
         self,
