@@ -10,7 +10,7 @@ from experiments.cli.results import read_earlier
 from experiments.coupling_maps.options import CouplingsOptions
 from experiments.pages.folder import Scored
 from madsep_jax.checkpoint.folder import checkpoint_folder, find_checkpoint, load_config
-from madsep_jax.config.own import OwnConfig, file_name, is_own
+from madsep_jax.config.own import file_name, is_own, known_as
 from madsep_jax.config.run import RunConfig
 from madsep_jax.config.systems import ALL, expand, place_of, system_name
 from madsep_jax.errors import InputError, did_you_mean, shown
@@ -54,8 +54,11 @@ def find_trained(options: CouplingsOptions, console: Console) -> list[Trained]:
         load_system(system, options.own.accept_changed_source)
     found = [one for path in options.checkpoint for one in _of_folder(path, console)]
     if options.systems and ALL not in options.systems:
-        wanted = [OwnConfig.of(name).name if is_own(name) else name for name in options.systems]
-        wanted = [one for name in wanted for one in ([name] if is_own(name) else expand((name,), (), ()))]
+        wanted = [
+            one
+            for name in map(known_as, options.systems)
+            for one in ([name] if is_own(name) else expand((name,), (), ()))
+        ]
         there = {one.system for one in found}
         for name in wanted:
             if name not in there:

@@ -95,6 +95,14 @@ def file_name(system: str) -> str:
     return system.replace(" ", "-")
 
 
+def known_as(system: str) -> str:
+    """Return the name by which results know a system: of one's own without the folder.
+
+    Raises InputError where it is none, or there is no such file.
+    """
+    return OwnConfig.of(system).name if is_own(system) else system
+
+
 def source_name(code: str) -> str:
     """Return a file's name without its folder, or a module's."""
     return Path(code).name if code.endswith(".py") else code
