@@ -179,10 +179,10 @@ def test_switching_keeps_the_position_and_the_sound(file, open_page):
 
 def test_a_page_that_loses_the_position_is_seen(file, open_page, tmp_path):
     text = file.read_text(encoding="utf-8")
-    kept = "from ?? when - this.zero"
+    kept = "this.coming ?? when - this.zero"
     assert text.count(kept) == 1
     broken = tmp_path / "broken.html"
-    broken.write_text(text.replace(kept, "from ?? 0"), encoding="utf-8")
+    broken.write_text(text.replace(kept, "this.coming ?? 0"), encoding="utf-8")
     before, after = play_and_switch(open_page(broken))
     assert lost_position_s(before + after) > 0.3
 
@@ -210,6 +210,30 @@ def test_seeking_pausing_and_the_end(file, open_page):
     player.locator(".picture").click(position={"x": box["width"] * (1 - 0.3 / SECONDS), "y": 20})
     expect(player.get_by_role("button", name="Play")).to_be_visible(timeout=2000)
     assert float(player.get_attribute("data-position")) == 0
+
+
+def test_what_is_pressed_before_the_sound_is_there_counts(file, open_page):
+    """Oracle: two steps of a second, though decoding takes longer than to press the keys."""
+    page = open_page(file)
+    page.evaluate(
+        """() => {
+          const decode = AudioContext.prototype.decodeAudioData;
+          AudioContext.prototype.decodeAudioData = async function (bytes) {
+            await new Promise((done) => setTimeout(done, 500));
+            return decode.call(this, bytes);
+          };
+        }"""
+    )
+    player = page.locator(".player").first
+    player.get_by_role("button", name="Play").click()
+    slider = player.get_by_role("slider", name="Position")
+    slider.press("ArrowRight")
+    slider.press("ArrowRight")
+    assert float(player.get_attribute("data-position")) == 2
+    expect(player.get_by_role("button", name="Pause")).to_be_visible()
+    _, heard, _, shown = positions(page.evaluate(LISTEN, 100))[-1]
+    assert 2 < heard < 4
+    assert abs(heard - shown) < TOLERANCE_S
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 1280), ("light", 360), ("dark", 360)])

@@ -9,7 +9,8 @@ const FADE_S = 0.01;
 class Player {
   constructor(root) {
     const find = (what) => root.querySelector(what);
-    Object.assign(this, { root, at: 0, zero: 0, now: null, wish: 0, seconds: Number(root.dataset.seconds) });
+    Object.assign(this, { root, at: 0, zero: 0, now: null, wish: 0, coming: null });
+    this.seconds = Number(root.dataset.seconds);
     this.sounds = [...root.querySelectorAll("audio")].map((audio, number) => ({
       audio, who: audio.dataset.who, part: audio.dataset.part, picture: root.querySelectorAll(".picture img")[number],
     }));
@@ -19,7 +20,7 @@ class Player {
     root.querySelectorAll(".spectrogram, .transport, fieldset").forEach((part) => (part.hidden = false));
     find(".part").hidden = find(".part").querySelectorAll("input").length < 2;
     find(".sounds").hidden = true;
-    this.button.addEventListener("click", () => (this.now ? this.pause() : this.play(this.at)));
+    this.button.addEventListener("click", () => (this.now ? this.pause() : this.play(this.position)));
     this.slider.addEventListener("input", () => this.seek(Number(this.slider.value)));
     this.slider.addEventListener("keydown", (event) => this.step(event));
     find(".picture").addEventListener("click", (event) => {
@@ -38,8 +39,9 @@ class Player {
     return ofWho.find((sound) => sound.part === checked("part")) || ofWho[0];
   }
 
-  /** Seconds from the beginning, of what is heard. */
+  /** Seconds from the beginning, of what is heard, or will be as soon as it is decoded. */
   get position() {
+    if (this.coming !== null) return this.coming;
     return this.now ? Math.min(Math.max(context.currentTime - this.zero, 0), this.seconds) : this.at;
   }
 
@@ -54,6 +56,8 @@ class Player {
   async play(from = null) {
     const wish = ++this.wish;
     const { chosen } = this;
+    this.coming = from ?? this.coming;
+    this.show();
     context ??= new AudioContext();
     try {
       await context.resume();
@@ -65,7 +69,8 @@ class Player {
     if (wish !== this.wish) return; // another one came meanwhile
     players.forEach((other) => other !== this && other.pause());
     const when = context.currentTime + LEAD_S;
-    const offset = from ?? when - this.zero;
+    const offset = this.coming ?? when - this.zero;
+    this.coming = null;
     if (offset >= this.seconds) return;
     this.silence(when);
     const source = new AudioBufferSourceNode(context, { buffer: chosen.buffer });
@@ -88,8 +93,9 @@ class Player {
 
   pause(at = null) {
     this.wish += 1;
-    if (!this.now) return;
     this.at = at ?? this.position;
+    this.coming = null;
+    if (!this.now) return;
     this.silence(context.currentTime);
     this.now = null;
     this.show();
@@ -97,7 +103,7 @@ class Player {
 
   seek(to) {
     const at = Math.min(Math.max(to, 0), this.seconds - 0.05);
-    if (this.now) {
+    if (this.now || this.coming !== null) {
       this.play(at);
     } else {
       this.at = at;
