@@ -48,11 +48,16 @@ def on(monkeypatch):
     return use
 
 
-@pytest.mark.parametrize("folder", ["quick", "quick-mingru", "quick-avx2", "all"])
-def test_ablation(folder):
+@pytest.mark.parametrize(
+    ("folder", "against"),
+    [("quick", None), ("quick-mingru", None), ("quick-avx2", None), ("all", "skip-filtering")],  # the best of many
+)
+def test_ablation(folder, against):
     content, table = kept(folder)
     results = [RowResult(**row) for row in content["rows"]]
-    answer = Answer([NamedDifference(**one) for one in content.get("differences", [])], content.get("answer", []))
+    answer = Answer(
+        [NamedDifference(**one) for one in content.get("differences", [])], content.get("answer", []), against
+    )
     tables = [system_table(results), row_table(results, content["caption"]), answer.table(UNIT)]
     assert Report("results", {}, [one for one in tables if one]).markdown() == table
     assert csv_table(results) == (RESULTS / folder / "results.csv").read_text(encoding="utf-8")

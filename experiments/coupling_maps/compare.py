@@ -117,7 +117,8 @@ def compared(abouts: Sequence[Mapping[str, Any]], top: float) -> dict[str, Any]:
     lines = [line_of(about) for about in abouts]
     of_distances = relations(lines)
     answer = next(one["says"] for one in of_distances if one["within_hz"] == ANSWER_HZ)
-    return {"maps": lines, "top": top, "answer": answer, "relations": of_distances, "about": _about(abouts)}
+    found = {"maps": lines, "top": top, "answer": answer, "relations": of_distances, "about": _about(abouts)}
+    return {**found, "environment": abouts[0]["environment"]}
 
 
 def _about(abouts: Sequence[Mapping[str, Any]]) -> str:
