@@ -209,10 +209,10 @@ def test_the_newest_finished_row_is_taken_where_none_is_named(tmp_path, row, cap
     (rows / "mixture").mkdir()
     (rows / "mixture" / "row.json").write_text('{"status": "done"}')  # a row without weights
     assert main(["separate", "a.wav", "-o", "out"]) == 0
-    assert "separator: runs/quick/rows/new/checkpoint (gru" in capsys.readouterr().out
+    assert "separator: runs/quick/rows/new/checkpoint (custom-gru" in capsys.readouterr().out
     save_model(Path("runs/published"), mask=0.5, noise=0.3)
     assert main(["separate", "a.wav", "-o", "out"]) == 0
-    assert "separator: runs/published (gru" in capsys.readouterr().out
+    assert "separator: runs/published (custom-gru" in capsys.readouterr().out
 
 
 def test_a_quick_model_says_what_it_does_not_hear():
